@@ -1,0 +1,38 @@
+"""Where things live. Every other room asks here instead of spelling out folders."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PARAMS = ROOT / "params"
+NOTEBOOKS = ROOT / "notebooks"
+RESULTS = ROOT / "results"
+RUNS = ROOT / "runs"
+FIGURES = ROOT / "figures"
+THESIS = ROOT / "thesis"
+CORPORA = ROOT / "corpora"
+
+
+def cache_dir() -> Path:
+    """Folder for downloaded corpora and weights, outside git (``NER_CACHE_DIR`` moves it)."""
+    default = Path.home() / ".cache" / "ner-study"
+    return Path(os.environ.get("NER_CACHE_DIR") or default).expanduser().resolve()
+
+
+def data_dirs(dataset: str) -> list[Path]:
+    """Local folders in which a corpus is looked for, in order: the user's, ours, the cache."""
+    user = os.environ.get("NER_DATA_DIR")
+    folders = [Path(user).expanduser().resolve()] if user else []
+    return [folder / dataset for folder in [*folders, CORPORA, cache_dir() / "data"]]
+
+
+def run_id(dataset: str, system: str, seed: int) -> str:
+    """Path of one run below its study, ``dataset/system/seed1``."""
+    return f"{dataset}/{system}/seed{seed}"
+
+
+def relative(path: Path) -> str:
+    """A path for messages: relative to the project where it lies inside it."""
+    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)

