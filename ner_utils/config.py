@@ -237,7 +237,7 @@ class Run(Strict):
         model = self.model.model_dump(exclude={"label"})
         protocol = {"looks": self.looks, "dev_sample": self.dev_sample}
         if self.zero_shot:
-            for untrained in ("training", "lora", "quantisation", "merge_adapter"):
+            for untrained in ("training", "lora", "merge_adapter"):
                 model.pop(untrained)
             protocol = {}
         return {

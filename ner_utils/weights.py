@@ -96,7 +96,9 @@ def _convert(folder: Path, gguf: str, target: Path) -> Path:
 
     print(f"converting {gguf} to safetensors", flush=True)
     loaded = AutoModelForCausalLM.from_pretrained(folder, gguf_file=gguf, dtype=torch.float32)
-    # A model loaded from GGUF refuses to be saved: its weights move into a fresh one.
+    # A model loaded from GGUF refuses to be saved: its weights move into a fresh one, and its
+    # config forgets where they came from, or it could never be quantised otherwise.
+    del loaded.config.quantization_config
     fresh = type(loaded)(loaded.config)
     fresh.load_state_dict(loaded.state_dict())
     fresh.generation_config = loaded.generation_config

@@ -1,0 +1,93 @@
+"""Time and memory, measured so that both arms can be compared."""
+
+from __future__ import annotations
+
+import multiprocessing
+import resource
+import sys
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+WARMUP = 3  # sentences predicted and thrown away before latency is taken
+
+
+class Stopwatch:
+    """Wall-clock seconds by phase, the GPU synchronised at both ends of each."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, phase: str):
+        _synchronise()
+        start = time.perf_counter()
+        yield
+        _synchronise()
+        self.seconds[phase] = self.seconds.get(phase, 0.0) + time.perf_counter() - start
+
+
+def _synchronise() -> None:
+    torch = sys.modules.get("torch")
+    if torch and torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def peak_memory() -> dict[str, float]:
+    """Peak memory in MiB: of this process, and of the GPU where there is one."""
+    peak = {"process_mib": _peak_resident_mib()}
+    torch = sys.modules.get("torch")
+    if torch and torch.cuda.is_available():
+        peak["gpu_mib"] = torch.cuda.max_memory_allocated() / 2**20
+    return peak
+
+
+def _peak_resident_mib() -> float:
+    # Linux carries ru_maxrss over from the parent that started a process; its own peak is VmHWM.
+    status = Path("/proc/self/status")
+    if status.is_file():
+        fields = dict(line.split(":", 1) for line in status.read_text().splitlines())
+        return int(fields["VmHWM"].split()[0]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # bytes on macOS
+
+
+def in_fresh_process(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a function of the package in a new process, so that memory and caches are its own."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(max_workers=1, mp_context=context) as pool:
+        return pool.submit(function, *arguments).result()
+
+
+def latency(predict_one: Callable[[Any], Any], sentences: Sequence[Any]) -> dict[str, float]:
+    """Milliseconds a sentence, one at a time, from text to spans, after `WARMUP` sentences."""
+    milliseconds = []
+    for index, sentence in enumerate([*sentences[:WARMUP], *sentences]):
+        _synchronise()
+        start = time.perf_counter()
+        predict_one(sentence)
+        _synchronise()
+        if index >= WARMUP:
+            milliseconds.append(1000 * (time.perf_counter() - start))
+    p50, p95 = np.percentile(milliseconds, [50, 95])
+    return {
+        "sentences": len(milliseconds),
+        "mean_ms": float(np.mean(milliseconds)),
+        "p50_ms": float(p50),
+        "p95_ms": float(p95),
+    }
+
+
+def parameters(model: Any) -> dict[str, int]:
+    """Total and trainable parameters; 4-bit weights count as the numbers that they hold."""
+    total = trainable = 0
+    for parameter in model.parameters():
+        shape = getattr(getattr(parameter, "quant_state", None), "shape", None)
+        number = int(np.prod(shape)) if shape is not None else parameter.numel()
+        total += number
+        trainable += number if parameter.requires_grad else 0
+    return {"total": total, "trainable": trainable}

@@ -1,0 +1,179 @@
+"""What training has in common in both arms: looks at dev, resuming, and keeping time."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer_callback import ExportableState, PrinterCallback
+
+from ner_utils.config import Run
+
+NEVER = 10**9
+
+
+class Looks(TrainerCallback, ExportableState):
+    """Evaluates and saves at declared steps, stops when patience is spent, and keeps time.
+
+    Seconds live in the checkpoint, so that they add up over interruptions; work that a killed
+    process lost is not counted. Optimisation steps and looks are timed apart.
+    """
+
+    def __init__(self, steps: list[int], patience: int) -> None:
+        self.steps, self.patience = steps, patience
+        self.training_seconds = self.looks_seconds = 0.0
+        self.starts = 0
+        self._mark = 0.0
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "args": {"steps": self.steps, "patience": self.patience},
+            "attributes": {
+                name: getattr(self, name) for name in ("training_seconds", "looks_seconds", "starts")
+            },
+        }
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        self.starts += 1
+
+    def on_step_begin(self, args, state, control, **kwargs):
+        self._mark = time.perf_counter()
+
+    def on_step_end(self, args, state, control, **kwargs):
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        now = time.perf_counter()
+        self.training_seconds += now - self._mark
+        self._mark = now
+        control.should_evaluate = control.should_save = state.global_step in self.steps
+        if state.global_step % max(1, state.max_steps // 20) == 0:
+            left = self.training_seconds / state.global_step * (state.max_steps - state.global_step)
+            print(f"step {state.global_step}/{state.max_steps}, {left:.0f} s of training left", flush=True)
+
+    def on_evaluate(self, args, state, control, **kwargs):
+        self.looks_seconds += time.perf_counter() - self._mark
+
+    def on_save(self, args, state, control, **kwargs):
+        looks = looks_of(state.log_history)
+        print(f"look {len(looks)}/{len(self.steps)} at dev: {_describe(looks[-1])}", flush=True)
+        if spent(looks, self.patience):
+            control.should_training_stop = True
+
+
+def look_steps(total: int, looks: int) -> list[int]:
+    """Optimisation steps after which dev is looked at: equally spaced, the last step included."""
+    return sorted({max(1, round(total * k / looks)) for k in range(1, looks + 1)})
+
+
+def looks_of(log: list[dict]) -> list[dict[str, float]]:
+    """One row a look: step, epoch, dev_f1, dev_loss."""
+    rows: dict[int, dict[str, float]] = {}
+    for entry in log:
+        if "eval_loss" in entry or "eval_f1" in entry:
+            row = rows.setdefault(entry["step"], {"step": entry["step"], "epoch": round(entry["epoch"], 4)})
+            row |= {f"dev_{key}": entry[f"eval_{key}"] for key in ("loss", "f1") if f"eval_{key}" in entry}
+    return list(rows.values())
+
+
+def spent(looks: list[dict[str, float]], patience: int) -> bool:
+    """Whether the last ``patience`` looks brought no better dev F1."""
+    scores = [look["dev_f1"] for look in looks]
+    return len(scores) > patience and max(scores[-patience:]) <= max(scores[:-patience])
+
+
+def _describe(look: dict[str, float]) -> str:
+    return f"F1 {100 * look['dev_f1']:.2f}, loss {look['dev_loss']:.4f}"
+
+
+def arguments(run: Run, folder: Path) -> dict[str, Any]:
+    """Trainer arguments that both arms share; looks and stopping are `Looks`' work."""
+    settings = run.model.training
+    gpu = torch.cuda.is_available()
+    return {
+        "output_dir": str(folder),
+        "learning_rate": settings.learning_rate,
+        "per_device_train_batch_size": settings.batch_size,
+        "per_device_eval_batch_size": run.model.prediction_batch_size,
+        "gradient_accumulation_steps": settings.accumulation_steps,
+        "num_train_epochs": settings.epochs,
+        "weight_decay": settings.weight_decay,
+        "warmup_steps": settings.warmup_fraction,  # below 1 it is a share of all steps
+        "lr_scheduler_type": settings.schedule,
+        "seed": run.seed,
+        "bf16": gpu and torch.cuda.is_bf16_supported(),
+        "eval_strategy": "steps",
+        "eval_steps": NEVER,
+        "save_strategy": "steps",
+        "save_steps": NEVER,
+        "save_total_limit": 1,  # and the best one
+        "metric_for_best_model": "f1",
+        "greater_is_better": True,
+        "restore_callback_states_from_checkpoint": True,
+        "logging_steps": 5,
+        "report_to": "none",
+        "disable_tqdm": True,
+        "dataloader_pin_memory": gpu,
+    }
+
+
+def total_steps(run: Run, sentences: int) -> int:
+    """Optimisation steps of a whole training."""
+    settings = run.model.training
+    batches = -(-sentences // settings.batch_size)
+    return max(1, -(-batches // settings.accumulation_steps)) * settings.epochs
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """The newest whole checkpoint: its state file is written last, and must be readable."""
+    whole = []
+    for path in folder.glob("checkpoint-*"):
+        try:
+            state = json.loads((path / "trainer_state.json").read_text())
+        except (OSError, json.JSONDecodeError):
+            continue
+        whole.append((state["global_step"], path))
+    return max(whole)[1] if whole else None
+
+
+def train(trainer: Trainer, run: Run) -> dict[str, Any]:
+    """Train or go on training, and tell what happened.
+
+    Returns training_seconds and looks_seconds (wall clock, checkpointing in neither), starts (1 +
+    interruptions), steps, looks, losses (step, training loss) and best_checkpoint.
+    """
+    folder = Path(trainer.args.output_dir)
+    total = total_steps(run, len(trainer.train_dataset))
+    trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(Looks(look_steps(total, run.looks), run.model.training.patience))
+    checkpoint = last_checkpoint(folder)
+    state = json.loads((checkpoint / "trainer_state.json").read_text()) if checkpoint else None
+    if state and (state["global_step"] >= total or spent(looks_of(state["log_history"]), run.model.training.patience)):
+        clock = state["stateful_callbacks"]["Looks"]["attributes"]
+    else:
+        if checkpoint:
+            print(f"going on from {checkpoint.name}", flush=True)
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        looks = next(item for item in trainer.callback_handler.callbacks if isinstance(item, Looks))
+        clock = looks.state()["attributes"]
+        state = vars(trainer.state)
+    if state["max_steps"] != total:
+        raise RuntimeError(f"the trainer took {state['max_steps']} steps, {total} were declared")
+    log = state["log_history"]
+    return {
+        **clock,
+        "steps": state["global_step"],
+        "steps_declared": total,
+        "looks": looks_of(log),
+        "losses": [[entry["step"], entry["loss"]] for entry in log if "loss" in entry],
+        # Found by its step: a moved folder must not lead astray.
+        "best_checkpoint": f"checkpoint-{state['best_global_step']}",
+    }
+
+
+def training_arguments(run: Run, folder: Path, **more: Any) -> TrainingArguments:
+    """`arguments`, as the plain Trainer takes them."""
+    return TrainingArguments(**arguments(run, folder), **more)
