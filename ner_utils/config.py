@@ -356,7 +356,9 @@ def load_study(name: str, overrides: Sequence[str] = ()) -> Study:
     for system, settings in study.systems.items():
         model = load_model(settings.model, settings.overrides, f"{where}: systems.{system}.overrides")
         if settings.zero_shot and model.approach != "generation":
-            raise ConfigError(f"{where}: systems.{system}.zero_shot: only a generation model has no head to train")
+            raise ConfigError(
+                f"{where}: systems.{system}.zero_shot: only a generation model has no head to train"
+            )
         if settings.zero_shot and settings.train_sentences:
             raise ConfigError(f"{where}: systems.{system}.train_sentences: zero-shot trains on nothing")
     return study

@@ -185,7 +185,9 @@ def _read_conll(path: Path, dataset: Dataset) -> Iterator[_Row]:
         if len(columns) != 2 or not columns[0].strip():
             raise DataError(f"{path}:{number}: expected token<TAB>tag, found {len(columns)} column(s)")
         if columns[1] not in known:
-            raise DataError(f"{path}:{number}: unknown tag {columns[1]!r}; types are {', '.join(dataset.types)}")
+            raise DataError(
+                f"{path}:{number}: unknown tag {columns[1]!r}; types are {', '.join(dataset.types)}"
+            )
         tokens.append(columns[0])
         tags.append(columns[1])
     if tokens:

@@ -56,15 +56,18 @@ class Prompter:
         ]
         return self.tokenizer.apply_chat_template(
             # Qwen's templates differ by size in whether they think unless told; others ignore it.
-            messages, tokenize=False, add_generation_prompt=True, enable_thinking=False
+            messages,
+            tokenize=False,
+            add_generation_prompt=True,
+            enable_thinking=False,
         )
 
     def shared_prefix(self) -> list[int]:
         """Token ids with which every prompt begins, whatever its sentence."""
-        first, second = (
-            self.ids(self.prompt(Sentence("", None, (word,), ()))) for word in ("a", "Zebra")
+        first, second = (self.ids(self.prompt(Sentence("", None, (word,), ()))) for word in ("a", "Zebra"))
+        length = next(
+            index for index, pair in enumerate(zip(first, second, strict=False)) if pair[0] != pair[1]
         )
-        length = next(index for index, pair in enumerate(zip(first, second, strict=False)) if pair[0] != pair[1])
         return first[:length]
 
     def ids(self, text: str) -> list[int]:
@@ -285,7 +288,9 @@ def _coverage(model) -> dict[str, int]:
     return {name: names.count(name) for name in sorted(set(names))}
 
 
-def _assert_loss_on_answers(trainer, sentences: Sequence[Sentence], prompter: Prompter, max_length: int) -> None:
+def _assert_loss_on_answers(
+    trainer, sentences: Sequence[Sentence], prompter: Prompter, max_length: int
+) -> None:
     """What the collator leaves unmasked must be the answer and its end token, to the letter."""
     for index in range(min(8, len(sentences))):
         row = trainer.train_dataset[index]

@@ -47,7 +47,10 @@ class JsonFormat:
     def target(self, sentence: Sentence) -> str:
         """The answer that training asks for."""
         return json.dumps(
-            [{"text": surface(sentence.tokens, span), "type": self.types[span.type]} for span in sentence.spans],
+            [
+                {"text": surface(sentence.tokens, span), "type": self.types[span.type]}
+                for span in sentence.spans
+            ],
             ensure_ascii=False,
         )
 

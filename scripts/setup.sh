@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# Makes a bare machine ready: Python environment, LaTeX, pretrained weights. What is there is kept.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+mkdir -p runs
+
+say() { printf '\033[1m[setup]\033[0m %s\n' "$*"; }
+fail() { printf '[setup] %s\n' "$*" >&2; exit 1; }
+
+# LaTeX first: where it cannot be had, nothing else should be downloaded.
+if ! command -v latexmk >/dev/null || ! command -v biber >/dev/null; then
+    packages=$(tr '\n' ' ' <apt.txt)
+    command="apt-get update && apt-get install -y --no-install-recommends $packages"
+    if ! command -v apt-get >/dev/null; then
+        fail "latexmk or biber is missing. Install a TeX distribution that has both (see apt.txt), then run again."
+    elif [ "$(id -u)" = 0 ]; then
+        run="bash -c"
+    elif sudo -n true 2>/dev/null; then
+        run="sudo bash -c"
+    else
+        fail "latexmk or biber is missing, and installing them needs root. Run this, then again: sudo bash -c '$command'"
+    fi
+    say "installing LaTeX from Debian's packages (apt.txt, about 290 MB): $command"
+    DEBIAN_FRONTEND=noninteractive $run "$command" >runs/apt.log 2>&1 ||
+        { tail -n 5 runs/apt.log >&2; fail "installing LaTeX failed; the whole log is runs/apt.log"; }
+fi
+
+# The stamp holds what was installed, so that a change of pins installs anew.
+wanted=$(cat constraints.txt pyproject.toml | sha256sum | cut -d' ' -f1)
+if [ "$(cat .venv/.installed 2>/dev/null)" != "$wanted" ]; then
+    python=${PYTHON:-python3}
+    "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null ||
+        fail "Python 3.11 or newer is needed; set PYTHON=/path/to/python3.11"
+    say "making .venv with the versions of constraints.txt"
+    [ -x .venv/bin/python ] || "$python" -m venv .venv ||
+        fail "python3 -m venv failed; on Debian: apt-get install python3-venv"
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check \
+        --constraint constraints.txt --editable '.[dev]' || fail "pip could not install the pinned packages"
+    echo "$wanted" >.venv/.installed
+fi
+
+.venv/bin/python -m ner_utils.weights
