@@ -175,6 +175,7 @@ class Protocol(Strict):
     comparisons: list[Annotated[list[str], Field(min_length=2, max_length=2)]]
     looks: Positive  # how often a run may look at dev, equally spaced over its training
     dev_sample: Positive | None  # sentences that generation looks at; None is all of dev
+    test_sentences: Positive | None = None  # a seeded sample of test, for a first look
     latency_sentences: Positive
     resamples: Positive
 
@@ -215,6 +216,7 @@ class Run(Strict):
     seed: Annotated[int, Field(ge=0)]
     looks: Positive
     dev_sample: Positive | None
+    test_sentences: Positive | None
     latency_sentences: Positive
 
     @property
@@ -240,6 +242,8 @@ class Run(Strict):
             for untrained in ("training", "lora", "merge_adapter"):
                 model.pop(untrained)
             protocol = {}
+        if self.test_sentences:
+            protocol["test_sentences"] = self.test_sentences
         return {
             "format": FORMAT,
             "dataset": {"name": self.dataset_name, **dataset},
@@ -436,6 +440,7 @@ def load_run(study: str, dataset: str, system: str, seed: int, overrides: str = 
         seed=seed,
         looks=settings.protocol.looks,
         dev_sample=settings.protocol.dev_sample,
+        test_sentences=settings.protocol.test_sentences,
         latency_sentences=settings.protocol.latency_sentences,
     )
 

@@ -36,3 +36,8 @@ def run_id(dataset: str, system: str, seed: int) -> str:
 def relative(path: Path) -> str:
     """A path for messages: relative to the project where it lies inside it."""
     return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
+
+
+def thesis_pdf(study: str) -> Path:
+    """The finished thesis: ``thesis/thesis.pdf`` for the default study, a name of its own otherwise."""
+    return THESIS / ("thesis.pdf" if study == "demo" else f"thesis-{study}.pdf")

@@ -1,0 +1,26 @@
+# STUDY is a name in params/studies; OVERRIDES are "[system:]key=value ...", see README.
+STUDY ?= demo
+OVERRIDES ?=
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export TOKENIZERS_PARALLELISM := false
+export HF_HUB_DISABLE_TELEMETRY := 1
+BATCH = @scripts/batch.sh '$(STUDY)' '$(OVERRIDES)'
+.PHONY: study dry-run thesis test lab setup
+
+study: setup    # train, evaluate and typeset whatever is missing
+	$(BATCH)
+
+dry-run: setup  # say what `make study` would do, and why
+	$(BATCH) --dry-run
+
+thesis: setup   # typeset from stored results; never trains
+	$(BATCH) from_results=1
+
+test: setup     # all tests
+	@ruff check . && pytest
+
+lab: setup      # explore in JupyterLab
+	@jupyter lab notebooks
+
+setup:
+	@scripts/setup.sh

@@ -1,0 +1,108 @@
+# The batch of a study: explore -> train -> evaluate -> analyse -> thesis, papermill all the way.
+#
+#   make study STUDY=wnut17-quick     everything that is missing, then the PDF
+#   make thesis STUDY=wnut17-quick    from stored results alone: nothing is ever trained
+#
+# A run's result is its manifest, which bears the configuration's fingerprint in its name: an edited
+# configuration asks for another file, an interrupted run has none, and file times decide nothing
+# about training. Everything after prediction is cheap and follows file times.
+import sys
+
+from ner_utils import config as params
+from ner_utils import paths, provenance
+
+STUDY = config.get("study", "demo")
+OVERRIDES = config.get("overrides") or ""
+try:
+    ALL = params.runs_of(STUDY, OVERRIDES)
+except params.ConfigError as error:
+    sys.exit(f"error: {error}")
+RUNS = {paths.run_id(run.dataset_name, run.system, run.seed): run for run in ALL}
+DATASETS = sorted({run.dataset_name for run in ALL})
+RESULTS, FIGURES, GENERATED = f"results/{STUDY}", f"figures/{STUDY}", f"thesis/generated/{STUDY}"
+PDF = paths.relative(paths.thesis_pdf(STUDY))
+PAPERMILL = (
+    "papermill --no-progress-bar --log-output --log-level WARNING --kernel python3"
+    f" {{input.notebook}} {{log}} -r study {STUDY} -r overrides '{OVERRIDES}'"
+)
+
+
+def rooms(*names):
+    return [f"ner_utils/{name}.py" for name in names]
+
+
+rule thesis:
+    message: "Thesis: LaTeX of study {STUDY} -> {output}"
+    input:
+        generated=[f"{GENERATED}/numbers.tex", f"{GENERATED}/claims.tex"],
+        sources=sorted(paths.relative(file) for file in paths.THESIS.glob("*.*") if file.suffix != ".pdf"),
+        chapters=sorted(paths.relative(file) for file in paths.THESIS.glob("[cd]*/*.tex")),
+        script="scripts/typeset.sh",
+    output: PDF
+    shell: "{input.script} {STUDY} {output}"
+
+
+rule analyse:
+    message: "Analyse: all runs of {STUDY} -> figures, tables, numbers"
+    input:
+        notebook="notebooks/05_analysis.ipynb",
+        metrics=expand(f"{RESULTS}/{{run}}/metrics.json", run=RUNS),
+        audits=expand(f"{RESULTS}/{{dataset}}/audit.json", dataset=DATASETS),
+        discussion=[f for f in [f"thesis/discussions/{STUDY}.tex"] if (paths.ROOT / f).is_file()],
+        rooms=rooms("study", "statistics", "plots", "latex", "prompts", "evaluation", "provenance"),
+    output:
+        f"{GENERATED}/numbers.tex",
+        f"{GENERATED}/claims.tex",
+    log: notebook=f"runs/{STUDY}/05_analysis.ipynb"
+    shell: PAPERMILL
+
+
+# The thesis alone: stored results are its sources, and no rule below exists that could make them.
+if not config.get("from_results"):
+
+    rule explore:
+        message: "Explore: audit of corpus {wildcards.dataset}"
+        input:
+            notebook="notebooks/01_data_exploration.ipynb",
+            settings="params/datasets/{dataset}.yaml",
+            rooms=rooms("data", "spans", "audit"),
+        output: f"{RESULTS}/{{dataset}}/audit.json"
+        log: notebook=f"runs/{STUDY}/{{dataset}}/01_data_exploration.ipynb"
+        shell: f"{PAPERMILL} -r dataset {{wildcards.dataset}}"
+
+    rule train:
+        message: "Train and predict: {wildcards.dataset}, {wildcards.system}, seed {wildcards.seed}"
+        input:
+            # ancient: an edited comment must not cost a day of training; the thesis warns instead.
+            notebook=lambda w: ancient(
+                "notebooks/02_encoder.ipynb"
+                if RUNS[f"{w.dataset}/{w.system}/seed{w.seed}"].model.approach == "tagging"
+                else "notebooks/03_llm.ipynb"
+            ),
+        output: f"{RESULTS}/{{dataset}}/{{system}}/seed{{seed}}/manifest-{{fingerprint}}.json"
+        log: notebook=f"runs/{STUDY}/{{dataset}}/{{system}}/seed{{seed}}/train-{{fingerprint}}.ipynb"
+        wildcard_constraints: seed=r"\d+"
+        # All cores: what takes timings shares the machine with nothing.
+        threads: workflow.cores
+        shell:
+            f"{PAPERMILL} -r dataset {{wildcards.dataset}} -r system {{wildcards.system}} -p seed {{wildcards.seed}}"
+
+    rule evaluate:
+        message: "Evaluate: {wildcards.dataset}, {wildcards.system}, seed {wildcards.seed}"
+        input:
+            notebook="notebooks/04_evaluation.ipynb",
+            manifest=lambda w: paths.relative(
+                provenance.manifest_path(RUNS[f"{w.dataset}/{w.system}/seed{w.seed}"])
+            ),
+            rooms=rooms("data", "spans", "scoring", "evaluation"),
+        output:
+            f"{RESULTS}/{{dataset}}/{{system}}/seed{{seed}}/metrics.json",
+            f"{RESULTS}/{{dataset}}/{{system}}/seed{{seed}}/counts.jsonl",
+        log: notebook=f"runs/{STUDY}/{{dataset}}/{{system}}/seed{{seed}}/04_evaluation.ipynb"
+        wildcard_constraints: seed=r"\d+"
+        shell:
+            f"{PAPERMILL} -r dataset {{wildcards.dataset}} -r system {{wildcards.system}} -p seed {{wildcards.seed}}"
+
+
+onsuccess:
+    print(f"The thesis of study {STUDY}: {PDF}")

@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# batch.sh STUDY OVERRIDES [snakemake arguments]: the workflow, one at a time.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+study=$1 overrides=$2
+shift 2
+# The lock dies with its process, whatever kills it; the children must not inherit it.
+exec 9>runs/.lock
+flock --nonblock 9 || { echo "error: another study is running in this folder" >&2; exit 1; }
+snakemake --profile profiles/local --config study="$study" overrides="$overrides" "$@" 9>&-

@@ -1,0 +1,234 @@
+"""Intervals and tests, against loops over plain scoring, against scipy, and by simulation."""
+
+import itertools
+import tracemalloc
+
+import numpy as np
+import pytest
+import scipy.stats
+
+from ner_utils import scoring
+from ner_utils.predictions import ResultError
+from ner_utils.statistics import holm, interval, paired_test, tabulate
+
+TYPES = ("A", "B", "C")
+METRICS = {"micro_f1": scoring.micro, "macro_f1": scoring.macro}
+
+
+def draw(runs: int, sentences: int, types: int = 3, seed: int = 0, error: float = 0.4) -> np.ndarray:
+    """Counts of a system that errs now and then, over one gold standard."""
+    gold = np.random.default_rng(99).poisson(0.5, (1, sentences, types)).repeat(runs, axis=0)
+    random = np.random.default_rng(seed)
+    tp = random.binomial(gold, 1 - error)
+    return np.stack([tp, random.poisson(error / 3, tp.shape), gold - tp], axis=-1).astype(float)
+
+
+def plain(counts: np.ndarray, metric: str) -> float:
+    """The score by the project's scorer; ``counts`` is [runs, sentences, types, 3]."""
+    scores = []
+    for run in counts:
+        rows = [dict(zip(TYPES, map(tuple, row), strict=True)) for row in run.astype(int)]
+        held = {kind: values for kind, values in scoring.total(rows).items() if any(values)}
+        scores.append(METRICS[metric](held).f1)
+    return float(np.mean(scores))
+
+
+def test_tabulate():
+    first = [
+        {"id": "1", "document": "d", "counts": {"A": [1, 2, 3]}},
+        {"id": "d", "document": None, "counts": {}},
+        {"id": "3", "document": "d", "counts": {"B": [4, 5, 6], "A": [7, 8, 9]}},
+    ]
+    second = [{**row, "counts": {}} for row in first]
+    tables, groups = tabulate({"x": [first, second], "y": [second]}, TYPES)
+    assert tables["x"].shape == (2, 3, 3, 3) and tables["y"].shape == (1, 3, 3, 3)
+    assert tables["x"][0, 0].tolist() == [[1, 2, 3], [0, 0, 0], [0, 0, 0]]
+    assert tables["x"][0, 2].tolist() == [[7, 8, 9], [4, 5, 6], [0, 0, 0]]
+    assert tables["x"].sum() == 45 and tables["y"].sum() == 0
+    # A sentence without a document is its own group, whatever its id.
+    assert groups[0] == groups[2] != groups[1]
+    with pytest.raises(ResultError, match="y: .*other sentences"):
+        tabulate({"x": [first], "y": [second[::-1]]}, TYPES)
+    with pytest.raises(ResultError, match="unknown type 'B'"):
+        tabulate({"x": [first]}, ["A"])
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_estimates_are_the_scorers(metric):
+    counts, other = draw(3, 40, seed=1), draw(1, 40, seed=2)
+    counts[:, :, 2] = 0  # a type that neither gold nor prediction holds
+    groups = np.arange(40)
+    assert interval(counts, groups, metric, 10, 0).estimate == pytest.approx(plain(counts, metric))
+    difference = interval(counts, groups, metric, 10, 0, against=other).estimate
+    assert difference == pytest.approx(plain(counts, metric) - plain(other, metric))
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_interval_against_loops(metric):
+    """All equally likely resamples of 2 runs and 3 documents, one by one."""
+    counts, groups = draw(2, 6, seed=3), np.array([0, 1, 1, 2, 2, 2])
+    values = []
+    for runs in itertools.product(range(2), repeat=2):
+        for documents in itertools.product(range(3), repeat=3):
+            sentences = [s for document in documents for s in np.flatnonzero(groups == document)]
+            values.append(plain(counts[list(runs)][:, sentences], metric))
+    exact = np.percentile(values, [2.5, 97.5], method="inverted_cdf")
+    found = interval(counts, groups, metric, 50_000, 0)
+    assert (found.low, found.high) == pytest.approx(tuple(exact), abs=1e-9)
+
+
+def test_interval_against_binomial():
+    """One mention a sentence, right or of the wrong type: F1 is the share k/n of right ones."""
+    n, k = 200, 130
+    counts = np.zeros((1, n, 1, 3))
+    counts[0, :k, 0, 0] = counts[0, k:, 0, 1] = counts[0, k:, 0, 2] = 1
+    found = interval(counts, np.arange(n), "micro_f1", 20_000, 0)
+    assert found.estimate == pytest.approx(k / n)
+    exact = scipy.stats.binom.ppf([0.025, 0.975], n, k / n) / n
+    assert (found.low, found.high) == pytest.approx(tuple(exact), abs=1.01 / n)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_interval_against_scipy(metric):
+    counts = draw(1, 150, seed=4)
+
+    theirs = scipy.stats.bootstrap(
+        (np.arange(150),),
+        lambda drawn: plain(counts[:, drawn], metric),
+        n_resamples=2000,
+        vectorized=False,
+        method="percentile",
+        rng=np.random.default_rng(0),
+    ).confidence_interval
+    ours = interval(counts, np.arange(150), metric, 10_000, 0)
+    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=0.008)
+
+
+def test_interval_grows_with_groups_and_runs():
+    one = draw(1, 100, seed=5)
+    copies = np.concatenate([one, one], axis=1)
+    apart = interval(copies, np.arange(200), "micro_f1", 4000, 0)
+    together = interval(copies, np.tile(np.arange(100), 2), "micro_f1", 4000, 0)
+    ratio = (together.high - together.low) / (apart.high - apart.low)
+    assert ratio == pytest.approx(2**0.5, rel=0.08)
+    runs = np.concatenate([one, draw(1, 100, seed=6, error=0.8)])
+    spread = interval(runs, np.arange(100), "micro_f1", 4000, 0)
+    assert spread.high - spread.low > 0.3
+
+
+def test_interval_covers():
+    """Of 95 % intervals over fresh samples of 60 sentences, about 95 % hold the true F1."""
+    truth = interval(draw(1, 200_000, seed=7), np.arange(200_000), "micro_f1", 1, 0).estimate
+    random = np.random.default_rng(8)
+    hits = 0
+    for trial in range(300):
+        gold = random.poisson(0.5, (1, 60, 3))
+        tp = random.binomial(gold, 0.6)
+        counts = np.stack([tp, random.poisson(0.4 / 3, tp.shape), gold - tp], axis=-1)
+        found = interval(counts, np.arange(60), "micro_f1", 400, trial)
+        hits += found.low <= truth <= found.high
+    assert 0.89 < hits / 300 < 0.98
+
+
+def test_difference_uses_the_pairing():
+    """Systems that err alike: the interval of the difference is narrow, those of the scores are not."""
+    a, b = draw(1, 300, seed=9), draw(1, 300, seed=9)
+    b[0, 0] += [0, 3, 0]
+    groups = np.arange(300)
+    score, difference = (interval(a, groups, "micro_f1", 2000, 0, other) for other in (None, b))
+    assert difference.high - difference.low < (score.high - score.low) / 2
+    assert interval(a, groups, "micro_f1", 2000, 0, against=a) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize(("runs_a", "runs_b"), [(1, 1), (2, 2), (3, 1), (1, 2)])
+def test_paired_test_against_loops(metric, runs_a, runs_b):
+    """All 2**6 ways to swap six documents."""
+    a, b = draw(runs_a, 9, seed=10), draw(runs_b, 9, seed=11, error=0.9)
+    groups = np.array([0, 0, 1, 2, 2, 3, 4, 5, 5])
+    wide_a, wide_b = np.broadcast_arrays(a, b)
+    observed = plain(a, metric) - plain(b, metric)
+    hits = 0
+    for swap in itertools.product([False, True], repeat=6):
+        swapped = np.array(swap)[groups][:, None, None]
+        left, right = np.where(swapped, wide_b, wide_a), np.where(swapped, wide_a, wide_b)
+        hits += abs(plain(left, metric) - plain(right, metric)) >= abs(observed) - 1e-12
+    found = paired_test(a, b, groups, metric, 20_000, 0)
+    assert found == pytest.approx(hits / 2**6, abs=0.015)
+    assert paired_test(b, a, groups, metric, 20_000, 0) == found
+
+
+def test_paired_test_against_scipy():
+    a, b = draw(1, 12, seed=12)[0].sum(axis=1), draw(1, 12, seed=13, error=0.7)[0].sum(axis=1)
+    both = np.concatenate([a, b])
+
+    def statistic(left, right):
+        scores = [2 * tp / (2 * tp + fp + fn) for tp, fp, fn in (both[left].sum(0), both[right].sum(0))]
+        return scores[0] - scores[1]
+
+    exact = scipy.stats.permutation_test(
+        (np.arange(12), np.arange(12, 24)),
+        statistic,
+        permutation_type="samples",
+        vectorized=False,
+        n_resamples=np.inf,
+    ).pvalue
+    found = paired_test(a[None, :, None], b[None, :, None], np.arange(12), "micro_f1", 20_000, 0)
+    assert found == pytest.approx(exact, abs=0.015)
+
+
+def test_paired_test_extremes():
+    a, groups = draw(2, 80, seed=14), np.arange(80)
+    assert paired_test(a, a, groups, "macro_f1", 500, 0) == 1
+    assert paired_test(draw(1, 80, error=0.1), draw(2, 80, error=0.9), groups, "micro_f1", 999, 0) == 1 / 1000
+    # A single document can only be swapped or not: both give the observed size.
+    assert paired_test(a, draw(2, 80, error=0.9), np.zeros(80), "micro_f1", 500, 0) == 1
+
+
+def test_paired_test_holds_its_level():
+    """Systems of equal quality: p below 0.05 in about 5 % of trials, and spread evenly."""
+    values = [
+        paired_test(draw(1, 60, seed=2 * t), draw(1, 60, seed=2 * t + 1), np.arange(60), "micro_f1", 199, t)
+        for t in range(300)
+    ]
+    assert np.mean(np.array(values) <= 0.05) < 0.09
+    assert scipy.stats.kstest(values, "uniform").pvalue > 0.01
+
+
+def test_seeded():
+    a, b, groups = draw(2, 50, seed=15), draw(2, 50, seed=16), np.arange(50)
+    assert interval(a, groups, "micro_f1", 300, 1) == interval(a, groups, "micro_f1", 300, 1)
+    assert interval(a, groups, "micro_f1", 300, 1) != interval(a, groups, "micro_f1", 300, 2)
+    assert paired_test(a, b, groups, "micro_f1", 300, 1) == paired_test(a, b, groups, "micro_f1", 300, 1)
+
+
+def test_refusals():
+    a, groups = draw(2, 5), np.arange(5)
+    with pytest.raises(ValueError, match="unknown metric 'f1'"):
+        interval(a, groups, "f1", 10, 0)
+    with pytest.raises(ValueError, match="do not fit 4 sentences"):
+        interval(a, groups[:4], "micro_f1", 10, 0)
+    with pytest.raises(ValueError, match="2 against 3"):
+        paired_test(a, draw(3, 5), groups, "micro_f1", 10, 0)
+
+
+def test_nothing_to_score():
+    assert interval(np.zeros((1, 4, 3, 3)), np.arange(4), "macro_f1", 10, 0) == (0, 0, 0)
+
+
+def test_memory():
+    a, b = draw(1, 1287, types=6, seed=17), draw(1, 1287, types=6, seed=18)
+    tracemalloc.start()
+    interval(a, np.arange(1287), "macro_f1", 10_000, 0)
+    paired_test(a, b, np.arange(1287), "macro_f1", 10_000, 0)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 100e6
+
+
+def test_holm():
+    # By hand: .005 x 4, .01 x 3, .03 x 2, and .04 x 1 raised to its predecessor's .06.
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.6, 0.7]) == [1, 1]
+    assert holm([0.2]) == [0.2]
+    assert holm([]) == []
