@@ -95,7 +95,7 @@ def test_interval_against_scipy(metric):
     theirs = scipy.stats.bootstrap(
         (np.arange(150),),
         lambda drawn: plain(counts[:, drawn], metric),
-        n_resamples=2000,
+        n_resamples=1000,
         vectorized=False,
         method="percentile",
         rng=np.random.default_rng(0),
