@@ -17,7 +17,7 @@ thesis: setup   # typeset from stored results; never trains
 	$(BATCH) from_results=1
 
 test: setup     # all tests
-	@ruff check . && pytest
+	@python -m ner_utils.weights && ruff check . && pytest
 
 lab: setup      # explore in JupyterLab
 	@jupyter lab notebooks

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from ner_utils import scoring
 from ner_utils.config import Dataset
@@ -92,7 +93,7 @@ def _split(sentences: Sequence[Sentence], dataset: Dataset) -> dict[str, Any]:
 def _overlap(sentences: Sequence[Sentence], train: Sequence[Sentence]) -> dict[str, Any]:
     """What a split shares with the training data.
 
-    - ``sentences_in_train``: sentences whose tokens also stand in train
+    - ``in_train``: sentences whose tokens also stand in train
     - ``unseen_mentions`` and ``unseen_share``: mentions whose surface, in lower case, is no mention
       of any type in train
     - ``unseen_mentions_cased``: the same with case
@@ -103,7 +104,7 @@ def _overlap(sentences: Sequence[Sentence], train: Sequence[Sentence]) -> dict[s
     surfaces = [surface(sentence.tokens, span) for sentence, span in _mentions(sentences)]
     unseen = sum(text.lower() not in known_lower for text in surfaces)
     return {
-        "sentences_in_train": sum(sentence.tokens in texts for sentence in sentences),
+        "in_train": sum(sentence.tokens in texts for sentence in sentences),
         "unseen_mentions": unseen,
         "unseen_share": _share(unseen, len(surfaces)),
         "unseen_mentions_cased": sum(text not in known for text in surfaces),
@@ -134,20 +135,41 @@ def _percentiles(lengths: Sequence[int]) -> dict[str, int]:
     return {"p50": int(p50), "p95": int(p95), "max": max(lengths)}
 
 
-def agreement(folder: Path) -> dict[str, Any] | None:
-    """Agreement of two annotation passes over a corpus; None where ``folder`` holds no two passes.
+def summary(report: dict[str, Any]) -> pd.DataFrame:
+    """An audit as a table: a row for each number, a column for each split, shares in percent."""
+    columns = {
+        split: pd.Series(dict(_flat(values)), dtype=object) for split, values in report["splits"].items()
+    }
+    return pd.DataFrame(columns).rename_axis("number of")
+
+
+def _flat(values: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        label = key.replace("_", " ")
+        if isinstance(value, dict):
+            yield from ((f"{label}: {part}", number) for part, number in value.items())
+        else:
+            yield label, f"{value:.1%}" if isinstance(value, float) else value
+
+
+def agreement(folders: Iterable[Path]) -> dict[str, Any] | None:
+    """Agreement of two annotation passes over a corpus, from the first folder that holds both; None
+    where none does.
 
     Reads ``annotation/first.jsonl`` and ``annotation/second.jsonl``, an object with id and spans a
     line. ``f1`` is the strict micro F1 of one pass against the other, which is the same either way
     and needs no count of true negatives (Hripcsak and Rothschild 2005, doi:10.1197/jamia.M1733).
     Raises `DataError` where a line is malformed or the passes cover different sentences.
     """
-    files = [folder / "annotation" / f"{which}.jsonl" for which in ("first", "second")]
-    if not all(file.is_file() for file in files):
+    pairs = [
+        [folder / "annotation" / f"{which}.jsonl" for which in ("first", "second")] for folder in folders
+    ]
+    files = next((pair for pair in pairs if all(file.is_file() for file in pair)), None)
+    if files is None:
         return None
     first, second = (_read_pass(file) for file in files)
     if first.keys() != second.keys():
-        raise DataError(f"{folder / 'annotation'}: the two passes cover different sentences")
+        raise DataError(f"{files[0].parent}: the two passes cover different sentences")
     return {
         "sentences": len(first),
         "first_mentions": sum(map(len, first.values())),

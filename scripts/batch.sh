@@ -7,4 +7,8 @@ shift 2
 # The lock dies with its process, whatever kills it; the children must not inherit it.
 exec 9>runs/.lock
 flock --nonblock 9 || { echo "error: another study is running in this folder" >&2; exit 1; }
+case " $* " in
+    *" --dry-run "* | *" from_results=1 "*) ;;
+    *) python -m ner_utils.preflight "$study" "$overrides" ;;
+esac
 snakemake --profile profiles/local --config study="$study" overrides="$overrides" "$@" 9>&-

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes a bare machine ready: Python environment, LaTeX, pretrained weights. What is there is kept.
+# Makes a bare machine ready: LaTeX and the Python environment. What is there is kept.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 mkdir -p runs
@@ -38,5 +38,3 @@ if [ "$(cat .venv/.installed 2>/dev/null)" != "$wanted" ]; then
         --constraint constraints.txt --editable '.[dev]' || fail "pip could not install the pinned packages"
     echo "$wanted" >.venv/.installed
 fi
-
-.venv/bin/python -m ner_utils.weights

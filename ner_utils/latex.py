@@ -1,0 +1,154 @@
+"""LaTeX, written by code: escaped text, numbers, tabulars, and the files that the thesis reads."""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+_ESCAPES = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "`": r"\textasciigrave{}",
+    # At the beginning of a table's row, these would be read as an argument of the \\ before it.
+    "[": "{[}",
+    "]": "{]}",
+    "*": "{*}",
+    **{character: f"\\{character}" for character in "{}#%&_$"},
+}
+_LIGATURES = re.compile(r"([-,'<>])(?=\1)")  # -- would print as a dash, << as a quotation mark
+
+
+class Raw(str):
+    """Text that is LaTeX already."""
+
+
+class Column(NamedTuple):
+    """A column of a table: its title (LaTeX), and how its cells are set.
+
+    ``digits`` after the point of numbers, aligned at the point; ``None`` for text. ``width`` breaks
+    long text into lines of that length (a LaTeX length).
+    """
+
+    title: str
+    digits: int | None = None
+    width: str | None = None
+
+
+def escape(text: object) -> str:
+    """Any text as LaTeX that prints it. Control characters become spaces; other Unicode is kept."""
+    if isinstance(text, Raw):
+        return text
+    kept = []
+    for character in unicodedata.normalize("NFC", str(text)):
+        category = unicodedata.category(character)
+        if category in ("Cc", "Zl", "Zp"):
+            kept.append(" ")
+        elif category not in ("Cf", "Cs", "Cn"):  # invisible marks, surrogates: nothing to print
+            kept.append(_ESCAPES.get(character, character))
+    return _LIGATURES.sub(r"\1{}", " ".join("".join(kept).split()))
+
+
+def number(value: float, digits: int = 0) -> str:
+    """A number for running text: groups of three, a true minus, a dash where there is none."""
+    if not math.isfinite(value):
+        return "--"
+    text = _plain(value, digits, ",")
+    return f"$-${text[1:]}" if text.startswith("-") else text
+
+
+def percent(value: float, digits: int = 1) -> str:
+    """A percentage for running text; ``value`` is in percent already."""
+    return rf"{number(value, digits)}\,\%"
+
+
+def p_value(value: float) -> str:
+    """A p-value, which nobody needs to more than three digits."""
+    if not math.isfinite(value):
+        return "--"
+    return r"$<$\,0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def interval(low: float, high: float, digits: int = 1) -> Raw:
+    """An interval for a table or running text."""
+    return Raw(f"{number(low, digits)} to {number(high, digits)}")
+
+
+def _plain(value: float, digits: int, group: str = "") -> str:
+    text = f"{value:{group}.{digits}f}"
+    return text.lstrip("-") if float(text.replace(",", "")) == 0 else text
+
+
+# ---------------------------------------------------------------------------- tables
+def tabular(columns: Sequence[Column], rows: Iterable[Sequence | str]) -> str:
+    """A booktabs tabular. A row is a sequence of cells, or a heading that spans all columns.
+
+    Cells are escaped unless `Raw`; in number columns ``None`` and NaN become dashes.
+    """
+    rows = list(rows)
+    cells = [row for row in rows if not isinstance(row, str)]
+    layout = "".join(_align(column, [row[index] for row in cells]) for index, column in enumerate(columns))
+    titles = [f"{{{column.title}}}" if column.digits is not None else column.title for column in columns]
+    lines = [rf"\begin{{tabular}}{{@{{}}{layout}@{{}}}}", r"\toprule", _row(titles), r"\midrule"]
+    for index, row in enumerate(rows):
+        if isinstance(row, str):
+            lines += [r"\addlinespace"] if index else []
+            lines.append(_row([rf"\multicolumn{{{len(columns)}}}{{@{{}}l}}{{\itshape {escape(row)}}}"]))
+        else:
+            lines.append(_row([_cell(c, value) for c, value in zip(columns, row, strict=True)]))
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
+
+
+def statement(text: str) -> str:
+    """A tabular of one line, for a study in which there is nothing to tabulate."""
+    return "\n".join([r"\begin{tabular}{@{}l@{}}", r"\toprule", _row([escape(text)]), r"\bottomrule"]) + (
+        "\n\\end{tabular}\n"
+    )
+
+
+def _align(column: Column, values: Sequence) -> str:
+    if column.digits is None:
+        return rf">{{\raggedright\arraybackslash}}p{{{column.width}}}" if column.width else "l"
+    texts = [_plain(value, column.digits) for value in values if _is_number(value)] or ["0"]
+    whole = max(len(text.split(".")[0].lstrip("-")) for text in texts)
+    sign = "-" if any(text.startswith("-") for text in texts) else ""
+    return f"S[table-format={sign}{whole}.{column.digits}]"
+
+
+def _cell(column: Column, value: object) -> str:
+    if column.digits is None:
+        return "--" if value is None else escape(value)
+    return _plain(value, column.digits) if _is_number(value) else "{--}"
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def _row(cells: Sequence[str]) -> str:
+    return " & ".join(cells) + r" \\"
+
+
+# ----------------------------------------------------------------------------- files
+def results(numbers: Mapping[str, str]) -> str:
+    """numbers.tex: one line a result, its text being LaTeX already."""
+    return "".join(rf"\defresult{{{key}}}{{{text}}}" + "\n" for key, text in numbers.items())
+
+
+def claims(checked: Mapping[str, bool]) -> str:
+    """claims.tex: one line a predicate, with what the results say of it."""
+    return "".join(
+        rf"\defclaim{{{predicate}}}{{{str(truth).lower()}}}" + "\n" for predicate, truth in checked.items()
+    )
+
+
+def write(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)

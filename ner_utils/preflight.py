@@ -1,0 +1,27 @@
+"""Before a study starts: is everything there that it will need hours from now?
+
+``python -m ner_utils.preflight STUDY [OVERRIDES]`` reads configurations, corpora and weights of the
+runs that are still to be made, and fetches what is missing. One clear message, or silence.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from ner_utils import config, data, provenance, weights
+
+
+def check(study: str, overrides: str = "") -> None:
+    """Raise `ConfigError`, `DataError` or `WeightsError` for whatever a run would stumble over."""
+    pending = [run for run in config.runs_of(study, overrides) if not provenance.is_done(run)]
+    for name, dataset in {run.dataset_name: run.dataset for run in pending}.items():
+        data.load(name, dataset)
+    for source in {run.model.weights for run in pending}:
+        weights.resolve(source)
+
+
+if __name__ == "__main__":
+    try:
+        check(*sys.argv[1:])
+    except (config.ConfigError, data.DataError, weights.WeightsError) as error:
+        sys.exit(f"error: {error}")

@@ -1,0 +1,282 @@
+"""A study's results, read back: refused where they do not fit, then tabulated and compared.
+
+Needs no corpus and no model. Scores, shares and differences are in percent here and above.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ner_utils import config, evaluation, paths, provenance, scoring, statistics
+from ner_utils.config import Run, Study
+from ner_utils.predictions import ResultError
+from ner_utils.prompts import DROPPED
+
+SEED = 0  # of resampling: the same documents are drawn for every system
+STATUSES = ("ok", "recovered", "failed")
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One run's result, verified."""
+
+    run: Run
+    manifest: dict[str, Any]
+    metrics: dict[str, Any]
+    efficiency: dict[str, Any]
+    counts: list[dict[str, Any]]
+
+
+# --------------------------------------------------------------------------- loading
+def load_results(study: str, overrides: str = "") -> Results:
+    """All runs of a study. Raises `ResultError` where one is missing, was made with another
+    configuration or scorer, or was changed since."""
+    settings = config.load_study(study, config.split_overrides(overrides))
+    stored = [_load(run) for run in config.runs_of(study, overrides)]
+    audits = {dataset: _load_audit(study, dataset) for dataset in settings.datasets}
+    warnings = [line for item in stored for line in provenance.warnings(item.run, item.manifest)]
+    machines = {json.dumps(item.manifest["machine"]): item for item in stored}
+    if len(machines) > 1:
+        made = ", ".join(f"{item.run.system} on {describe_machine(item)}" for item in machines.values())
+        warnings.append(f"times and memory were taken on different machines: {made}")
+    return Results(study, settings, stored, audits, list(dict.fromkeys(warnings)))
+
+
+def describe_machine(item: Stored) -> str:
+    """Processor, and GPU where there is one."""
+    machine = item.manifest["machine"]
+    return ", ".join(machine[part] for part in ("gpu", "processor") if part in machine)
+
+
+def _load(run: Run) -> Stored:
+    manifest = provenance.read_manifest(run)
+    metrics = evaluation.load_metrics(run)
+    efficiency = json.loads((run.results / "efficiency.json").read_text(encoding="utf-8"))
+    counts, predicted = (_read_rows(run, name) for name in ("counts.jsonl", "predictions.jsonl"))
+    _verify(run, metrics, counts, predicted)
+    return Stored(run, manifest, metrics, efficiency, counts)
+
+
+def _read_rows(run: Run, name: str) -> list[dict[str, Any]]:
+    path = run.results / name
+    try:
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    except (OSError, ValueError) as error:
+        raise ResultError(f"{paths.relative(path)}: cannot be read ({error})") from None
+
+
+def _verify(run: Run, metrics: dict, counts: list[dict], predicted: list[dict]) -> None:
+    """The manifest seals predictions; counts must be theirs, and metrics those of the counts."""
+    said = [(row["id"], Counter(span[2] for span in row["spans"])) for row in predicted]
+    scored = [
+        (row["id"], Counter({kind: tp + fp for kind, (tp, fp, _) in row["counts"].items() if tp + fp}))
+        for row in counts
+    ]
+    if said != scored:
+        raise ResultError(_changed(run, "counts.jsonl", "predictions.jsonl"))
+    sums = scoring.total([row["counts"] for row in counts])
+    wanted = {
+        "micro": scoring.micro(sums)._asdict(),
+        "macro": scoring.macro(sums)._asdict(),
+        "types": {kind: score._asdict() for kind, score in scoring.by_type(sums).items()},
+    }
+    if any("status" in row for row in predicted):
+        dropped = Counter()
+        for row in predicted:
+            dropped.update(row["dropped"])
+        wanted["statuses"] = dict(Counter(row["status"] for row in predicted))
+        wanted["dropped"] = dict(dropped)
+    for key, value in wanted.items():
+        if metrics.get(key) != value:
+            raise ResultError(_changed(run, "metrics.json", f"counts.jsonl and predictions.jsonl ({key})"))
+
+
+def _changed(run: Run, file: str, source: str) -> str:
+    return (
+        f"{paths.relative(run.results / file)}: does not agree with {source}; "
+        f"delete it and run make study STUDY={run.study}"
+    )
+
+
+def _load_audit(study: str, dataset: str) -> dict[str, Any]:
+    path = paths.RESULTS / study / dataset / "audit.json"
+    if not path.is_file():
+        raise ResultError(f"{paths.relative(path)}: no audit of the corpus; run make study STUDY={study}")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+# ------------------------------------------------------------------------ tabulation
+def _measures(item: Stored) -> dict[str, float]:
+    metrics, cost = item.metrics, item.efficiency
+    answered, sentences = metrics.get("answered"), metrics["sentences"]
+    total, trainable = cost["parameters"]["total"], cost["parameters"]["trainable"]
+    found = {
+        **{key: 100 * metrics["micro"][key] for key in ("precision", "recall")},
+        **{f"{key}_f1": 100 * metrics[key]["f1"] for key in ("micro", "macro")},
+        "predicted": metrics["predicted"],
+        "answered": answered,
+        **{key: cost.get(key) for key in ("training_seconds", "looks_seconds", "steps")},
+        **{key: cost[key] for key in ("sentences_per_second", "batch_size")},
+        **{f"latency_{key}": cost["latency"][key] for key in ("mean_ms", "p50_ms", "p95_ms")},
+        "memory_mib": _memory(cost["prediction_memory"]),
+        "training_memory_mib": _memory(cost.get("training_memory", {})),
+        "parameters": total,
+        "trainable_parameters": trainable,
+        "parameters_millions": total / 1e6,
+        "trainable_millions": trainable / 1e6,
+        **{key: cost["prediction_truncation"].get(key) for key in ("lost_words", "lost_mentions")},
+        "cut_off_examples": cost.get("training_truncation", {}).get("cut_off_examples"),
+    }
+    if answered is not None:
+        found |= {status: 100 * metrics["statuses"].get(status, 0) / sentences for status in STATUSES}
+        found["cut_off"] = 100 * cost["prediction_truncation"]["cut_off_answers"] / sentences
+        found["ungrounded_rate"] = 100 * metrics["ungrounded_rate"]
+        for reason in DROPPED:
+            found[f"dropped.{reason}"] = 100 * metrics["dropped"].get(reason, 0) / max(1, answered)
+    if looks := _looks(item):
+        chosen = next(look for look in looks if look["chosen"])
+        lowest = next(look for look in looks if look["lowest_loss"])
+        found |= {"dev_f1": chosen["dev_f1"], "dev_f1_at_lowest_loss": lowest["dev_f1"]}
+        found |= {"loss_agrees": 100.0 * (chosen is lowest), "last_look_best": 100.0 * (chosen is looks[-1])}
+    return {key: float("nan") if value is None else float(value) for key, value in found.items()}
+
+
+def _memory(peak: dict[str, float]) -> float | None:
+    """The device's memory on a GPU, the process' on a CPU."""
+    return peak.get("gpu_mib", peak.get("process_mib"))
+
+
+def _looks(item: Stored) -> list[dict[str, Any]]:
+    looks = item.efficiency.get("looks", [])
+    best = item.efficiency.get("best_checkpoint")
+    lowest = min((look["dev_loss"] for look in looks), default=None)
+    first = next((look["step"] for look in looks if look["dev_loss"] == lowest), None)
+    return [
+        {
+            "look": number,
+            "progress": 100 * look["step"] / item.efficiency["steps_declared"],
+            "dev_f1": 100 * look["dev_f1"],
+            "dev_loss": look["dev_loss"],
+            "chosen": f"checkpoint-{look['step']}" == best,
+            "lowest_loss": look["step"] == first,
+        }
+        for number, look in enumerate(looks, 1)
+    ]
+
+
+@dataclass(frozen=True)
+class Results:
+    """A study's results. The frames carry ids (dataset, system) and labels (corpus, label)."""
+
+    name: str
+    study: Study
+    stored: list[Stored]
+    audits: dict[str, dict[str, Any]]
+    warnings: list[str]
+
+    def _rows(self, of) -> pd.DataFrame:
+        return pd.DataFrame(
+            {
+                "dataset": item.run.dataset_name,
+                "system": item.run.system,
+                "corpus": item.run.dataset.label,
+                "label": item.run.label,
+                "seed": item.run.seed,
+                **row,
+            }
+            for item in self.stored
+            for row in of(item)
+        )
+
+    @cached_property
+    def corpora(self) -> dict[str, dict[str, Any]]:
+        """The audits by the corpora's labels."""
+        return {item.run.dataset.label: self.audits[item.run.dataset_name]["audit"] for item in self.stored}
+
+    @cached_property
+    def runs(self) -> pd.DataFrame:
+        """One row a run: approach, and what `_measures` finds."""
+
+        def of(item: Stored) -> Iterator[dict[str, Any]]:
+            train = self.audits[item.run.dataset_name]["audit"]["splits"]["train"]["sentences"]
+            seen = 0 if item.run.zero_shot else min(item.run.train_sentences or train, train)
+            yield {"approach": item.run.model.approach, "train_sentences": seen, **_measures(item)}
+
+        return self._rows(of)
+
+    @cached_property
+    def looks(self) -> pd.DataFrame:
+        """One row a look at dev: look, progress (percent), dev_f1, dev_loss, chosen, lowest_loss."""
+        return self._rows(_looks)
+
+    @cached_property
+    def types(self) -> pd.DataFrame:
+        """One row a dataset, system and type: precision, recall, f1 (means over seeds), mentions."""
+
+        def of(item: Stored) -> Iterator[dict[str, Any]]:
+            for kind in item.run.dataset.types:
+                score = item.metrics["types"].get(kind, scoring.prf(0, 0, 0)._asdict())
+                scores = {key: 100 * score[key] for key in ("precision", "recall", "f1")}
+                yield {"type": kind, "mentions": score["support"], **scores}
+
+        keys = ["dataset", "system", "corpus", "label", "type"]
+        return self._rows(of).drop(columns="seed").groupby(keys, sort=False).mean().reset_index()
+
+    @cached_property
+    def summary(self) -> pd.DataFrame:
+        """One row a dataset and system: means over seeds, 95 % intervals as <score>_low and _high."""
+        keys = ["dataset", "system", "corpus", "label", "approach"]
+        groups = self.runs.groupby(keys, sort=False)
+        frame = groups.mean().drop(columns="seed").assign(seeds=groups.size()).reset_index()
+        for metric in ("micro_f1", "macro_f1"):
+            found = [self._interval(row.dataset, metric, row.system) for row in frame.itertuples()]
+            frame[f"{metric}_low"] = [100 * bounds.low for bounds in found]
+            frame[f"{metric}_high"] = [100 * bounds.high for bounds in found]
+        return frame
+
+    @cached_property
+    def comparisons(self) -> pd.DataFrame:
+        """The declared comparisons on each dataset: difference a - b of the primary score with its
+        interval, p, and p_holm, corrected over all rows."""
+        metric, resamples = self.study.protocol.primary_metric, self.study.protocol.resamples
+        labels = {item.run.system: item.run.label for item in self.stored}
+        rows = []
+        for dataset in self.study.datasets:
+            tables, groups = self._counts[dataset]
+            for a, b in self.study.protocol.comparisons:
+                bounds = self._interval(dataset, metric, a, b)
+                p = statistics.paired_test(tables[a], tables[b], groups, metric, resamples, SEED)
+                names = {"dataset": dataset, "a": a, "b": b, "label_a": labels[a], "label_b": labels[b]}
+                rows.append(names | {key: 100 * value for key, value in bounds._asdict().items()} | {"p": p})
+        columns = ["dataset", "a", "b", "label_a", "label_b", "estimate", "low", "high", "p"]
+        frame = pd.DataFrame(rows, columns=columns).rename(columns={"estimate": "difference"})
+        return frame.assign(p_holm=statistics.holm(frame["p"].tolist()))
+
+    @cached_property
+    def _counts(self) -> dict[str, tuple[dict[str, np.ndarray], np.ndarray]]:
+        """For each dataset, what `statistics.tabulate` makes of its runs."""
+        tables = {}
+        for dataset in self.study.datasets:
+            items = [item for item in self.stored if item.run.dataset_name == dataset]
+            rows: dict[str, list] = {}
+            for item in items:
+                rows.setdefault(item.run.system, []).append(item.counts)
+            counts, groups = statistics.tabulate(rows, items[0].run.dataset.types)
+            gold = [run[..., 0] + run[..., 2] for runs in counts.values() for run in runs]
+            if not all(np.array_equal(gold[0], other) for other in gold):
+                raise ResultError(f"{self.name}/{dataset}: its runs were scored on different gold")
+            tables[dataset] = counts, groups
+        return tables
+
+    def _interval(self, dataset: str, metric: str, system: str, against: str | None = None):
+        tables, groups = self._counts[dataset]
+        other = tables[against] if against else None
+        return statistics.interval(tables[system], groups, metric, self.study.protocol.resamples, SEED, other)

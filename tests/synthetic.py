@@ -1,0 +1,109 @@
+"""Made-up results of a study, written by the real writers: gold with mistakes put in."""
+
+from __future__ import annotations
+
+import random
+
+from ner_utils import audit, config, data, evaluation, paths, predictions, provenance
+from ner_utils.predictions import Prediction
+
+# How much of the gold a system finds, and with which share of it wrong.
+SKILL = {"minilm": (0.55, 0.15), "smollm2-qlora": (0.33, 0.3), "smollm2-zero-shot": (0.03, 0.8)}
+
+
+def write(study: str, overrides: str = "") -> None:
+    """A whole study below `paths.RESULTS`, with the audits of its corpora."""
+    corpora = {}
+    for run in config.runs_of(study, overrides):
+        name = run.dataset_name
+        if name not in corpora:
+            corpora[name] = data.load(name, run.dataset)
+            report = {
+                "audit": audit.audit(name, run.dataset, corpora[name]),
+                "agreement": audit.agreement(paths.data_dirs(name)),
+            }
+            provenance.write_json(paths.RESULTS / study / name / "audit.json", report)
+        write_run(run, data.draw(corpora[name]["test"], run.test_sentences, 0))
+
+
+def write_run(run: config.Run, gold: list) -> None:
+    """One run: predictions, efficiency, manifest, metrics."""
+    provenance.clear(run)
+    chance = random.Random(f"{run.system} {run.seed}")
+    predicted = [_predict(run, sentence, chance) for sentence in gold]
+    predictions.write(run.results / "predictions.jsonl", predicted)
+    provenance.write_json(run.results / "efficiency.json", _efficiency(run, chance))
+    provenance.write_manifest(run, ["predictions.jsonl", "efficiency.json"])
+    evaluation.write(run, gold, predicted)
+
+
+def _predict(run: config.Run, sentence, chance: random.Random) -> Prediction:
+    recall, noise = SKILL.get(run.system, (0.5, 0.2))
+    kinds = list(run.dataset.types)
+    spans = []
+    for span in sentence.spans:
+        draw = chance.random()
+        if draw < recall:
+            spans.append(span)
+        elif draw < recall + noise:
+            spans.append(span._replace(type=chance.choice(kinds)))
+    if run.model.approach == "tagging":
+        return Prediction(sentence.id, tuple(spans))
+    status = chance.choices(["ok", "recovered", "failed"], [8, 3, 1] if run.zero_shot else [97, 2, 1])[0]
+    many = 3 if run.zero_shot else 1
+    dropped = {
+        "unknown_type": chance.random() < 0.1 * many,
+        "malformed": chance.random() < 0.05 * many,
+        "ungrounded": chance.random() < 0.1 * many,
+        "duplicate": chance.random() < 0.03 * many,
+    }
+    dropped = {reason: int(happened) for reason, happened in dropped.items()}
+    return Prediction(sentence.id, () if status == "failed" else tuple(spans), status, dropped)
+
+
+def _efficiency(run: config.Run, chance: random.Random) -> dict:
+    tagging = run.model.approach == "tagging"
+    p50 = (14 if tagging else 2300) * chance.uniform(0.9, 1.1)
+    cost = {
+        "prediction_seconds": {"prepare": 0.2, "model": 5.1, "read": 0.3},
+        "sentences_per_second": 230.0 if tagging else 4.4,
+        "batch_size": run.model.prediction_batch_size,
+        "latency": {"sentences": run.latency_sentences, "mean_ms": 1.2 * p50, "p50_ms": p50, "p95_ms": 3 * p50},
+        "prediction_memory": {"process_mib": 812.3 if tagging else 2431.7},
+        "prediction_truncation": {"lost_words": 3, "lost_mentions": 1} if tagging else {"cut_off_answers": 4},
+        "device": "cpu",
+        "threads": 2,
+    }
+    if run.zero_shot:
+        return cost | {"parameters": {"total": 134_515_008, "trainable": 0}}
+    number = run.looks
+    total = 80 * number
+    looks = [
+        {
+            "step": 80 * k,
+            "epoch": round(4 * k / number, 4),
+            "dev_f1": (0.58 if tagging else 0.35) * (1 - 0.6**k) - (0.02 if k == number else 0),
+            "dev_loss": 0.2 + 0.3 * 0.5**k + (0.05 * k if k > 1 else 0),
+        }
+        for k in range(1, number + 1)
+    ]
+    best = max(looks, key=lambda look: look["dev_f1"])
+    record = {
+        "training_seconds": 640.2 if tagging else 1911.7,
+        "looks_seconds": 41.5,
+        "starts": 1,
+        "steps": total,
+        "steps_declared": total,
+        "looks": looks,
+        "losses": [[step, 1 / (1 + step)] for step in range(5, total, 5)],
+        "best_checkpoint": f"checkpoint-{best['step']}",
+        "training_memory": {"process_mib": 1490.0 if tagging else 3605.0},
+        "parameters": {
+            "total": 22_569_613 if tagging else 139_399_488,
+            "trainable": 22_569_613 if tagging else 4_884_480,
+        },
+    }
+    if tagging:
+        return record | {"training_truncation": {"lost_words": 0, "lost_mentions": 0}} | cost
+    record |= {"lora_layers": {"q_proj": 30}, "dev_sample": 40}
+    return record | {"training_truncation": {"cut_off_examples": 0}} | cost

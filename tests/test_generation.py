@@ -1,0 +1,110 @@
+"""The generative arm: real SmolLM2 where it must learn, a tiny random Llama where it need not."""
+
+import json
+
+import pytest
+import torch
+
+from ner_utils import experiment, generation, scoring, weights
+from ner_utils.data import Sentence
+
+
+@pytest.fixture(scope="module")
+def tiny(make_tiny_llama, make_run):
+    """A run on a two-layer random Llama with SmolLM2's tokenizer."""
+    folder = make_tiny_llama()
+    return make_run("tiny-llama", {"max_new_tokens": 12}, weights_folder=folder)
+
+
+def test_prompt_and_answer(tiny, twenty):
+    prompter = generation.Prompter(tiny, weights.resolve(tiny.model.weights))
+    example = prompter.example(twenty[0])
+    answer = [token for token in example["labels"] if token != generation.IGNORED]
+    text = prompter.tokenizer.decode(answer)
+    assert text == prompter.format.target(twenty[0]) + prompter.tokenizer.eos_token
+    prompt = prompter.tokenizer.decode(example["input_ids"][: -len(answer)])
+    assert prompt.endswith("<|im_start|>assistant\n")
+    assert twenty[0].text in prompt
+    assert prompter.format.instruction in prompt
+
+
+def test_pad_token_must_differ_from_the_end_token(tiny):
+    model = tiny.model.model_copy(update={"pad_token": "<|im_end|>"})
+    with pytest.raises(ValueError, match="pad_token"):
+        generation.Prompter(tiny.model_copy(update={"model": model}), weights.resolve(model.weights))
+
+
+def test_shared_prefix_and_batches_change_no_answer(tiny, twenty):
+    """The instruction's cache, the order and the padding are savings: answers stay what they are."""
+    prompter = generation.Prompter(tiny, weights.resolve(tiny.model.weights))
+    model = generation.load_for_prediction(tiny, None)
+    generator = generation.Generator(tiny, model, prompter)
+    _, together = generator.predict(twenty)
+    alone = []
+    for sentence in twenty:
+        ids = torch.tensor([prompter.ids(prompter.prompt(sentence))])
+        output = model.generate(
+            input_ids=ids, attention_mask=torch.ones_like(ids), generation_config=generator.config
+        )
+        alone.append(prompter.tokenizer.decode(output[0, ids.shape[1] :], skip_special_tokens=True))
+    assert together == alone
+
+
+def test_dequantised_and_merged_weights_are_the_quantised_model(tiny, twenty):
+    """Merging moves the adapter, it must not move the function."""
+    record = generation.train(tiny, twenty[:8], twenty[:4])
+    adapter = experiment.best_checkpoint(tiny, record)
+    merged = generation.load_for_prediction(tiny, adapter)
+    kept = tiny.model_copy(update={"model": tiny.model.model_copy(update={"merge_adapter": False})})
+    beside = generation.load_for_prediction(kept, adapter)
+    ids = torch.tensor([[5, 99, 1000, 42, 7]])
+    with torch.inference_mode():
+        torch.testing.assert_close(
+            merged(input_ids=ids).logits, beside(input_ids=ids).logits, atol=2e-3, rtol=2e-3
+        )
+    assert set(record["lora_layers"]) == {
+        "q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj",
+    }  # fmt: skip
+    for look in record["looks"]:
+        assert set(look) == {"step", "epoch", "dev_loss", "dev_f1"}
+
+
+def test_loss_outside_the_answer_is_refused(tiny, twenty):
+    prompter = generation.Prompter(tiny, weights.resolve(tiny.model.weights))
+
+    class Trainer:
+        train_dataset = [prompter.example(twenty[0]) | {"labels": prompter.example(twenty[0])["input_ids"]}]
+
+        @staticmethod
+        def data_collator(rows):
+            return {"labels": torch.tensor([rows[0]["labels"]])}
+
+    with pytest.raises(AssertionError, match="loss"):
+        generation._assert_loss_on_answers(Trainer, twenty[:1], prompter, 512)
+
+
+def test_twenty_sentences_are_learnt_by_heart(make_run, twenty):
+    run = make_run(
+        "smollm2-135m",
+        {
+            "training.epochs": 10,
+            "training.learning_rate": 1.5e-3,
+            "max_new_tokens": 64,
+            "training.schedule": "linear",
+        },
+        looks=2,
+    )
+    record = generation.train(run, twenty, twenty)
+    predicted, cost = generation.predict(run, experiment.best_checkpoint(run, record), twenty)
+    assert scoring.score([s.spans for s in twenty], [p.spans for p in predicted]).f1 >= 0.95
+    assert {p.status for p in predicted} == {"ok"}
+    rows = [json.loads(line) for line in (run.scratch / "answers.jsonl").read_text().splitlines()]
+    assert [row["id"] for row in rows] == [s.id for s in twenty]
+    assert cost["prediction_truncation"]["cut_off_answers"] == 0
+
+
+def test_hostile_sentences_pass_through_the_prompt(tiny):
+    prompter = generation.Prompter(tiny, weights.resolve(tiny.model.weights))
+    for token in ('"', "]", "<|im_end|>", "{{", "\u202e", "🙂"):
+        sentence = Sentence("s", None, ("a", token), ())
+        assert prompter.prompt(sentence).count(token) >= 1

@@ -1,0 +1,83 @@
+"""The notebooks: their form, and that they run as committed."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+import nbformat
+import pytest
+
+from ner_utils import paths
+
+NOTEBOOKS = sorted(paths.NOTEBOOKS.glob("*.ipynb"))
+OFFLINE = {"HF_HUB_OFFLINE": "1", "http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
+
+
+def cells(path, kind="code"):
+    return [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == kind]
+
+
+def test_there_are_five():
+    assert [path.name[:3] for path in NOTEBOOKS] == ["01_", "02_", "03_", "04_", "05_"]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_form(path):
+    """Thin: no definitions, no loops over runs, few and short cells; told in order."""
+    code = cells(path)
+    assert len(code) <= 15
+    assert "parameters" in code[0].metadata.get("tags", [])
+    assert "**Reads**" in cells(path, "markdown")[0].source
+    assert "**Writes**" in cells(path, "markdown")[0].source
+    for cell in code:
+        lines = cell.source.splitlines()
+        assert len(lines) <= 18, cell.source
+        assert not any(line.lstrip().startswith(("def ", "class ")) for line in lines), cell.source
+        assert "runs_of" not in cell.source, cell.source
+    tags = [tag for cell in code for tag in cell.metadata.get("tags", [])]
+    assert "nbval-check-output" in tags
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_committed_as_run_from_top_to_bottom(path):
+    code = cells(path)
+    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
+    outputs = [output for cell in code for output in cell.outputs]
+    assert not [output for output in outputs if output.output_type == "error"]
+    text = path.read_text(encoding="utf-8")
+    assert str(paths.ROOT) not in text, "a path of the machine it was run on"
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_shows_a_picture_or_a_table(path):
+    kinds = {kind for cell in cells(path) for output in cell.outputs for kind in output.get("data", {})}
+    assert kinds & {"image/png", "text/html"}
+
+
+def nbval(folder, notebook, environment=None):
+    command = [sys.executable, "-m", "pytest", "--nbval", "-q", "-p", "no:cacheprovider", str(notebook)]
+    return subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, env=os.environ | OFFLINE | (environment or {})
+    )
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_runs_as_committed_without_network(path):
+    done = nbval(paths.ROOT, path)
+    assert done.returncode == 0, done.stdout[-4000:]
+
+
+def test_nbval_sees_a_bug(tmp_path):
+    """A planted bug (spans lose their last token) must fail the notebooks' check."""
+    for name in ("ner_utils", "params", "notebooks", "corpora"):
+        shutil.copytree(paths.ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    room = tmp_path / "ner_utils" / "spans.py"
+    healthy = 'if prefix == "I" and continues:'
+    assert healthy in room.read_text()
+    room.write_text(room.read_text().replace(healthy, 'if prefix == "I" and not continues:'))
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    notebook = tmp_path / "notebooks" / "01_data_exploration.ipynb"
+    done = nbval(tmp_path, notebook, {"PYTHONPATH": str(tmp_path)})
+    assert done.returncode == 1, done.stdout[-4000:]
+    assert "mismatch" in done.stdout or "failed" in done.stdout

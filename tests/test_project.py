@@ -1,0 +1,68 @@
+"""The files around the code: pins, README, licences, and the layout that README promises."""
+
+import re
+import tomllib
+
+import yaml
+
+from ner_utils import config, paths
+
+PROJECT = tomllib.loads((paths.ROOT / "pyproject.toml").read_text())["project"]
+
+
+def normal(name):
+    return name.lower().replace("_", "-")
+
+
+def pins():
+    lines = (paths.ROOT / "constraints.txt").read_text().splitlines()
+    return {normal(name): version for name, version in (line.split("==") for line in lines)}
+
+
+def dependencies():
+    return {normal(name) for name in PROJECT["dependencies"] + PROJECT["optional-dependencies"]["dev"]}
+
+
+def test_every_dependency_is_pinned():
+    assert dependencies() <= set(pins())
+    assert pins()["torch"] == "2.13.0"
+
+
+def test_conda_users_get_the_same_pins():
+    environment = yaml.safe_load((paths.ROOT / "environment.yml").read_text())
+    pip = next(item["pip"] for item in environment["dependencies"] if isinstance(item, dict))
+    listed = dict(item.split("==") for item in pip if "==" in item)
+    assert {normal(name) for name in listed} == dependencies()
+    assert {normal(name): version for name, version in listed.items()}.items() <= pins().items()
+    assert "--constraint constraints.txt" in pip
+
+
+def test_readme_is_short_and_names_what_there_is():
+    text = (paths.ROOT / "README.md").read_text()
+    assert len(text.splitlines()) <= 120
+    assert "make study" in text
+    assert "make test" in text
+    for name in re.findall(r"`(params/[\w/.-]+\.yaml|notebooks/[\w.-]+\.ipynb|[\w-]+\.txt)`", text):
+        assert (paths.ROOT / name).is_file(), name
+    for link in re.findall(r"\]\(([\w/.-]+)\)", text):
+        assert (paths.ROOT / link).exists(), link
+
+
+def test_rooms_stay_small():
+    lines = {
+        path.name: len(path.read_text().splitlines()) for path in (paths.ROOT / "ner_utils").glob("*.py")
+    }
+    assert sum(lines.values()) <= 4000
+    assert max(lines.values()) <= 470, lines
+
+
+def test_no_corpus_but_our_own_is_committed():
+    assert {path.name for path in paths.CORPORA.iterdir()} == {"demo"}
+
+
+def test_studies_resolve():
+    for study in config.names("studies"):
+        runs = config.runs_of(study)
+        assert runs
+        assert len({run.results for run in runs}) == len(runs)
+        assert all(run.seed == 0 for run in runs if run.zero_shot)

