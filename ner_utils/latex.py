@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 import unicodedata
@@ -30,13 +31,14 @@ class Raw(str):
 class Column(NamedTuple):
     """A column of a table: its title (LaTeX), and how its cells are set.
 
-    ``digits`` after the point of numbers, aligned at the point; ``None`` for text. ``width`` breaks
-    long text into lines of that length (a LaTeX length).
+    ``digits`` are those after the point of numbers, which are aligned at it; ``None`` means text, set
+    by ``layout`` as LaTeX names it (l, r, p{8cm}). Neighbours with the same ``over`` share a title.
     """
 
     title: str
     digits: int | None = None
-    width: str | None = None
+    layout: str = "l"
+    over: str = ""
 
 
 def escape(text: object) -> str:
@@ -87,32 +89,46 @@ def _plain(value: float, digits: int, group: str = "") -> str:
 def tabular(columns: Sequence[Column], rows: Iterable[Sequence | str]) -> str:
     """A booktabs tabular. A row is a sequence of cells, or a heading that spans all columns.
 
-    Cells are escaped unless `Raw`; in number columns ``None`` and NaN become dashes.
+    Cells are escaped unless `Raw`. ``None`` and NaN become dashes.
     """
     rows = list(rows)
     cells = [row for row in rows if not isinstance(row, str)]
-    layout = "".join(_align(column, [row[index] for row in cells]) for index, column in enumerate(columns))
+    layout = "".join(_layout(column, [row[index] for row in cells]) for index, column in enumerate(columns))
     titles = [f"{{{column.title}}}" if column.digits is not None else column.title for column in columns]
-    lines = [rf"\begin{{tabular}}{{@{{}}{layout}@{{}}}}", r"\toprule", _row(titles), r"\midrule"]
+    lines = [rf"\begin{{tabular}}{{@{{}}{layout}@{{}}}}", r"\toprule", *_over(columns)]
+    lines += [_row(titles), r"\midrule"] if any(column.title for column in columns) else []
     for index, row in enumerate(rows):
         if isinstance(row, str):
             lines += [r"\addlinespace"] if index else []
-            lines.append(_row([rf"\multicolumn{{{len(columns)}}}{{@{{}}l}}{{\itshape {escape(row)}}}"]))
+            lines.append(_row([rf"\multicolumn{{{len(columns)}}}{{@{{}}l@{{}}}}{{\itshape {escape(row)}}}"]))
         else:
-            lines.append(_row([_cell(c, value) for c, value in zip(columns, row, strict=True)]))
+            lines.append(_row([_cell(*pair) for pair in zip(columns, row, strict=True)]))
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
 
 
 def statement(text: str) -> str:
     """A tabular of one line, for a study in which there is nothing to tabulate."""
-    return "\n".join([r"\begin{tabular}{@{}l@{}}", r"\toprule", _row([escape(text)]), r"\bottomrule"]) + (
-        "\n\\end{tabular}\n"
-    )
+    lines = [r"\begin{tabular}{@{}l@{}}", r"\toprule", _row([escape(text)]), r"\bottomrule", r"\end{tabular}"]
+    return "\n".join(lines) + "\n"
 
 
-def _align(column: Column, values: Sequence) -> str:
+def _over(columns: Sequence[Column]) -> list[str]:
+    """The line of shared titles, and the rules below them."""
+    if not any(column.over for column in columns):
+        return []
+    cells, rules, at = [], [], 1
+    for over, group in itertools.groupby(columns, key=lambda column: column.over):
+        size = len(list(group))
+        cells.append(rf"\multicolumn{{{size}}}{{c}}{{{over}}}")
+        rules += [rf"\cmidrule(lr){{{at}-{at + size - 1}}}"] if over else []
+        at += size
+    return [_row(cells), "".join(rules)]
+
+
+def _layout(column: Column, values: Sequence) -> str:
     if column.digits is None:
-        return rf">{{\raggedright\arraybackslash}}p{{{column.width}}}" if column.width else "l"
+        ragged = r">{\raggedright\arraybackslash}" if column.layout.startswith("p") else ""
+        return ragged + column.layout
     texts = [_plain(value, column.digits) for value in values if _is_number(value)] or ["0"]
     whole = max(len(text.split(".")[0].lstrip("-")) for text in texts)
     sign = "-" if any(text.startswith("-") for text in texts) else ""

@@ -14,7 +14,8 @@ Status = Literal["ok", "recovered", "failed"]
 DROPPED = ("unknown_type", "malformed", "ungrounded", "duplicate")
 
 _THINK = re.compile(r"<think>.*?(</think>|\Z)", re.DOTALL)
-_OBJECT = re.compile(r"\{[^{}]*\}")
+# A "[" of the surrounding prose is rarely followed by an object or by the list's end.
+_LIST = re.compile(r"\[(?=\s*[{\]])")
 
 
 class Reading(NamedTuple):
@@ -80,29 +81,28 @@ FORMATS = {"json": JsonFormat}
 
 
 def _find_list(answer: str) -> tuple[list, Status]:
-    whole = _decode(answer.strip())
-    if isinstance(whole, list):
-        return whole, "ok"
+    whole = answer.strip()
+    value, end = _decode(whole, 0)
+    if isinstance(value, list) and end == len(whole):
+        return value, "ok"
     text = _THINK.sub("", answer)
-    decoder = json.JSONDecoder()
-    # The first list that decodes; a "[" of the surrounding prose rarely does.
-    for begin in (match.start() for match in re.finditer(r"\[", text)):
-        try:
-            value, _ = decoder.raw_decode(text, begin)
-        except (json.JSONDecodeError, RecursionError):
-            continue
-        if all(isinstance(item, dict) for item in value):
-            return value, "recovered"
-    begin = text.find("[")
-    if begin < 0:
+    found = _LIST.search(text)
+    if not found:
         return [], "failed"
-    objects = [_decode(match.group()) for match in _OBJECT.finditer(text, begin)]
-    objects = [value for value in objects if isinstance(value, dict)]
+    value, _ = _decode(text, found.start())
+    if isinstance(value, list):
+        return value, "recovered"
+    objects, at = [], text.find("{", found.start())
+    while at >= 0:
+        value, end = _decode(text, at)
+        objects += [value] if isinstance(value, dict) else []
+        at = text.find("{", end)
     return objects, "recovered" if objects else "failed"
 
 
-def _decode(text: str):
+def _decode(text: str, begin: int):
+    """The JSON value that begins there and where it ends; None and the next place if there is none."""
     try:
-        return json.loads(text)
-    except (json.JSONDecodeError, RecursionError):
-        return None
+        return json.JSONDecoder().raw_decode(text, begin)
+    except (ValueError, RecursionError):  # not JSON, a number too long for Python, too deep
+        return None, begin + 1

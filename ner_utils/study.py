@@ -121,6 +121,7 @@ def _measures(item: Stored) -> dict[str, float]:
     found = {
         **{key: 100 * metrics["micro"][key] for key in ("precision", "recall")},
         **{f"{key}_f1": 100 * metrics[key]["f1"] for key in ("micro", "macro")},
+        "sentences": sentences,
         "predicted": metrics["predicted"],
         "answered": answered,
         **{key: cost.get(key) for key in ("training_seconds", "looks_seconds", "steps")},
@@ -247,17 +248,18 @@ class Results:
         """The declared comparisons on each dataset: difference a - b of the primary score with its
         interval, p, and p_holm, corrected over all rows."""
         metric, resamples = self.study.protocol.primary_metric, self.study.protocol.resamples
+        corpora = {item.run.dataset_name: item.run.dataset.label for item in self.stored}
         labels = {item.run.system: item.run.label for item in self.stored}
         rows = []
-        for dataset in self.study.datasets:
+        for dataset, corpus in corpora.items():
             tables, groups = self._counts[dataset]
             for a, b in self.study.protocol.comparisons:
                 bounds = self._interval(dataset, metric, a, b)
                 p = statistics.paired_test(tables[a], tables[b], groups, metric, resamples, SEED)
-                names = {"dataset": dataset, "a": a, "b": b, "label_a": labels[a], "label_b": labels[b]}
-                rows.append(names | {key: 100 * value for key, value in bounds._asdict().items()} | {"p": p})
-        columns = ["dataset", "a", "b", "label_a", "label_b", "estimate", "low", "high", "p"]
-        frame = pd.DataFrame(rows, columns=columns).rename(columns={"estimate": "difference"})
+                difference = [100 * value for value in bounds]
+                rows.append([dataset, corpus, a, b, labels[a], labels[b], *difference, p])
+        columns = ["dataset", "corpus", "a", "b", "label_a", "label_b", "difference", "low", "high", "p"]
+        frame = pd.DataFrame(rows, columns=columns)
         return frame.assign(p_holm=statistics.holm(frame["p"].tolist()))
 
     @cached_property

@@ -1,0 +1,240 @@
+"""Shared fixtures: small corpora and configurations, and real corpora where a copy is at hand."""
+
+import os
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+from ner_utils import config, data, paths, prompts, weights
+
+# No deadline: a loaded machine is no bug.
+hypothesis.settings.register_profile("kit", deadline=None)
+hypothesis.settings.load_profile("kit")
+
+_absent: set[str] = set()  # reasons why tests on real corpora did not run
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "corpora: reads a real corpus below NER_DATA_DIR")
+
+
+def pytest_terminal_summary(terminalreporter):
+    if _absent:
+        terminalreporter.section("real corpora were NOT tested", yellow=True, bold=True)
+        for reason in sorted(_absent):
+            terminalreporter.line(reason)
+
+
+@pytest.fixture(scope="session")
+def corpora():
+    """``corpora(name)`` loads a real corpus from ``NER_DATA_DIR``, or skips and says what to set."""
+    loaded = {}
+
+    def load(name):
+        if name not in loaded:
+            dataset = config.load_dataset(name)
+            folder = os.environ.get("NER_DATA_DIR")
+            if not folder:
+                _skip(f"{name}: set NER_DATA_DIR to a folder that holds {name}/")
+            for split in dataset.splits.values():
+                path = Path(folder).expanduser() / name / split.file
+                if not path.is_file():
+                    _skip(f"{name}: {path} is absent; set NER_DATA_DIR to a folder that holds it")
+            loaded[name] = data.load(name, dataset)
+        return loaded[name]
+
+    return load
+
+
+def _skip(reason):
+    _absent.add(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def demo():
+    """The demo corpus, by split."""
+    return data.load("demo", config.load_dataset("demo"))
+
+
+@pytest.fixture
+def no_other_corpora(tmp_path, monkeypatch):
+    """Neither the user's corpora, nor the cache, nor the network can be reached."""
+    import huggingface_hub
+    import pooch
+
+    def refuse(*arguments, **keywords):
+        raise ConnectionError("no network\nin this test")
+
+    monkeypatch.delenv("NER_DATA_DIR", raising=False)
+    monkeypatch.setenv("NER_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr(pooch, "retrieve", refuse)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", refuse)
+
+
+MODEL = """
+approach: {approach}
+label: A model
+weights:
+  hub: {{repo: someone/something, revision: {revision}}}
+training:
+  learning_rate: 2.0e-4
+  batch_size: 8
+  accumulation_steps: 1
+  epochs: 2
+  weight_decay: 0.01
+  warmup_fraction: 0.1
+  schedule: linear
+  max_length: 64
+  patience: 2
+prediction_batch_size: 4
+"""
+GENERATION = """
+pad_token: null
+output_format: json
+quantisation: nf4
+lora: {r: 8, alpha: 16, dropout: 0.0, target_modules: all-linear}
+max_new_tokens: 32
+merge_adapter: true
+"""
+DATASET = """
+label: Small
+description: Made for tests
+licence: CC0 1.0
+language: en
+format: conll
+types: {PER: person, LOC: location}
+splits:
+  train: {file: train.tsv, sentences: 3}
+  dev: {file: dev.tsv, sentences: 2}
+  test: {file: test.tsv, sentences: 2}
+"""
+STUDY = """
+title: A study
+kind: demonstration
+question: Does it work?
+datasets: [small]
+seeds: [1, 2]
+systems:
+  encoder: {model: tagger, train_sentences: 2}
+  writer: {model: writer, label: A writer}
+  untrained: {model: writer, zero_shot: true}
+protocol:
+  primary_metric: micro_f1
+  comparisons: [[encoder, writer]]
+  looks: 2
+  dev_sample: 2
+  latency_sentences: 1
+  resamples: 100
+"""
+
+
+class Params:
+    """A params folder of the test's own: models tagger and writer, dataset small, study small."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        tagger = MODEL.format(approach="tagging", revision="0" * 40)
+        writer = MODEL.format(approach="generation", revision="1" * 40) + GENERATION
+        self.write("models/tagger", tagger)
+        self.write("models/writer", writer)
+        self.write("datasets/small", DATASET)
+        self.write("studies/small", STUDY)
+
+    def path(self, name):
+        return self.folder / f"{name}.yaml"
+
+    def write(self, name, text):
+        self.path(name).parent.mkdir(parents=True, exist_ok=True)
+        self.path(name).write_text(text.lstrip(), encoding="utf-8")
+
+    def edit(self, name, old, new):
+        """Replace text that occurs exactly once."""
+        text = self.path(name).read_text(encoding="utf-8")
+        assert text.count(old) == 1, f"{old!r} occurs {text.count(old)} times"
+        self.path(name).write_text(text.replace(old, new), encoding="utf-8")
+
+
+@pytest.fixture
+def params(tmp_path, monkeypatch):
+    """Valid configurations to break: see `Params`."""
+    monkeypatch.setattr(paths, "PARAMS", tmp_path / "params")
+    return Params(tmp_path / "params")
+
+
+# ------------------------------------------------------------------ runs on real and tiny models
+TINY_LLAMA = {
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+}
+
+
+@pytest.fixture(scope="session")
+def load_model():
+    return config.load_model
+
+
+@pytest.fixture(scope="session")
+def twenty(demo):
+    """Twenty training sentences that a JSON list can state: no earlier twin of a mention."""
+    settings = config.load_dataset("demo")
+    json_format = prompts.JsonFormat(settings.types)
+    short = [s for s in demo["train"] if s.spans and len(s.tokens) <= 14]
+    return [s for s in short if json_format.read(json_format.target(s), s.tokens).spans == list(s.spans)][:20]
+
+
+@pytest.fixture(scope="session")
+def make_tiny_llama(tmp_path_factory):
+    """A random Llama of two layers with SmolLM2's tokenizer, saved like any local checkpoint."""
+
+    def make() -> Path:
+        import torch
+        from transformers import AutoConfig, AutoTokenizer, LlamaForCausalLM
+
+        source = weights.resolve(config.load_model("smollm2-135m").weights)
+        folder = tmp_path_factory.mktemp("tiny-llama")
+        torch.manual_seed(0)
+        LlamaForCausalLM(AutoConfig.from_pretrained(source, **TINY_LLAMA, head_dim=32)).save_pretrained(
+            folder
+        )
+        AutoTokenizer.from_pretrained(source).save_pretrained(folder)
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def make_run(tmp_path_factory):
+    """Runs on the demo corpus with scratch and results in a temporary folder."""
+    patch = pytest.MonkeyPatch()
+    folder = tmp_path_factory.mktemp("project")
+    patch.setattr(paths, "RUNS", folder / "runs")
+    patch.setattr(paths, "RESULTS", folder / "results")
+
+    def make(system: str, overrides: dict, looks: int = 3, weights_folder: Path | None = None, **more):
+        model = config.load_model("smollm2-135m" if weights_folder else system, overrides)
+        if weights_folder:
+            model = model.model_copy(update={"weights": config.Weights(folder=str(weights_folder))})
+        settings = {
+            "study": "test",
+            "dataset_name": "demo",
+            "system": system,
+            "label": system,
+            "dataset": config.load_dataset("demo"),
+            "model": model,
+            "zero_shot": False,
+            "train_sentences": None,
+            "seed": 1,
+            "looks": looks,
+            "dev_sample": 20,
+            "test_sentences": None,
+            "latency_sentences": 2,
+        }
+        return config.Run(**settings | more)
+
+    yield make
+    patch.undo()
