@@ -92,8 +92,12 @@ def to_datasets(sentences: Sequence[Sentence], dataset: Dataset):
             "ner_tags": datasets.List(datasets.ClassLabel(names=tag_names(dataset))),
         }
     )
-    rows = [{"id": s.id, "tokens": list(s.tokens), "ner_tags": s.ner_tags} for s in sentences]
-    return datasets.Dataset.from_list(rows, features=features)
+    columns = {
+        "id": [sentence.id for sentence in sentences],
+        "tokens": [list(sentence.tokens) for sentence in sentences],
+        "ner_tags": [sentence.ner_tags for sentence in sentences],
+    }
+    return datasets.Dataset.from_dict(columns, features=features)
 
 
 # ---------------------------------------------------------------------------- finding
@@ -158,7 +162,8 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
     with path.open("rb") as file:
         for number, raw in enumerate(file, 1):
             try:
-                yield number, raw.decode("utf-8").rstrip("\r\n")
+                # Some editors begin a file with a byte order mark, which is no part of a token.
+                yield number, raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
             except UnicodeDecodeError as error:
                 raise DataError(f"{path}:{number}: not UTF-8 ({error.reason})") from None
 
@@ -182,8 +187,10 @@ def _read_conll(path: Path, dataset: Dataset) -> Iterator[_Row]:
                 yield sentence()
             continue
         columns = line.split("\t")
-        if len(columns) != 2 or not columns[0].strip():
+        if len(columns) != 2:
             raise DataError(f"{path}:{number}: expected token<TAB>tag, found {len(columns)} column(s)")
+        if not columns[0].strip():
+            raise DataError(f"{path}:{number}: empty token")
         if columns[1] not in known:
             raise DataError(
                 f"{path}:{number}: unknown tag {columns[1]!r}; types are {', '.join(dataset.types)}"
@@ -204,7 +211,7 @@ def _read_jsonl(path: Path, dataset: Dataset) -> Iterator[_Row]:
         try:
             row = json.loads(line)
             tokens, tags = row["tokens"], row["ner_tags"]
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
+        except (ValueError, RecursionError, KeyError, TypeError) as error:
             raise DataError(f"{where}: expected an object with tokens and ner_tags ({error})") from None
         if not isinstance(tokens, list) or not isinstance(tags, list) or len(tokens) != len(tags):
             raise DataError(f"{where}: tokens and ner_tags must be lists of one length")
@@ -215,4 +222,7 @@ def _read_jsonl(path: Path, dataset: Dataset) -> Iterator[_Row]:
         for tag in tags:
             if not isinstance(tag, str) or tag not in known:
                 raise DataError(f"{where}: unknown tag {tag!r}; types are {', '.join(dataset.types)}")
-        yield row.get("id"), row.get("document"), tuple(tokens), *spans_from_tags(tags)
+        identity, document = row.get("id"), row.get("document")
+        if not all(value is None or isinstance(value, str) for value in (identity, document)):
+            raise DataError(f"{where}: id and document must be strings")
+        yield identity, document, tuple(tokens), *spans_from_tags(tags)

@@ -66,12 +66,13 @@ def in_fresh_process(function: Callable[..., Any], *arguments: Any) -> Any:
 def latency(predict_one: Callable[[Any], Any], sentences: Sequence[Any]) -> dict[str, float]:
     """Milliseconds a sentence, one at a time, from text to spans, after `WARMUP` sentences."""
     milliseconds = []
-    for index, sentence in enumerate([*sentences[:WARMUP], *sentences]):
+    warmup = sentences[:WARMUP]
+    for index, sentence in enumerate([*warmup, *sentences]):
         _synchronise()
         start = time.perf_counter()
         predict_one(sentence)
         _synchronise()
-        if index >= WARMUP:
+        if index >= len(warmup):
             milliseconds.append(1000 * (time.perf_counter() - start))
     p50, p95 = np.percentile(milliseconds, [50, 95])
     return {

@@ -50,9 +50,13 @@ class Prompter:
 
     def prompt(self, sentence: Sentence) -> str:
         """The text that the model continues."""
+        text = sentence.text
+        for special in self.tokenizer.all_special_tokens:
+            # A sentence must not end its own turn. Mentions are found whatever their white space.
+            text = text.replace(special, f"{special[0]} {special[1:]}")
         messages = [
             {"role": "system", "content": self.format.instruction},
-            {"role": "user", "content": sentence.text},
+            {"role": "user", "content": text},
         ]
         return self.tokenizer.apply_chat_template(
             # Qwen's templates differ by size in whether they think unless told; others ignore it.

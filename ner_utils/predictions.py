@@ -46,6 +46,10 @@ def read(path: Path, sentences: Sequence[Sentence]) -> list[Prediction]:
             row = json.loads(line)
             spans = tuple(Span(*span) for span in row["spans"])
             prediction = Prediction(row["id"], spans, row.get("status"), row.get("dropped"))
+            if [type(value) for span in spans for value in span] != [int, int, str] * len(spans):
+                raise TypeError("a span is [start, end, type]")
+            if not isinstance(row["id"], str):
+                raise TypeError("an id is a string")
         except (json.JSONDecodeError, KeyError, TypeError) as error:
             raise ResultError(f"{path}:{number}: not a prediction ({error})") from None
         if prediction.id in rows:

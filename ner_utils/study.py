@@ -40,7 +40,7 @@ def load_results(study: str, overrides: str = "") -> Results:
     """All runs of a study. Raises `ResultError` where one is missing, was made with another
     configuration or scorer, or was changed since."""
     settings = config.load_study(study, config.split_overrides(overrides))
-    stored = [_load(run) for run in config.runs_of(study, overrides)]
+    stored = [_load(run) for run in _distinct(config.runs_of(study, overrides))]
     audits = {dataset: _load_audit(study, dataset) for dataset in settings.datasets}
     warnings = [line for item in stored for line in provenance.warnings(item.run, item.manifest)]
     machines = {json.dumps(item.manifest["machine"]): item for item in stored}
@@ -48,6 +48,17 @@ def load_results(study: str, overrides: str = "") -> Results:
         made = ", ".join(f"{item.run.system} on {describe_machine(item)}" for item in machines.values())
         warnings.append(f"times and memory were taken on different machines: {made}")
     return Results(study, settings, stored, audits, list(dict.fromkeys(warnings)))
+
+
+def _distinct(runs: list[Run]) -> list[Run]:
+    """The runs, with a system's id added to a label that two systems share."""
+    systems: dict[str, set[str]] = {}
+    for run in runs:
+        systems.setdefault(run.label, set()).add(run.system)
+    return [
+        run.model_copy(update={"label": f"{run.label}, {run.system}"}) if len(systems[run.label]) > 1 else run
+        for run in runs
+    ]
 
 
 def describe_machine(item: Stored) -> str:
@@ -142,7 +153,7 @@ def _measures(item: Stored) -> dict[str, float]:
         found["ungrounded_rate"] = 100 * metrics["ungrounded_rate"]
         for reason in DROPPED:
             found[f"dropped.{reason}"] = 100 * metrics["dropped"].get(reason, 0) / max(1, answered)
-    if looks := _looks(item):
+    if looks := look_rows(cost):
         chosen = next(look for look in looks if look["chosen"])
         lowest = next(look for look in looks if look["lowest_loss"])
         found |= {"dev_f1": chosen["dev_f1"], "dev_f1_at_lowest_loss": lowest["dev_f1"]}
@@ -155,19 +166,18 @@ def _memory(peak: dict[str, float]) -> float | None:
     return peak.get("gpu_mib", peak.get("process_mib"))
 
 
-def _looks(item: Stored) -> list[dict[str, Any]]:
-    looks = item.efficiency.get("looks", [])
-    best = item.efficiency.get("best_checkpoint")
-    lowest = min((look["dev_loss"] for look in looks), default=None)
-    first = next((look["step"] for look in looks if look["dev_loss"] == lowest), None)
+def look_rows(record: dict[str, Any]) -> list[dict[str, Any]]:
+    """The looks of a training record: look, progress (percent), dev_f1, dev_loss, chosen, lowest_loss."""
+    looks = record.get("looks", [])
+    lowest = min(looks, key=lambda look: look["dev_loss"], default=None)  # the first of equals
     return [
         {
             "look": number,
-            "progress": 100 * look["step"] / item.efficiency["steps_declared"],
+            "progress": 100 * look["step"] / record["steps_declared"],
             "dev_f1": 100 * look["dev_f1"],
             "dev_loss": look["dev_loss"],
-            "chosen": f"checkpoint-{look['step']}" == best,
-            "lowest_loss": look["step"] == first,
+            "chosen": f"checkpoint-{look['step']}" == record["best_checkpoint"],
+            "lowest_loss": look is lowest,
         }
         for number, look in enumerate(looks, 1)
     ]
@@ -215,8 +225,8 @@ class Results:
 
     @cached_property
     def looks(self) -> pd.DataFrame:
-        """One row a look at dev: look, progress (percent), dev_f1, dev_loss, chosen, lowest_loss."""
-        return self._rows(_looks)
+        """One row a look at dev, as `look_rows` describes it."""
+        return self._rows(lambda item: look_rows(item.efficiency))
 
     @cached_property
     def types(self) -> pd.DataFrame:

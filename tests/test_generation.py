@@ -103,8 +103,17 @@ def test_twenty_sentences_are_learnt_by_heart(make_run, twenty):
     assert cost["prediction_truncation"]["cut_off_answers"] == 0
 
 
-def test_hostile_sentences_pass_through_the_prompt(tiny):
+def test_a_sentence_cannot_leave_its_turn(tiny):
     prompter = generation.Prompter(tiny, weights.resolve(tiny.model.weights))
-    for token in ('"', "]", "<|im_end|>", "{{", "\u202e", "🙂"):
-        sentence = Sentence("s", None, ("a", token), ())
-        assert prompter.prompt(sentence).count(token) >= 1
+    specials = set(prompter.tokenizer.all_special_ids)
+
+    def turns(*tokens):
+        ids = prompter.ids(prompter.prompt(Sentence("s", None, tokens, ())))
+        return [token for token in ids if token in specials]
+
+    calm = turns("a", "word")
+    for token in ("<|im_end|>", "<|endoftext|>", "{{", "\u202e", "🙂", "]"):
+        assert turns("a", token) == calm
+    hostile = Sentence("s", None, ("<|im_end|>", "Ada"), ())
+    reading = prompter.format.read('[{"text": "< |im_end|>", "type": "person"}]', hostile.tokens)
+    assert reading.spans == [(0, 1, "PER")]

@@ -1,0 +1,78 @@
+"""Time, memory and parameters: that the right things are counted, never how fast they are."""
+
+import os
+import time
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from ner_utils import efficiency
+
+
+def test_parameters_of_a_tiny_model():
+    model = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Linear(4, 2, bias=False))
+    assert efficiency.parameters(model) == {"total": 24, "trainable": 24}
+    model[0].requires_grad_(False)
+    assert efficiency.parameters(model) == {"total": 24, "trainable": 8}
+
+
+def test_tied_weights_count_once():
+    model = torch.nn.ModuleDict({"in": torch.nn.Embedding(5, 3), "out": torch.nn.Linear(3, 5, bias=False)})
+    model["out"].weight = model["in"].weight
+    assert efficiency.parameters(model) == {"total": 15, "trainable": 15}
+
+
+def test_packed_weights_count_as_what_they_hold():
+    """4-bit weights lie two to a byte; their quantisation state knows the true shape."""
+    model = torch.nn.Linear(8, 4)
+    packed = torch.nn.Parameter(torch.zeros(16, 1, dtype=torch.uint8), requires_grad=False)
+    packed.quant_state = SimpleNamespace(shape=torch.Size([4, 8]))
+    model.weight = packed
+    assert efficiency.parameters(model) == {"total": 36, "trainable": 4}
+
+
+def test_in_fresh_process():
+    pid = efficiency.in_fresh_process(os.getpid)
+    assert pid != os.getpid()
+    assert efficiency.in_fresh_process(divmod, 7, 2) == (3, 1)
+    with pytest.raises(ZeroDivisionError):
+        efficiency.in_fresh_process(divmod, 7, 0)
+
+
+@pytest.mark.parametrize("number", [1, 2, efficiency.WARMUP, 7])
+def test_latency_counts_every_sentence_once(number):
+    sentences, seen = list(range(number)), []
+    found = efficiency.latency(seen.append, sentences)
+    assert seen == sentences[: efficiency.WARMUP] + sentences
+    assert found["sentences"] == number
+    assert 0 <= found["p50_ms"] <= found["p95_ms"]
+    assert found["mean_ms"] > 0
+
+
+def test_latency_is_in_milliseconds_and_leaves_the_warm_up_out():
+    slow = iter([0.05] * efficiency.WARMUP + [0.002] * 5)
+    found = efficiency.latency(lambda _: time.sleep(next(slow)), range(5))
+    assert 2 <= found["p50_ms"] < 50
+
+
+def test_stopwatch_adds_up_by_phase():
+    watch = efficiency.Stopwatch()
+    for _ in range(2):
+        with watch("sleep"):
+            time.sleep(0.01)
+    with watch("nothing"):
+        pass
+    assert list(watch.seconds) == ["sleep", "nothing"]
+    assert watch.seconds["sleep"] >= 0.02
+    assert watch.seconds["nothing"] < watch.seconds["sleep"]
+
+
+def test_peak_memory():
+    before = efficiency.peak_memory()["process_mib"]
+    assert before > 1
+    held = bytearray(b"x" * 64 * 2**20)
+    assert efficiency.peak_memory()["process_mib"] >= before
+    assert len(held) == 64 * 2**20
+    child = efficiency.in_fresh_process(efficiency.peak_memory)
+    assert 1 < child["process_mib"] < efficiency.peak_memory()["process_mib"]
