@@ -31,7 +31,7 @@ class ConfigError(Exception):
 class Strict(BaseModel):
     """Base of all sections: unknown keys and silent conversions are errors."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 # ---------------------------------------------------------------------------- models
@@ -194,6 +194,9 @@ class Study(Strict):
 
     @model_validator(mode="after")
     def _known_names(self) -> Study:
+        for key, values in (("datasets", self.datasets), ("seeds", self.seeds)):
+            if len(set(values)) < len(values):
+                raise ValueError(f"{key} names one twice")
         for pair in self.protocol.comparisons:
             for system in pair:
                 if system not in self.systems:

@@ -61,7 +61,7 @@ def discussion(results: Results, found: dict[str, Number]) -> str:
         "does not say what it means."
     ]
     for title, sentences in sections.items():
-        body = " ".join(sentences)
+        body = "\n".join(sentences)
         if body:
             text.append(f"\\section{{{title}}}\n{body}")
     return "\n\n".join(text) + "\n"
@@ -151,6 +151,7 @@ def _cost(results: Results, found: dict[str, Number]) -> Iterator[str]:
         for fast, slow in itertools.pairwise(rows):
             keys = [key(row["dataset"], row["system"], "latency_p50_ms") for row in (fast, slow)]
             times = int(found[keys[1]].value // found[keys[0]].value)
+            times -= times % 10 ** max(0, len(str(times)) - 2)  # two digits say enough
             labels = [latex.escape(row["label"]) for row in (fast, slow)]
             shown = [f"{_result(one)}\\,ms" for one in keys]
             if times < 2:

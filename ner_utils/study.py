@@ -69,19 +69,19 @@ def describe_machine(item: Stored) -> str:
 
 def _load(run: Run) -> Stored:
     manifest = provenance.read_manifest(run)
-    metrics = evaluation.load_metrics(run)
-    efficiency = json.loads((run.results / "efficiency.json").read_text(encoding="utf-8"))
-    counts, predicted = (_read_rows(run, name) for name in ("counts.jsonl", "predictions.jsonl"))
-    _verify(run, metrics, counts, predicted)
+    try:
+        metrics = evaluation.load_metrics(run)
+        efficiency = json.loads((run.results / "efficiency.json").read_text(encoding="utf-8"))
+        counts, predicted = (_read_rows(run, name) for name in ("counts.jsonl", "predictions.jsonl"))
+        _verify(run, metrics, counts, predicted)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise ResultError(f"{paths.relative(run.results)}: cannot be read ({reason})") from None
     return Stored(run, manifest, metrics, efficiency, counts)
 
 
 def _read_rows(run: Run, name: str) -> list[dict[str, Any]]:
-    path = run.results / name
-    try:
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    except (OSError, ValueError) as error:
-        raise ResultError(f"{paths.relative(path)}: cannot be read ({error})") from None
+    return [json.loads(line) for line in (run.results / name).read_text(encoding="utf-8").splitlines()]
 
 
 def _verify(run: Run, metrics: dict, counts: list[dict], predicted: list[dict]) -> None:
@@ -94,7 +94,9 @@ def _verify(run: Run, metrics: dict, counts: list[dict], predicted: list[dict]) 
     if said != scored:
         raise ResultError(_changed(run, "counts.jsonl", "predictions.jsonl"))
     sums = scoring.total([row["counts"] for row in counts])
-    wanted = {
+    wanted: dict[str, Any] = {
+        "sentences": len(counts),
+        "predicted": sum(len(row["spans"]) for row in predicted),
         "micro": scoring.micro(sums)._asdict(),
         "macro": scoring.macro(sums)._asdict(),
         "types": {kind: score._asdict() for kind, score in scoring.by_type(sums).items()},
@@ -105,6 +107,8 @@ def _verify(run: Run, metrics: dict, counts: list[dict], predicted: list[dict]) 
             dropped.update(row["dropped"])
         wanted["statuses"] = dict(Counter(row["status"] for row in predicted))
         wanted["dropped"] = dict(dropped)
+        wanted["answered"] = wanted["predicted"] + dropped.total()
+        wanted["ungrounded_rate"] = dropped["ungrounded"] / max(1, wanted["answered"])
     for key, value in wanted.items():
         if metrics.get(key) != value:
             raise ResultError(_changed(run, "metrics.json", f"counts.jsonl and predictions.jsonl ({key})"))
@@ -146,6 +150,7 @@ def _measures(item: Stored) -> dict[str, float]:
         "trainable_millions": trainable / 1e6,
         **{key: cost["prediction_truncation"].get(key) for key in ("lost_words", "lost_mentions")},
         "cut_off_examples": cost.get("training_truncation", {}).get("cut_off_examples"),
+        **dict.fromkeys(("dev_f1", "dev_f1_at_lowest_loss", "loss_agrees", "last_look_best")),
     }
     if answered is not None:
         found |= {status: 100 * metrics["statuses"].get(status, 0) / sentences for status in STATUSES}

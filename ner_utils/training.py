@@ -28,6 +28,7 @@ class Looks(TrainerCallback, ExportableState):
         self.training_seconds = self.looks_seconds = 0.0
         self.starts = 0
         self._mark = 0.0
+        self._looking = False
 
     def state(self) -> dict[str, Any]:
         return {
@@ -49,15 +50,21 @@ class Looks(TrainerCallback, ExportableState):
         now = time.perf_counter()
         self.training_seconds += now - self._mark
         self._mark = now
-        control.should_evaluate = control.should_save = state.global_step in self.steps
+        self._looking = state.global_step in self.steps
+        control.should_evaluate = control.should_save = self._looking
         if state.global_step % max(1, state.max_steps // 20) == 0:
             left = self.training_seconds / state.global_step * (state.max_steps - state.global_step)
             print(f"step {state.global_step}/{state.max_steps}, {left:.0f} s of training left", flush=True)
 
-    def on_evaluate(self, args, state, control, **kwargs):
-        self.looks_seconds += time.perf_counter() - self._mark
+    def on_log(self, args, state, control, **kwargs):
+        # A look logs twice in the generative arm: its loss, then the F1 of what it generated.
+        if self._looking:
+            now = time.perf_counter()
+            self.looks_seconds += now - self._mark
+            self._mark = now
 
     def on_save(self, args, state, control, **kwargs):
+        self._looking = False
         looks = looks_of(state.log_history)
         print(f"look {len(looks)}/{len(self.steps)} at dev: {_describe(looks[-1])}", flush=True)
         if spent(looks, self.patience):

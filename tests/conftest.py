@@ -135,8 +135,8 @@ class Params:
 
     def __init__(self, folder):
         self.folder = folder
-        tagger = MODEL.format(approach="tagging", revision="0" * 40)
-        writer = MODEL.format(approach="generation", revision="1" * 40) + GENERATION
+        tagger = MODEL.format(approach="tagging", revision="a" * 40)
+        writer = MODEL.format(approach="generation", revision="b" * 40) + GENERATION
         self.write("models/tagger", tagger)
         self.write("models/writer", writer)
         self.write("datasets/small", DATASET)

@@ -72,9 +72,9 @@ def test_every_study_resolves_to_runs(name):
         pytest.param(TAGGER, "linear", "exponential", "found 'exponential'", id="unknown schedule"),
         pytest.param(TAGGER, "approach: tagging", "approach: tag", "'tagging', 'generation'", id="approach"),
         pytest.param(TAGGER, "approach: tagging\n", "", "approach", id="no approach"),
-        pytest.param(TAGGER, "0" * 40, "main", "weights.hub.revision: ", id="a branch as revision"),
+        pytest.param(TAGGER, "a" * 40, "main", "weights.hub.revision: ", id="a branch as revision"),
         pytest.param(TAGGER, "hub:", "hub: null #", "exactly one of the keys", id="no weights"),
-        pytest.param(TAGGER, "weights:", "weights:\n  folder: x", "exactly one of the keys", id="two weights"),
+        pytest.param(TAGGER, "weights:", "weights:\n  folder: x", "exactly one of", id="two weights"),
         pytest.param(WRITER, "r: 8", "rank: 8", "lora.rank: unknown key", id="unknown key in a flow"),
         pytest.param(WRITER, "nf4", "int8", "quantisation: Input should be 'nf4'", id="unknown quantisation"),
         pytest.param("datasets/small", "dev:", "valid:", "splits.valid", id="unknown split"),
@@ -93,6 +93,8 @@ def test_every_study_resolves_to_runs(name):
         ),
         pytest.param(SMALL, "[[encoder, writer]]", "[[encoder]]", "at least 2 items", id="half a pair"),
         pytest.param(SMALL, "[1, 2]", "[]", "seeds: ", id="no seed"),
+        pytest.param(SMALL, "[1, 2]", "[1, 1]", "seeds names one twice", id="a seed twice"),
+        pytest.param(SMALL, "[small]", "[small, small]", "datasets names one twice", id="a dataset twice"),
         pytest.param(SMALL, "[1, 2]", "[0]", "greater than 0, found 0", id="seed 0 is no seed"),
         pytest.param(SMALL, "[small]", "[large]", "large.yaml: no such file; there are: small", id="dataset"),
         pytest.param(
@@ -290,7 +292,9 @@ def test_runs_that_do_not_exist(params, arguments, message):
         pytest.param("datasets/small", "CC0 1.0", "MIT", id="licence"),
         pytest.param("datasets/small", "train.tsv,", "train.tsv, url: 'https://x.org',", id="address"),
         pytest.param(TAGGER, "epochs: 2", "epochs: 2  # enough", id="comment"),
-        pytest.param(TAGGER, "  epochs: 2\n  weight_decay: 0.01", "  weight_decay: 0.01\n  epochs: 2", id="order"),
+        pytest.param(
+            TAGGER, "epochs: 2\n  weight_decay: 0.01", "weight_decay: 0.01\n  epochs: 2", id="order of keys"
+        ),
     ],
 )  # fmt: skip
 def test_fingerprint_is_stable(params, name, old, new):
@@ -303,7 +307,7 @@ def test_fingerprint_is_stable(params, name, old, new):
     ("name", "old", "new"),
     [
         pytest.param(TAGGER, "learning_rate: 2.0e-4", "learning_rate: 2.1e-4", id="learning rate"),
-        pytest.param(TAGGER, "0" * 40, "2" * 40, id="weights"),
+        pytest.param(TAGGER, "a" * 40, "c" * 40, id="weights"),
         pytest.param(SMALL, "train_sentences: 2", "train_sentences: 3", id="training sentences"),
         pytest.param(SMALL, "looks: 2", "looks: 3", id="looks"),
         pytest.param(SMALL, "resamples: 100", "resamples: 100\n  test_sentences: 2", id="test sentences"),
@@ -311,7 +315,10 @@ def test_fingerprint_is_stable(params, name, old, new):
         pytest.param("datasets/small", "sentences: 3", "sentences: 4", id="number of sentences"),
         pytest.param("datasets/small", "train.tsv,", f"train.tsv, sha256: {'a' * 64},", id="checksum"),
         pytest.param(
-            "datasets/small", "{PER: person, LOC: location}", "{LOC: location, PER: person}", id="types' order",
+            "datasets/small",
+            "{PER: person, LOC: location}",
+            "{LOC: location, PER: person}",
+            id="types' order",
             marks=pytest.mark.xfail(strict=True, reason="the order decides tag ids, yet is sorted away"),
         ),
     ],
@@ -348,7 +355,8 @@ def sections(model=config.Strict):
             yield from sections(section)
 
 
-def attributes_read():
+@pytest.fixture(scope="module")
+def read():
     """Names that some code reads as an attribute: in the package, the notebooks and the Snakefile."""
     sources = [path.read_text(encoding="utf-8") for path in (paths.ROOT / "ner_utils").glob("*.py")]
     for path in paths.NOTEBOOKS.glob("*.ipynb"):
@@ -362,13 +370,25 @@ def attributes_read():
     return names
 
 
-def test_every_key_is_read_somewhere():
+KEYS = [f"{section.__name__}.{key}" for section in sections() for key in section.model_fields]
+FOR_PEOPLE = ("Dataset.description", "Dataset.licence", "Dataset.language")
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        pytest.param(
+            key,
+            marks=[pytest.mark.xfail(strict=True, reason="no notebook or table shows it yet")]
+            if key in FOR_PEOPLE
+            else [],
+        )
+        for key in KEYS
+    ],
+)
+def test_every_key_is_read_somewhere(key, read):
     """A key that nothing reads is a setting that only seems to do something."""
-    read = attributes_read()
-    unread = [
-        f"{section.__name__}.{key}" for section in sections() for key in section.model_fields if key not in read
-    ]
-    assert unread == []
+    assert key.split(".")[1] in read
 
 
 def test_sections_are_strict_all_the_way_down():
