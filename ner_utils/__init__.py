@@ -4,4 +4,11 @@ Import the room you need (``from ner_utils import data``); importing the package
 nothing, so that a light task never waits for torch.
 """
 
+import logging
+import warnings
+
 __version__ = "0.1.0"
+
+# Said at every import, and of no consequence here: bars are text, and CPU kernels are not fetched.
+warnings.filterwarnings("ignore", message="IProgress not found")
+logging.getLogger("bitsandbytes").setLevel(logging.ERROR)

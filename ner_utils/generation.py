@@ -220,10 +220,11 @@ def train(run: Run, sentences: Sequence[Sentence], dev: Sequence[Sentence]) -> d
     The language-model loss on the same sample is recorded beside it at every look. Returns a
     record for efficiency.json.
     """
-    from datasets import Dataset
+    from datasets import Dataset, disable_progress_bars
     from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
     from trl import SFTConfig, SFTTrainer
 
+    disable_progress_bars()
     set_seed(run.seed)
     settings = run.model.training
     prompter = Prompter(run, weights.resolve(run.model.weights))

@@ -93,7 +93,8 @@ def tabular(columns: Sequence[Column], rows: Iterable[Sequence | str]) -> str:
     """
     rows = list(rows)
     cells = [row for row in rows if not isinstance(row, str)]
-    layout = "".join(_layout(column, [row[index] for row in cells]) for index, column in enumerate(columns))
+    between = "" if len(columns) < 9 else r"@{\hskip 0.8em}"  # wide tables are shrunk to the text
+    layout = between.join(_layout(column, [row[i] for row in cells]) for i, column in enumerate(columns))
     titles = [f"{{{column.title}}}" if column.digits is not None else column.title for column in columns]
     lines = [rf"\begin{{tabular}}{{@{{}}{layout}@{{}}}}", r"\toprule", *_over(columns)]
     lines += [_row(titles), r"\midrule"] if any(column.title for column in columns) else []

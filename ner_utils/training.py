@@ -8,12 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import ExportableState, PrinterCallback
 
 from ner_utils.config import Run
 
 NEVER = 10**9
+# Progress is told in lines, which a log keeps; bars of a second's loading only bury them.
+transformers.logging.disable_progress_bar()
+transformers.logging.set_verbosity_error()
 
 
 class Looks(TrainerCallback, ExportableState):

@@ -244,6 +244,13 @@ def test_draw_is_nested_and_seeded(number, seed, more):
     assert sentences == before
 
 
+def test_draw_is_nested_in_a_large_corpus():
+    """There, Python draws few and many in different ways."""
+    sentences = made_up(1030)
+    samples = [set(data.draw(sentences, number, 1)) for number in (5, 20, 300)]
+    assert samples[0] < samples[1] < samples[2]
+
+
 def test_draw_differs_by_seed_and_leaves_the_global_state_alone():
     sentences = made_up(100)
     state = random.getstate()
@@ -340,4 +347,4 @@ def test_real_mentions_survive_as_json(corpora, name):
             moved += tuple(reading.spans) != sentence.spans
             whole += 1
     assert failed == []
-    assert moved / whole < 0.05  # an unannotated occurrence stands earlier in the sentence
+    assert moved / whole < 0.002  # an unannotated occurrence stands earlier in the sentence
