@@ -22,7 +22,7 @@ DATASETS = sorted({run.dataset_name for run in ALL})
 RESULTS, FIGURES, GENERATED = f"results/{STUDY}", f"figures/{STUDY}", f"thesis/generated/{STUDY}"
 PDF = paths.relative(paths.thesis_pdf(STUDY))
 PAPERMILL = (
-    "papermill --no-progress-bar --log-output --log-level WARNING --kernel python3"
+    "papermill --no-progress-bar --log-output --kernel python3"
     f" {{input.notebook}} {{log}} -r study {STUDY} -r overrides '{OVERRIDES}'"
 )
 

@@ -241,8 +241,11 @@ class Run(Strict):
         dataset = self.dataset.model_dump(include={"format", "types", "splits", "hub"}, exclude_none=True)
         for split in dataset["splits"].values():
             split.pop("url", None)  # where a file came from does not matter, its checksum does
+        dataset["types"] = list(dataset["types"].items())  # their order decides tags and prompts
         model = self.model.model_dump(exclude={"label"}, exclude_none=True)
-        protocol = {"looks": self.looks, "dev_sample": self.dev_sample}
+        protocol: dict[str, Any] = {"looks": self.looks}
+        if self.model.approach == "generation":  # tagging looks at all of dev
+            protocol["dev_sample"] = self.dev_sample
         if self.zero_shot:
             for untrained in ("training", "lora", "merge_adapter"):
                 model.pop(untrained, None)

@@ -228,13 +228,13 @@ def train(run: Run, sentences: Sequence[Sentence], dev: Sequence[Sentence]) -> d
     set_seed(run.seed)
     settings = run.model.training
     prompter = Prompter(run, weights.resolve(run.model.weights))
+    prefix = len(prompter.shared_prefix())
     sample = data.draw(dev, run.dev_sample, run.seed)
     examples = [prompter.example(sentence) for sentence in sentences]
     cut = [len(example["input_ids"]) > settings.max_length for example in examples]
-    checkpointing = _device() == "cuda"  # memory is scarce there; on a CPU only time is
     model = _load_base(run)
     if run.model.quantisation:
-        model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=checkpointing)
+        model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
     lora = run.model.lora
     model = get_peft_model(
         model,
@@ -248,7 +248,10 @@ def train(run: Run, sentences: Sequence[Sentence], dev: Sequence[Sentence]) -> d
     )
 
     class Selector(SFTTrainer):
-        """Adds the generated entity F1 to each look."""
+        """Adds the generated entity F1 to each look, and computes the loss without waste."""
+
+        def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+            return answer_loss(model.get_base_model(), inputs, prefix, num_items_in_batch)
 
         def evaluate(self, *arguments, **keywords):
             metrics = super().evaluate(*arguments, **keywords)
@@ -265,7 +268,8 @@ def train(run: Run, sentences: Sequence[Sentence], dev: Sequence[Sentence]) -> d
         args=SFTConfig(
             **training.arguments(run, run.scratch),
             max_length=settings.max_length,
-            gradient_checkpointing=checkpointing,
+            # The shared prefix needs its cache, which checkpointing would drop.
+            gradient_checkpointing=False,
             packing=False,
         ),
         train_dataset=Dataset.from_list(examples),
@@ -285,6 +289,26 @@ def train(run: Run, sentences: Sequence[Sentence], dev: Sequence[Sentence]) -> d
         "training_truncation": {"cut_off_examples": sum(cut)},
         "dev_sample": len(sample),
     }
+
+
+def answer_loss(model, inputs: dict, prefix: int, number: torch.Tensor | int | None) -> torch.Tensor:
+    """Cross-entropy of the labelled tokens, summed and divided by ``number`` (None: their count).
+
+    What SFTTrainer computes, at about half its cost on short sentences: the first ``prefix`` tokens
+    are the same in all rows, so they pass through the model once (gradients included), and only
+    labelled positions are projected onto the vocabulary.
+    """
+    ids, labels = inputs["input_ids"], inputs["labels"]
+    body = model.get_decoder()
+    cache = body(input_ids=ids[:1, :prefix], use_cache=True).past_key_values
+    cache.batch_repeat_interleave(len(ids))
+    rest = {"input_ids": ids[:, prefix:], "attention_mask": inputs["attention_mask"]}
+    hidden = body(**rest, past_key_values=cache, use_cache=True).last_hidden_state
+    wanted = labels[:, prefix + 1 :]  # position t predicts token t + 1
+    chosen = wanted != IGNORED
+    logits = model.lm_head(hidden[:, :-1][chosen]).float()
+    loss = torch.nn.functional.cross_entropy(logits, wanted[chosen], reduction="sum")
+    return loss / (chosen.sum().clamp(min=1) if number is None else number)
 
 
 def _coverage(model) -> dict[str, int]:

@@ -1,12 +1,13 @@
-"""LaTeX, written by code: escaped text, numbers, tabulars, and the files that the thesis reads."""
+"""LaTeX, written by code: escaped text, numbers, tabulars, and files."""
 
 from __future__ import annotations
 
 import itertools
 import math
 import re
+import textwrap
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,9 +17,7 @@ _ESCAPES = {
     "^": r"\textasciicircum{}",
     "`": r"\textasciigrave{}",
     # At the beginning of a table's row, these would be read as an argument of the \\ before it.
-    "[": "{[}",
-    "]": "{]}",
-    "*": "{*}",
+    **{character: f"{{{character}}}" for character in "[]*"},
     **{character: f"\\{character}" for character in "{}#%&_$"},
 }
 _LIGATURES = re.compile(r"([-,'<>])(?=\1)")  # -- would print as a dash, << as a quotation mark
@@ -57,10 +56,8 @@ def escape(text: object) -> str:
 
 def number(value: float, digits: int = 0) -> str:
     """A number for running text: groups of three, a true minus, a dash where there is none."""
-    if not math.isfinite(value):
-        return "--"
-    text = _plain(value, digits, ",")
-    return f"$-${text[1:]}" if text.startswith("-") else text
+    text = _plain(value, digits, ",") if math.isfinite(value) else "--"
+    return re.sub(r"^-(?=\d)", "$-$", text)
 
 
 def percent(value: float, digits: int = 1) -> str:
@@ -68,16 +65,20 @@ def percent(value: float, digits: int = 1) -> str:
     return rf"{number(value, digits)}\,\%"
 
 
-def p_value(value: float) -> str:
+def p_value(value: float) -> Raw:
     """A p-value, which nobody needs to more than three digits."""
-    if not math.isfinite(value):
-        return "--"
-    return r"$<$\,0.001" if value < 0.001 else f"{value:.3f}"
+    return Raw(r"$<$\,0.001" if value < 0.001 else number(value, 3))
 
 
-def interval(low: float, high: float, digits: int = 1) -> Raw:
-    """An interval for a table or running text."""
-    return Raw(f"{number(low, digits)} to {number(high, digits)}")
+def interval(low: float, high: float) -> Raw:
+    """An interval of scores."""
+    return Raw(f"{number(low, 1)} to {number(high, 1)}")
+
+
+def narrow(label: str) -> Raw:
+    """A long title, in lines."""
+    lines = [escape(line) for line in textwrap.wrap(label, 16, break_on_hyphens=False)]
+    return Raw(r"\shortstack{" + r"\\".join(lines) + "}")
 
 
 def _plain(value: float, digits: int, group: str = "") -> str:
@@ -85,13 +86,17 @@ def _plain(value: float, digits: int, group: str = "") -> str:
     return text.lstrip("-") if float(text.replace(",", "")) == 0 else text
 
 
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
 # ---------------------------------------------------------------------------- tables
-def tabular(columns: Sequence[Column], rows: Iterable[Sequence | str]) -> str:
+def tabular(columns: Iterable[Column], rows: Iterable[Sequence | str]) -> str:
     """A booktabs tabular. A row is a sequence of cells, or a heading that spans all columns.
 
     Cells are escaped unless `Raw`. ``None`` and NaN become dashes.
     """
-    rows = list(rows)
+    columns, rows = list(columns), list(rows)
     cells = [row for row in rows if not isinstance(row, str)]
     between = "" if len(columns) < 9 else r"@{\hskip 0.8em}"  # wide tables are shrunk to the text
     layout = between.join(_layout(column, [row[i] for row in cells]) for i, column in enumerate(columns))
@@ -108,28 +113,24 @@ def tabular(columns: Sequence[Column], rows: Iterable[Sequence | str]) -> str:
 
 
 def statement(text: str) -> str:
-    """A tabular of one line, for a study in which there is nothing to tabulate."""
-    lines = [r"\begin{tabular}{@{}l@{}}", r"\toprule", _row([escape(text)]), r"\bottomrule", r"\end{tabular}"]
-    return "\n".join(lines) + "\n"
+    """A table of one line, for a study in which there is nothing to tabulate."""
+    return tabular([Column("")], [[text]])
 
 
 def _over(columns: Sequence[Column]) -> list[str]:
     """The line of shared titles, and the rules below them."""
-    if not any(column.over for column in columns):
-        return []
     cells, rules, at = [], [], 1
     for over, group in itertools.groupby(columns, key=lambda column: column.over):
         size = len(list(group))
         cells.append(rf"\multicolumn{{{size}}}{{c}}{{{over}}}")
         rules += [rf"\cmidrule(lr){{{at}-{at + size - 1}}}"] if over else []
         at += size
-    return [_row(cells), "".join(rules)]
+    return [_row(cells), "".join(rules)] if rules else []
 
 
 def _layout(column: Column, values: Sequence) -> str:
     if column.digits is None:
-        ragged = r">{\raggedright\arraybackslash}" if column.layout.startswith("p") else ""
-        return ragged + column.layout
+        return (r">{\raggedright\arraybackslash}" if column.layout.startswith("p") else "") + column.layout
     texts = [_plain(value, column.digits) for value in values if _is_number(value)] or ["0"]
     whole = max(len(text.split(".")[0].lstrip("-")) for text in texts)
     sign = "-" if any(text.startswith("-") for text in texts) else ""
@@ -142,25 +143,8 @@ def _cell(column: Column, value: object) -> str:
     return _plain(value, column.digits) if _is_number(value) else "{--}"
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
-
-
 def _row(cells: Sequence[str]) -> str:
     return " & ".join(cells) + r" \\"
-
-
-# ----------------------------------------------------------------------------- files
-def results(numbers: Mapping[str, str]) -> str:
-    """numbers.tex: one line a result, its text being LaTeX already."""
-    return "".join(rf"\defresult{{{key}}}{{{text}}}" + "\n" for key, text in numbers.items())
-
-
-def claims(checked: Mapping[str, bool]) -> str:
-    """claims.tex: one line a predicate, with what the results say of it."""
-    return "".join(
-        rf"\defclaim{{{predicate}}}{{{str(truth).lower()}}}" + "\n" for predicate, truth in checked.items()
-    )
 
 
 def write(path: Path, text: str) -> None:

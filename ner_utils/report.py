@@ -1,20 +1,34 @@
-"""What the thesis takes from a study: numbers, claims, tables, and a plain discussion.
+"""What the thesis takes from a study: numbers by name, claims, tables, and a plain discussion.
 
-The discussion states what the tables show and interprets nothing. Its judgements are claims, as an
-author's are: they hold by construction, and are checked nevertheless.
+Names are ``<dataset>.<system>.<measure>``, ``<dataset>.<system>.type.<type>.f1``,
+``<dataset>.<a>-vs-<b>.difference``, ``<dataset>.<split>.<count>``, and a few of the study itself.
+The discussion states what the tables show and interprets nothing; its judgements are claims, too.
 """
 
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator
-from pathlib import Path
+from typing import Any, NamedTuple
 
-from ner_utils import claims, latex, paths, settings, tables
-from ner_utils.numbers import Number, key, numbers
-from ner_utils.study import Results
+import pandas as pd
+
+from ner_utils import claims, latex, paths, provenance, tables
+from ner_utils.latex import escape
+from ner_utils.study import SHARES, Results
 
 ALPHA = 0.05
+# Measures with a digit after the point in running text; shares have one and a percent sign.
+DECIMALS = ("micro_f1", "macro_f1", "precision", "recall", "f1", "dev_f1", "dev_f1_at_lowest_loss")
+DECIMALS += ("parameters_millions", "trainable_millions", "sentences_per_second")
+
+
+class Number(NamedTuple):
+    """A result as claims compare it, and as the thesis prints it (LaTeX)."""
+
+    value: float | str
+    text: str
 
 
 def write(results: Results) -> dict[str, bool]:
@@ -25,144 +39,178 @@ def write(results: Results) -> dict[str, bool]:
     """
     folder = paths.THESIS / "generated" / results.name
     found = numbers(results)
-    latex.write(folder / "numbers.tex", latex.results({name: value.text for name, value in found.items()}))
-    for name, text in (tables.all_tables(results) | settings.all_tables(results)).items():
+    lines = [rf"\defresult{{{name}}}{{{number.text}}}" for name, number in found.items()]
+    latex.write(folder / "numbers.tex", "\n".join(lines) + "\n")
+    for name, text in tables.all_tables(results).items():
         latex.write(folder / f"{name}.tex", text)
-    latex.write(folder / "discussion.tex", discussion(results, found))
+    latex.write(folder / "discussion.tex", discussion(results))
     checked = check(results.name, found)
-    latex.write(folder / "claims.tex", latex.claims(checked))
+    lines = [rf"\defclaim{{{predicate}}}{{{str(truth).lower()}}}" for predicate, truth in checked.items()]
+    latex.write(folder / "claims.tex", "\n".join(lines) + "\n")
     return checked
 
 
 def check(study: str, found: dict[str, Number]) -> dict[str, bool]:
     """Evaluate the claims of every text that this study's thesis may hold."""
-    sources = [*paths.THESIS.glob("*.tex"), *paths.THESIS.glob("chapters/*.tex")]
-    sources += [paths.THESIS / "discussions" / f"{study}.tex", _generated(study)]
-    values = {name: number.value for name, number in found.items()}
-    scanned = [claim for path in sorted(sources) if path.is_file() for claim in claims.scan(path)]
-    return claims.check(scanned, values)
+    places = ("*.tex", "chapters/*.tex", f"discussions/{study}.tex", f"generated/{study}/discussion.tex")
+    sources = [path for place in places for path in sorted(paths.THESIS.glob(place))]
+    scanned = [claim for path in sources for claim in claims.scan(path)]
+    return claims.check(scanned, {name: number.value for name, number in found.items()})
 
 
-def _generated(study: str) -> Path:
-    return paths.THESIS / "generated" / study / "discussion.tex"
+# ---------------------------------------------------------------------------- numbers
+def key(*parts: str) -> str:
+    """A result's key; characters that TeX or a claim could trip over become their code points."""
+    return ".".join(re.sub(r"[^\w.-]", lambda match: f"-{ord(match[0]):x}-", part) for part in parts)
+
+
+def numbers(results: Results) -> dict[str, Number]:
+    """Every result that the text may quote or judge, by key."""
+    study, protocol = results.study, results.study.protocol
+    texts = {"title": study.title, "question": study.question, "kind": study.kind}
+    texts |= {"commit": provenance.commit()}
+    found = {f"study.{name}": Number(text, escape(text)) for name, text in texts.items()}
+    found["study.warnings"] = Number("", r"\par ".join(map(escape, results.warnings)))
+    for name in ("resamples", "latency_sentences"):
+        found[f"protocol.{name}"] = _number(name, getattr(protocol, name))
+    for dataset, report in results.audits.items():
+        found |= _corpus_numbers(dataset, **report)
+    for row in results.summary.to_dict("records"):
+        for name, value in row.items():
+            if not isinstance(value, str) and pd.notna(value):
+                measure = re.sub(r"_f1_(low|high)$", r"_f1.\1", name)
+                found[key(row["dataset"], row["system"], measure)] = _number(measure, value)
+    for row in results.types.to_dict("records"):
+        for name in ("precision", "recall", "f1"):
+            found[key(row["dataset"], row["system"], "type", row["type"], name)] = _number(name, row[name])
+    for row in results.comparisons.to_dict("records"):
+        name = key(row["dataset"], f"{row['a']}-vs-{row['b']}")
+        found |= {f"{name}.{part}": _number("f1", row[part]) for part in ("difference", "low", "high")}
+        found |= {f"{name}.{p}": Number(row[p], latex.p_value(row[p])) for p in ("p", "p_holm")}
+    return found
+
+
+def _corpus_numbers(dataset: str, audit: dict, agreement: dict | None) -> dict[str, Number]:
+    found = {}
+    for name in ("sentences", "mentions"):
+        found[key(dataset, name)] = _number(name, sum(split[name] for split in audit["splits"].values()))
+    for split, values in audit["splits"].items():
+        for name, value in values.items():
+            if isinstance(value, int | float):
+                found[key(dataset, split, name)] = _number(name, value * (100 if name in SHARES else 1))
+        for kind, value in values["types"].items():
+            found[key(dataset, split, "type", kind, "mentions")] = _number("mentions", value)
+    if agreement:
+        alike = 1 - agreement["differing_sentences"] / agreement["sentences"]
+        for name, value in {"f1": agreement["f1"], "sentences": alike}.items():
+            found[key(dataset, "agreement", name)] = Number(100 * value, latex.percent(100 * value))
+    return found
+
+
+def _number(name: str, value: float) -> Number:
+    if name in SHARES:
+        return Number(value, latex.percent(value))
+    return Number(value, latex.number(value, int(re.sub(r"\.(low|high)$", "", name) in DECIMALS)))
 
 
 # ------------------------------------------------------------------------- discussion
-def discussion(results: Results, found: dict[str, Number]) -> str:
+def discussion(results: Results) -> str:
     """A summary in sentences, each true of these results."""
     sections = {
-        "Quality": _quality(results, found),
-        "Answers": _answers(results, found),
+        "Quality": _quality(results),
+        "Answers": _answers(results),
         "Choosing a checkpoint": _checkpoints(results),
-        "Cost": _cost(results, found),
+        "Cost": _cost(results),
     }
-    text = [
-        "This chapter was written by the analysis. It puts into sentences what the tables show, and "
-        "does not say what it means."
-    ]
-    for title, sentences in sections.items():
-        body = "\n".join(sentences)
-        if body:
-            text.append(f"\\section{{{title}}}\n{body}")
-    return "\n\n".join(text) + "\n"
+    bodies = {title: "\n".join(sentences) for title, sentences in sections.items()}
+    text = "This chapter was written by the analysis. It says what the tables show, and not what it means.\n"
+    return text + "".join(f"\n\\section{{{title}}}\n{body}\n" for title, body in bodies.items() if body)
 
 
-def _result(name: str) -> str:
-    return rf"\result{{{name}}}"
+def _result(name: str, spread: bool = False) -> str:
+    low_high = rf" (\result{{{name}.low}} to \result{{{name}.high}})" if spread else ""
+    return rf"\result{{{name}}}{low_high}"
 
 
 def _claim(predicate: str, text: str) -> str:
     return rf"\claim{{{predicate}}}{{{text}}}"
 
 
-def _quality(results: Results, found: dict[str, Number]) -> Iterator[str]:
+def _on(row: dict[str, Any]) -> tuple[str, str]:
+    """A row's key, and the words for its system and corpus."""
+    return key(row["dataset"], row["system"]), f"{escape(row['label'])} on {escape(row['corpus'])}"
+
+
+def _quality(results: Results) -> Iterator[str]:
     metric = results.study.protocol.primary_metric
-    name = rf"strict {metric.removesuffix('_f1')} \Fone"
+    score = rf"strict {metric.removesuffix('_f1')} \Fone"
     for _, block in results.summary.groupby("corpus", sort=False):
-        rows = block.sort_values(metric, ascending=False, kind="stable").to_dict("records")
-        keys = [key(row["dataset"], row["system"], metric) for row in rows]
-        score = [f"{_result(one)} ({_result(f'{one}.low')} to {_result(f'{one}.high')})" for one in keys]
-        corpus, best = latex.escape(rows[0]["corpus"]), latex.escape(rows[0]["label"])
-        if len(rows) == 1:
-            yield f"On {corpus}, {best} reaches a {name} of {score[0]}."
+        best, *others = block.sort_values(metric, ascending=False, kind="stable").to_dict("records")
+        name, who = _on(best)
+        name = f"{name}.{metric}"
+        if not others:
+            yield f"{who} reaches a {score} of {_result(name, True)}."
             continue
-        predicate = " and ".join(f"{keys[0]} >= {other}" for other in keys[1:])
-        yield _claim(predicate, f"On {corpus}, no system has a higher {name} than {best}, with {score[0]}.")
-        others = [
-            f"{latex.escape(row['label'])} {text}" for row, text in zip(rows[1:], score[1:], strict=True)
-        ]
-        yield f"The others follow: {'; '.join(others)}."
+        keys = [key(row["dataset"], row["system"], metric) for row in others]
+        predicate = " and ".join(f"{name} >= {other}" for other in keys)
+        yield _claim(predicate, f"No system has a higher {score} than {who}, {_result(name, True)}.")
+        listed = (f"{escape(row['label'])} {_result(k, True)}" for k, row in zip(keys, others, strict=True))
+        yield f"The others: {'; '.join(listed)}."
     for row in results.comparisons.to_dict("records"):
-        yield _comparison(row, found)
+        name = key(row["dataset"], f"{row['a']}-vs-{row['b']}")
+        a, b, corpus = (escape(row[column]) for column in ("label_a", "label_b", "corpus"))
+        text = f"Between {a} and {b} on {corpus}, the difference of {_result(f'{name}.difference')} points "
+        text += rf"(\result{{{name}.low}} to \result{{{name}.high}}) "
+        sign, verdict = (
+            ("<", "is more than chance explains") if row["p_holm"] < ALPHA else (">=", "may be chance")
+        )
+        p = rf"corrected $p$ {_result(f'{name}.p_holm')}"
+        yield _claim(f"{name}.p_holm {sign} {ALPHA}", f"{text}{verdict} ({p}).")
 
 
-def _comparison(row: dict, found: dict[str, Number]) -> str:
-    name = key(row["dataset"], f"{row['a']}-vs-{row['b']}")
-    a, b, corpus = (latex.escape(row[column]) for column in ("label_a", "label_b", "corpus"))
-    size = (
-        f"the difference of {_result(f'{name}.difference')} points "
-        f"({_result(f'{name}.low')} to {_result(f'{name}.high')})"
-    )
-    where = rf"Between {a} and {b} on {corpus}, {size}"
-    p = rf"corrected $p$ {_result(f'{name}.p_holm')}"
-    if found[f"{name}.p_holm"].value < ALPHA:
-        return _claim(f"{name}.p_holm < {ALPHA}", f"{where} is more than chance explains ({p}).")
-    return _claim(f"{name}.p_holm >= {ALPHA}", f"{where} may be chance ({p}).")
-
-
-def _answers(results: Results, found: dict[str, Number]) -> Iterator[str]:
-    for row in results.summary.query("approach == 'generation'").to_dict("records"):
-        name = key(row["dataset"], row["system"])
-        who = f"{latex.escape(row['label'])} on {latex.escape(row['corpus'])}"
-        if found[f"{name}.failed"].value == 0:
+def _answers(results: Results) -> Iterator[str]:
+    for row in results.summary[results.summary["approach"] == "generation"].to_dict("records"):
+        name, who = _on(row)
+        if row["failed"] == 0:
             yield _claim(f"{name}.failed == 0", f"Every answer of {who} could be read.")
         else:
-            yield _claim(
-                f"{name}.failed > 0",
-                f"Of the answers of {who}, {_result(f'{name}.failed')} could not be read.",
-            )
+            failed = _result(f"{name}.failed")
+            yield _claim(f"{name}.failed > 0", f"Of the answers of {who}, {failed} could not be read.")
+        unknown, ungrounded = (
+            _result(f"{name}.dropped.{reason}") for reason in ("unknown_type", "ungrounded")
+        )
         yield (
-            f"Of the items in them, {_result(f'{name}.ungrounded_rate')} were not in the sentence and "
-            f"{_result(f'{name}.dropped.unknown_type')} had a type that was not asked for."
+            f"Of the items in them, {ungrounded} were not in the sentence and {unknown} had a type that was "
+            "not asked for."
         )
 
 
 def _checkpoints(results: Results) -> Iterator[str]:
     for row in results.summary.dropna(subset="dev_f1").to_dict("records"):
-        name = key(row["dataset"], row["system"])
-        who = f"{latex.escape(row['label'])} on {latex.escape(row['corpus'])}"
-        scores = _result(f"{name}.dev_f1"), _result(f"{name}.dev_f1_at_lowest_loss")
+        name, who = _on(row)
+        start = f"For {who}, the lowest loss would have chosen"
         if row["loss_agrees"] == 100:
             yield _claim(
-                f"{name}.loss_agrees == 100",
-                rf"For {who}, the lowest loss would have chosen the same checkpoint as the highest \Fone.",
+                f"{name}.loss_agrees == 100", rf"{start} the checkpoint that the highest \Fone chose."
             )
         else:
-            yield _claim(
-                f"{name}.loss_agrees < 100",
-                rf"For {who}, the lowest loss would have chosen another checkpoint, with a dev \Fone of "
-                f"{scores[1]} and not {scores[0]}.",
-            )
+            scores = f"{_result(f'{name}.dev_f1_at_lowest_loss')} and not {_result(f'{name}.dev_f1')}"
+            text = rf"{start} another checkpoint, with a dev \Fone of {scores}."
+            yield _claim(f"{name}.loss_agrees < 100", text)
 
 
-def _cost(results: Results, found: dict[str, Number]) -> Iterator[str]:
+def _cost(results: Results) -> Iterator[str]:
     for corpus, block in results.summary.groupby("corpus", sort=False):
         rows = block.sort_values("latency_p50_ms", kind="stable").to_dict("records")
         for fast, slow in itertools.pairwise(rows):
-            keys = [key(row["dataset"], row["system"], "latency_p50_ms") for row in (fast, slow)]
-            times = int(found[keys[1]].value // found[keys[0]].value)
+            a, b = (f"{_on(row)[0]}.latency_p50_ms" for row in (fast, slow))
+            times = int(slow["latency_p50_ms"] // fast["latency_p50_ms"])
             times -= times % 10 ** max(0, len(str(times)) - 2)  # two digits say enough
-            labels = [latex.escape(row["label"]) for row in (fast, slow)]
-            shown = [f"{_result(one)}\\,ms" for one in keys]
+            one, other = escape(fast["label"]), escape(slow["label"])
+            medians = rf"(medians {_result(a)} and {_result(b)}\,ms)"
+            sentence = f"a sentence of {escape(corpus)} {medians}."
             if times < 2:
-                yield _claim(
-                    f"{keys[1]} < 2 * {keys[0]}",
-                    f"{labels[0]} and {labels[1]} take about equally long for a sentence of "
-                    f"{latex.escape(corpus)} ({shown[0]} and {shown[1]}, medians).",
-                )
+                yield _claim(f"{b} < 2 * {a}", f"{one} and {other} take about as long for {sentence}")
             else:
-                yield _claim(
-                    f"{keys[1]} >= {times} * {keys[0]}",
-                    f"{labels[1]} takes at least {times} times as long for a sentence of "
-                    f"{latex.escape(corpus)} as {labels[0]} ({shown[1]} against {shown[0]}, medians).",
-                )
+                text = f"{other} takes at least {times} times as long as {one} for {sentence}"
+                yield _claim(f"{b} >= {times} * {a}", text)

@@ -22,6 +22,8 @@ from ner_utils.prompts import DROPPED
 
 SEED = 0  # of resampling: the same documents are drawn for every system
 STATUSES = ("ok", "recovered", "failed")
+SHARES = (*STATUSES, "cut_off", "ungrounded_rate", *(f"dropped.{reason}" for reason in DROPPED))
+SHARES += ("loss_agrees", "last_look_best", "empty_share", "unseen_share")
 
 
 @dataclass(frozen=True)
@@ -40,31 +42,19 @@ def load_results(study: str, overrides: str = "") -> Results:
     """All runs of a study. Raises `ResultError` where one is missing, was made with another
     configuration or scorer, or was changed since."""
     settings = config.load_study(study, config.split_overrides(overrides))
-    stored = [_load(run) for run in _distinct(config.runs_of(study, overrides))]
+    stored = [_load(run) for run in config.runs_of(study, overrides)]
+    if len({item.run.label for item in stored}) < len(settings.systems):
+        raise ResultError(f"params/studies/{study}.yaml: two systems have one label, give each its own")
     audits = {dataset: _load_audit(study, dataset) for dataset in settings.datasets}
     warnings = [line for item in stored for line in provenance.warnings(item.run, item.manifest)]
     machines = {json.dumps(item.manifest["machine"]): item for item in stored}
     if len(machines) > 1:
-        made = ", ".join(f"{item.run.system} on {describe_machine(item)}" for item in machines.values())
+        made = "; ".join(
+            f"{item.run.system} on {', '.join(item.manifest['machine'].values())}"
+            for item in machines.values()
+        )
         warnings.append(f"times and memory were taken on different machines: {made}")
     return Results(study, settings, stored, audits, list(dict.fromkeys(warnings)))
-
-
-def _distinct(runs: list[Run]) -> list[Run]:
-    """The runs, with a system's id added to a label that two systems share."""
-    systems: dict[str, set[str]] = {}
-    for run in runs:
-        systems.setdefault(run.label, set()).add(run.system)
-    return [
-        run.model_copy(update={"label": f"{run.label}, {run.system}"}) if len(systems[run.label]) > 1 else run
-        for run in runs
-    ]
-
-
-def describe_machine(item: Stored) -> str:
-    """Processor, and GPU where there is one."""
-    machine = item.manifest["machine"]
-    return ", ".join(machine[part] for part in ("gpu", "processor") if part in machine)
 
 
 def _load(run: Run) -> Stored:
@@ -88,11 +78,8 @@ def _verify(run: Run, metrics: dict, counts: list[dict], predicted: list[dict]) 
     """The manifest seals predictions; counts must be theirs, and metrics those of the counts."""
     said = [(row["id"], Counter(span[2] for span in row["spans"])) for row in predicted]
     scored = [
-        (row["id"], Counter({kind: tp + fp for kind, (tp, fp, _) in row["counts"].items() if tp + fp}))
-        for row in counts
+        (row["id"], Counter({kind: tp + fp for kind, (tp, fp, _) in row["counts"].items()})) for row in counts
     ]
-    if said != scored:
-        raise ResultError(_changed(run, "counts.jsonl", "predictions.jsonl"))
     sums = scoring.total([row["counts"] for row in counts])
     wanted: dict[str, Any] = {
         "sentences": len(counts),
@@ -102,23 +89,17 @@ def _verify(run: Run, metrics: dict, counts: list[dict], predicted: list[dict]) 
         "types": {kind: score._asdict() for kind, score in scoring.by_type(sums).items()},
     }
     if any("status" in row for row in predicted):
-        dropped = Counter()
-        for row in predicted:
-            dropped.update(row["dropped"])
+        dropped = sum((Counter(row["dropped"]) for row in predicted), Counter())
         wanted["statuses"] = dict(Counter(row["status"] for row in predicted))
-        wanted["dropped"] = dict(dropped)
         wanted["answered"] = wanted["predicted"] + dropped.total()
+        wanted["dropped"] = {reason: dropped[reason] for reason in metrics["dropped"]}
         wanted["ungrounded_rate"] = dropped["ungrounded"] / max(1, wanted["answered"])
-    for key, value in wanted.items():
-        if metrics.get(key) != value:
-            raise ResultError(_changed(run, "metrics.json", f"counts.jsonl and predictions.jsonl ({key})"))
-
-
-def _changed(run: Run, file: str, source: str) -> str:
-    return (
-        f"{paths.relative(run.results / file)}: does not agree with {source}; "
-        f"delete it and run make study STUDY={run.study}"
-    )
+    wrong = [key for key, value in wanted.items() if metrics.get(key) != value]
+    if wrong or said != scored:
+        raise ResultError(
+            f"{paths.relative(run.results)}: metrics.json or counts.jsonl does not agree with "
+            f"predictions.jsonl; delete both and run make study STUDY={run.study}"
+        )
 
 
 def _load_audit(study: str, dataset: str) -> dict[str, Any]:
@@ -130,39 +111,38 @@ def _load_audit(study: str, dataset: str) -> dict[str, Any]:
 
 # ------------------------------------------------------------------------ tabulation
 def _measures(item: Stored) -> dict[str, float]:
+    """Whatever is known of a run; NaN for what it does not have."""
     metrics, cost = item.metrics, item.efficiency
-    answered, sentences = metrics.get("answered"), metrics["sentences"]
-    total, trainable = cost["parameters"]["total"], cost["parameters"]["trainable"]
+    lost = cost["prediction_truncation"]
     found = {
-        **{key: 100 * metrics["micro"][key] for key in ("precision", "recall")},
-        **{f"{key}_f1": 100 * metrics[key]["f1"] for key in ("micro", "macro")},
-        "sentences": sentences,
-        "predicted": metrics["predicted"],
-        "answered": answered,
+        "precision": 100 * metrics["micro"]["precision"],
+        "recall": 100 * metrics["micro"]["recall"],
+        "micro_f1": 100 * metrics["micro"]["f1"],
+        "macro_f1": 100 * metrics["macro"]["f1"],
+        **{key: metrics.get(key) for key in ("sentences", "predicted", "answered")},
         **{key: cost.get(key) for key in ("training_seconds", "looks_seconds", "steps")},
         **{key: cost[key] for key in ("sentences_per_second", "batch_size")},
         **{f"latency_{key}": cost["latency"][key] for key in ("mean_ms", "p50_ms", "p95_ms")},
         "memory_mib": _memory(cost["prediction_memory"]),
         "training_memory_mib": _memory(cost.get("training_memory", {})),
-        "parameters": total,
-        "trainable_parameters": trainable,
-        "parameters_millions": total / 1e6,
-        "trainable_millions": trainable / 1e6,
-        **{key: cost["prediction_truncation"].get(key) for key in ("lost_words", "lost_mentions")},
+        "parameters_millions": cost["parameters"]["total"] / 1e6,
+        "trainable_millions": cost["parameters"]["trainable"] / 1e6,
+        **{key: lost.get(key) for key in ("lost_words", "lost_mentions")},
         "cut_off_examples": cost.get("training_truncation", {}).get("cut_off_examples"),
         **dict.fromkeys(("dev_f1", "dev_f1_at_lowest_loss", "loss_agrees", "last_look_best")),
+        **dict.fromkeys(SHARES[: SHARES.index("loss_agrees")]),
     }
-    if answered is not None:
-        found |= {status: 100 * metrics["statuses"].get(status, 0) / sentences for status in STATUSES}
-        found["cut_off"] = 100 * cost["prediction_truncation"]["cut_off_answers"] / sentences
-        found["ungrounded_rate"] = 100 * metrics["ungrounded_rate"]
-        for reason in DROPPED:
-            found[f"dropped.{reason}"] = 100 * metrics["dropped"].get(reason, 0) / max(1, answered)
+    if "statuses" in metrics:
+        whole, items = metrics["sentences"] / 100, max(1, metrics["answered"]) / 100
+        found |= {status: metrics["statuses"].get(status, 0) / whole for status in STATUSES}
+        found |= {"cut_off": lost["cut_off_answers"] / whole}
+        found |= {"ungrounded_rate": 100 * metrics["ungrounded_rate"]}
+        found |= {f"dropped.{reason}": metrics["dropped"].get(reason, 0) / items for reason in DROPPED}
     if looks := look_rows(cost):
         chosen = next(look for look in looks if look["chosen"])
         lowest = next(look for look in looks if look["lowest_loss"])
         found |= {"dev_f1": chosen["dev_f1"], "dev_f1_at_lowest_loss": lowest["dev_f1"]}
-        found |= {"loss_agrees": 100.0 * (chosen is lowest), "last_look_best": 100.0 * (chosen is looks[-1])}
+        found |= {"loss_agrees": 100 * (chosen is lowest), "last_look_best": 100 * (chosen is looks[-1])}
     return {key: float("nan") if value is None else float(value) for key, value in found.items()}
 
 

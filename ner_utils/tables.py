@@ -1,34 +1,36 @@
-"""The tables of what came out, as LaTeX tabulars: corpora, scores, comparisons, cost."""
+"""The tables of the thesis, as LaTeX tabulars, and the prompts in its appendix."""
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 import pandas as pd
 
 from ner_utils import latex
-from ner_utils.latex import Column, Raw
-from ner_utils.prompts import DROPPED
+from ner_utils.config import Run
+from ner_utils.data import Sentence
+from ner_utils.latex import Column, Raw, escape
+from ner_utils.prompts import DROPPED, FORMATS
+from ner_utils.spans import Span
 from ner_utils.study import STATUSES, Results
 
-F1 = r"\Fone"
+Row = Sequence | str  # cells, or a heading
+# An example of our own, since a corpus' sentences may not be ours to print. What a corpus calls by
+# one of these names is annotated, the rest is not.
+EXAMPLE = ("Marta", "Kowal", "from", "Kraków", "takes", "aspirin", "against", "malaria", ".")
+EXAMPLE_MENTIONS = {"person": (0, 2), "location": (3, 4), "chemical": (5, 6), "disease": (7, 8)}
 
 
 def all_tables(results: Results) -> dict[str, str]:
     """File names without suffix, and what belongs into them."""
-    return {
-        "tab_corpus": corpus(results),
-        "tab_audit": audit(results),
-        "tab_results": scores(results),
-        "tab_types": types(results),
-        "tab_comparisons": comparisons(results),
-        "tab_parse": parse(results),
-        "tab_efficiency": efficiency(results),
-    }
+    makers = (corpus, audit, protocol, hyperparameters, provenance, runs, prompts)
+    makers += (scores, types, comparisons, parse, efficiency)
+    found = {f"tab_{make.__name__}": make(results) for make in makers}
+    return found | {"tab_results": found.pop("tab_scores")}
 
 
-def _blocks(frame: pd.DataFrame, row: Callable[[dict], Sequence]) -> Iterator[Sequence | str]:
+def _blocks(frame: pd.DataFrame, row: Callable[[dict], Sequence]) -> Iterator[Row]:
     """Rows under a heading for each corpus; a single corpus needs none."""
     for label, block in frame.groupby("corpus", sort=False):
         if frame["corpus"].nunique() > 1:
@@ -36,81 +38,191 @@ def _blocks(frame: pd.DataFrame, row: Callable[[dict], Sequence]) -> Iterator[Se
         yield from map(row, block.to_dict("records"))
 
 
-def _narrow(label: str) -> Raw:
-    """A system's label as the title of a narrow column."""
-    lines = [latex.escape(line) for line in textwrap.wrap(label, 16, break_on_hyphens=False)] or [""]
-    return Raw(r"\shortstack{" + r"\\".join(lines) + "}") if len(lines) > 1 else Raw(lines[0])
-
-
 # ----------------------------------------------------------------------------- corpora
 def corpus(results: Results) -> str:
     """Sizes of the splits."""
-    columns = [
-        Column("Split"),
-        *(Column(title, 0) for title in ("Sentences", "Documents", "Tokens", "Mentions")),
-    ]
-    columns += [
-        Column(r"\shortstack{Mentions per\\100 tokens}", 1),
-        Column(r"\shortstack{Without\\mention (\%)}", 1),
-    ]
+    sizes = ("sentences", "documents", "tokens", "mentions")
+    columns = [Column("Split"), *(Column(size.capitalize(), 0) for size in sizes)]
+    columns.append(Column(r"\shortstack{Without\\mention (\%)}", 1))
     columns += [Column(title, 0, over="Tokens per sentence") for title in ("median", "95th", "max")]
-    rows: list[Sequence | str] = []
+    rows: list[Row] = []
     for label, report in results.corpora.items():
         rows.append(f"{label}, {len(report['splits']['train']['types'])} types")
         for name, split in report["splits"].items():
-            sizes = [split[key] for key in ("sentences", "documents", "tokens", "mentions")]
-            shares = [100 * split["mentions"] / split["tokens"], 100 * (split["empty_share"] or 0)]
-            rows.append([name, *sizes, *shares, *split["sentence_tokens"].values()])
+            empty = 100 * (split["empty_share"] or 0)
+            rows.append([name, *(split[size] for size in sizes), empty, *split["sentence_tokens"].values()])
     return latex.tabular(columns, rows)
+
+
+# What an audit found: the count, and what it is a share of.
+FINDINGS = {
+    "Sentences that repeat an earlier one of the split": ("duplicates", "sentences"),
+    Raw(r"\quad with other labels than the first copy"): ("conflicting_duplicates", None),
+    "Sentences that also stand in train": ("in_train", "sentences"),
+    "Mentions unseen in train, ignoring case": ("unseen_mentions", "mentions"),
+    Raw(r"\quad with case"): ("unseen_mentions_cased", "mentions"),
+    "Mentions whose surface occurs again in the sentence": ("repeated_mentions", "mentions"),
+    "Malformed tags, repaired": ("repaired_tags", None),
+}
 
 
 def audit(results: Results) -> str:
     """What to know before trusting a score on a corpus."""
-    rows: list[Sequence | str] = []
+    rows: list[Row] = []
     for label, report in results.corpora.items():
         surfaces, ambiguous = (latex.number(report[key]) for key in ("surfaces", "ambiguous_surfaces"))
         rows.append(f"{label}: {surfaces} distinct surfaces, {ambiguous} of them with two or more types")
-        splits = report["splits"].values()
-        for title, cell in _FINDINGS.items():
-            rows.append([title, *(cell(split) for split in splits)])
-    names = next(iter(results.corpora.values()))["splits"]
-    return latex.tabular([Column(""), *(Column(name, layout="r") for name in names)], rows)
+        splits = report["splits"]
+        for title, (key, whole) in FINDINGS.items():
+            rows.append([title, *(_count(split[key], split.get(whole)) for split in splits.values())])
+        lengths = (map(latex.number, split["mention_tokens"].values()) for split in splits.values())
+        rows.append(["Mentions of one / two / three or more tokens", *map(" / ".join, lengths)])
+    return latex.tabular([Column(""), *(Column(name, layout="r") for name in splits)], rows)
 
 
-def _count(key: str, share_of: str | None = None) -> Callable[[dict], str | None]:
-    def cell(split: dict) -> str | None:
-        if split[key] is None:
-            return None
-        share = f" ({latex.percent(100 * split[key] / split[share_of])})" if share_of and split[key] else ""
-        return Raw(latex.number(split[key]) + share)
-
-    return cell
+def _count(count: int | None, whole: int | None) -> Raw | None:
+    if count is None:
+        return None
+    share = f" ({latex.percent(100 * count / whole)})" if whole and count else ""
+    return Raw(latex.number(count) + share)
 
 
-_FINDINGS = {
-    "Sentences that repeat an earlier one of the split": _count("duplicates", "sentences"),
-    Raw(r"\quad with other labels than the first copy"): _count("conflicting_duplicates"),
-    "Sentences that also stand in train": _count("in_train", "sentences"),
-    "Mentions": _count("mentions"),
-    Raw(r"\quad unseen in train, ignoring case"): _count("unseen_mentions", "mentions"),
-    Raw(r"\quad unseen in train, with case"): _count("unseen_mentions_cased", "mentions"),
-    Raw(r"\quad whose surface occurs again in the sentence"): _count("repeated_mentions", "mentions"),
-    Raw(r"\quad of one / two / three or more tokens"): lambda split: " / ".join(
-        latex.number(count) for count in split["mention_tokens"].values()
-    ),
-    "Malformed tags, repaired": _count("repaired_tags"),
-}
+# ------------------------------------------------------------------------------ set-up
+def _facts(facts: Iterable[tuple[str, str]]) -> str:
+    return latex.tabular([Column(""), Column("", layout="p{10.5cm}")], facts)
+
+
+def protocol(results: Results) -> str:
+    """What was declared before the first run."""
+    rules, labels = (
+        results.study.protocol,
+        dict(zip(results.runs["system"], results.runs["label"], strict=True)),
+    )
+    sample = f"a sample of {rules.dev_sample} dev sentences" if rules.dev_sample else "all of dev"
+    test = f"a sample of {rules.test_sentences} sentences" if rules.test_sentences else "all sentences"
+    facts = {
+        "Question": results.study.question,
+        "Corpora": "; ".join(results.corpora),
+        "Systems": "; ".join(labels.values()),
+        "Seeds": ", ".join(map(str, results.study.seeds)),
+        "Primary score": Raw(rf"strict {rules.primary_metric.removesuffix('_f1')} \Fone"),
+        "Comparisons": "; ".join(f"{labels[a]} against {labels[b]}" for a, b in rules.comparisons) or "none",
+        "Looks at dev": f"{rules.looks} a run; tagging on all of dev, generation on {sample}",
+        "Test": test,
+        "Latency": f"{rules.latency_sentences} sentences, one at a time",
+        "Resampling": f"{latex.number(rules.resamples)} resamples for intervals and tests",
+    }
+    return _facts(facts.items())
+
+
+def hyperparameters(results: Results) -> str:
+    """The settings of the trained systems."""
+    trained = {item.run.system: item.run for item in results.stored if not item.run.zero_shot}.values()
+    if not trained:
+        return latex.statement("No system of this study is trained.")
+    settings = [_settings(run) for run in trained]
+    titles = dict.fromkeys(title for column in settings for title in column)
+    columns = [Column("Setting"), *(Column(latex.narrow(run.label), layout="r") for run in trained)]
+    return latex.tabular(columns, ([title, *(s.get(title) for s in settings)] for title in titles))
+
+
+def _settings(run: Run) -> dict[str, Any]:
+    model, training = run.model, run.model.training
+    rate, _, exponent = f"{training.learning_rate:.6e}".partition("e")
+    found = {
+        "Training sentences": latex.number(run.train_sentences) if run.train_sentences else "all",
+        "Learning rate": Raw(rf"${float(rate):g}\cdot10^{{{int(exponent)}}}$"),
+        "Batch size": training.batch_size,
+        "Accumulated batches": training.accumulation_steps,
+        "Epochs at most": training.epochs,
+        "Weight decay": training.weight_decay,
+        "Warm-up (share of steps)": training.warmup_fraction,
+        "Schedule": training.schedule,
+        "Patience (looks)": training.patience,
+        "Length at most (sub-tokens)": training.max_length,
+        "Batch size in prediction": model.prediction_batch_size,
+    }
+    if model.approach == "generation":
+        targets = model.lora.target_modules
+        found |= {
+            Raw(r"LoRA rank, $\alpha$"): f"{model.lora.r}, {model.lora.alpha}",
+            "LoRA dropout": model.lora.dropout,
+            "LoRA targets": targets if isinstance(targets, str) else ", ".join(targets),
+            "Quantisation": (model.quantisation or "none").upper(),
+            "New sub-tokens at most": model.max_new_tokens,
+        }
+    return found
+
+
+def provenance(results: Results) -> str:
+    """Hardware and software; where runs differ, every value with its systems."""
+    facts: dict[str, dict[str, list[str]]] = {}
+    for item in results.stored:
+        machine, versions = item.manifest["machine"], item.manifest["versions"]
+        threads, python = item.efficiency["threads"], item.manifest["python"]
+        for title, value in {**machine, "threads": threads, "python": python, **versions}.items():
+            systems = facts.setdefault(title, {}).setdefault(str(value).partition("+")[0], [])
+            systems += [item.run.label] if item.run.label not in systems else []
+    return _facts(
+        (title, "; ".join(v if len(values) == 1 else f"{v} ({', '.join(s)})" for v, s in values.items()))
+        for title, values in facts.items()
+    )
+
+
+def runs(results: Results) -> str:
+    """The runs, each with what identifies it and what it lost by cutting."""
+    rows = []
+    for item in results.stored:
+        cut = item.efficiency["prediction_truncation"]
+        marks = (item.run.fingerprint[:12], item.manifest["commit"])
+        rows.append(
+            {
+                "corpus": item.run.dataset.label,
+                "System": item.run.label,
+                "Seed": str(item.run.seed or "--"),
+                **{
+                    n: Raw(rf"\texttt{{{escape(m)}}}")
+                    for n, m in zip(("Fingerprint", "Commit"), marks, strict=True)
+                },
+                "Finished": item.manifest["written"][:10],
+                "Steps": item.efficiency.get("steps"),
+                "Lost by cutting": ", ".join(
+                    f"{number} {name.replace('_', ' ')}" for name, number in cut.items()
+                ),
+            }
+        )
+    titles = list(rows[0])[1:]
+    columns = [Column(title, 0 if title == "Steps" else None) for title in titles]
+    return latex.tabular(columns, _blocks(pd.DataFrame(rows), lambda row: [row[title] for title in titles]))
+
+
+def prompts(results: Results) -> str:
+    """The conversation that generative systems have, for each corpus."""
+    texts = {}
+    for run in (item.run for item in results.stored if item.run.model.approach == "generation"):
+        form = FORMATS[run.model.output_format](run.dataset.types)
+        kinds = {name.lower(): kind for kind, name in run.dataset.types.items()}
+        spans = (Span(*at, kinds[name]) for name, at in EXAMPLE_MENTIONS.items() if name in kinds)
+        example = Sentence("", None, EXAMPLE, tuple(spans))
+        text = rf"\paragraph{{{escape(run.dataset.label)}}}" + "\n"
+        parts = {"Instruction": form.instruction, "User": example.text, "Answer": form.target(example)}
+        for title, part in parts.items():
+            # Verbatim knows no escape: nothing in it may look like its end.
+            part = part.replace(r"\end{", r"\end {")
+            text += f"\\noindent\\emph{{{title}}}\n\\begin{{prompt}}\n{part}\n\\end{{prompt}}\n"
+        texts[run.dataset.label, run.model.output_format] = text
+    return "\n".join(texts.values()) or "No system of this study is prompted.\n"
 
 
 # ----------------------------------------------------------------------------- results
 def scores(results: Results) -> str:
     """Strict scores with intervals."""
-    columns = [Column("System"), Column("Runs", 0), *(Column(title, 1) for title in ("P", "R"))]
-    for metric in ("Micro", "Macro"):
-        columns += [Column(F1, 1, over=metric), Column(r"95\,\% interval", over=metric)]
+    columns = [Column("System"), Column("Runs", 0), Column("P", 1), Column("R", 1)]
+    for over in ("Micro", "Macro"):
+        columns += [Column(r"\Fone", 1, over=over), Column(r"95\,\% interval", over=over)]
 
     def row(values: dict) -> Sequence:
-        cells = [values["label"], values["seeds"], values["precision"], values["recall"]]
+        cells = [values[name] for name in ("label", "seeds", "precision", "recall")]
         for metric in ("micro_f1", "macro_f1"):
             cells += [values[metric], latex.interval(values[f"{metric}_low"], values[f"{metric}_high"])]
         return cells
@@ -123,7 +235,7 @@ def types(results: Results) -> str:
     systems = dict(zip(results.types["system"], results.types["label"], strict=True))
     f1 = results.types.set_index(["corpus", "type", "system"])["f1"].to_dict()
     columns = [Column("Type"), Column("Mentions", 0)]
-    columns += [Column(_narrow(label), 1) for label in systems.values()]
+    columns += [Column(latex.narrow(label), 1) for label in systems.values()]
 
     def row(values: dict) -> Sequence:
         found = [f1[values["corpus"], values["type"], system] for system in systems]
@@ -140,9 +252,9 @@ def comparisons(results: Results) -> str:
     columns += [Column("$p$", layout="r"), Column("$p$ (Holm)", layout="r")]
 
     def row(values: dict) -> Sequence:
-        bounds = latex.interval(values["low"], values["high"])
-        tests = [Raw(latex.p_value(values[key])) for key in ("p", "p_holm")]
-        return [values["label_a"], values["label_b"], values["difference"], bounds, *tests]
+        cells = [values[name] for name in ("label_a", "label_b", "difference")]
+        tests = (latex.p_value(values[name]) for name in ("p", "p_holm"))
+        return [*cells, latex.interval(values["low"], values["high"]), *tests]
 
     return latex.tabular(columns, _blocks(results.comparisons, row))
 
@@ -152,35 +264,32 @@ def parse(results: Results) -> str:
     generative = results.summary[results.summary["approach"] == "generation"]
     if generative.empty:
         return latex.statement("No system of this study writes answers.")
-    columns = [Column("System"), Column("Answers", 0)]
-    columns += [Column(title, 1, over=r"Answers (\%)") for title in (*STATUSES, "cut off")]
-    columns += [Column("Items", 0)]
-    columns += [Column(reason.replace("_", " "), 1, over=r"Items dropped (\%)") for reason in DROPPED]
-    keys = [
-        "label",
-        "sentences",
-        *STATUSES,
-        "cut_off",
-        "answered",
-        *(f"dropped.{reason}" for reason in DROPPED),
-    ]
-    return latex.tabular(columns, _blocks(generative, lambda row: [row[key] for key in keys]))
+    columns = {"label": Column("System"), "sentences": Column("Answers", 0)}
+    columns |= {
+        name: Column(name.replace("_", " "), 1, over=r"Answers (\%)") for name in (*STATUSES, "cut_off")
+    }
+    columns |= {"answered": Column("Items", 0)}
+    for reason in DROPPED:
+        columns[f"dropped.{reason}"] = Column(reason.replace("_", " "), 1, over=r"Items dropped (\%)")
+    return latex.tabular(columns.values(), _blocks(generative, lambda row: [row[name] for name in columns]))
 
 
 def efficiency(results: Results) -> str:
     """Cost: parameters, training, latency, throughput, memory."""
-    groups = {
-        "Parameters (M)": {"all": ("parameters_millions", 1), "trained": ("trainable_millions", 1)},
-        "Training": {"sentences": ("train_sentences", 0), "seconds": ("training_seconds", 0)},
-        "Latency (ms)": {
-            "mean": ("latency_mean_ms", 0),
-            "median": ("latency_p50_ms", 0),
-            "95th": ("latency_p95_ms", 0),
-        },
-        "Throughput": {"sent./s": ("sentences_per_second", 1), "batch": ("batch_size", 0)},
-        "Memory (MiB)": {"training": ("training_memory_mib", 0), "prediction": ("memory_mib", 0)},
+    columns = {
+        "label": Column("System"),
+        "parameters_millions": Column("all", 1, over="Parameters (M)"),
+        "trainable_millions": Column("trained", 1, over="Parameters (M)"),
+        "train_sentences": Column("sentences", 0, over="Training"),
+        "training_seconds": Column("seconds", 0, over="Training"),
+        "latency_mean_ms": Column("mean", 0, over="Latency (ms)"),
+        "latency_p50_ms": Column("median", 0, over="Latency (ms)"),
+        "latency_p95_ms": Column("95th", 0, over="Latency (ms)"),
+        "sentences_per_second": Column("sent./s", 1, over="Throughput"),
+        "batch_size": Column("batch", 0, over="Throughput"),
+        "training_memory_mib": Column("training", 0, over="Memory (MiB)"),
+        "memory_mib": Column("prediction", 0, over="Memory (MiB)"),
     }
-    cells = [(over, title, *cell) for over, group in groups.items() for title, cell in group.items()]
-    columns = [Column("System"), *(Column(title, digits, over=over) for over, title, _, digits in cells)]
-    row = lambda values: [values["label"], *(values[key] for _, _, key, _ in cells)]  # noqa: E731
-    return latex.tabular(columns, _blocks(results.summary, row))
+    return latex.tabular(
+        columns.values(), _blocks(results.summary, lambda row: [row[name] for name in columns])
+    )

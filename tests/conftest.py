@@ -1,6 +1,7 @@
 """Shared fixtures: small corpora and configurations, and real corpora where a copy is at hand."""
 
 import os
+import shutil
 from pathlib import Path
 
 import hypothesis
@@ -238,3 +239,31 @@ def make_run(tmp_path_factory):
 
     yield make
     patch.undo()
+
+
+# ------------------------------------------------------------------------- results of a study
+@pytest.fixture
+def made_up(tmp_path, monkeypatch):
+    """``made_up(overrides, study)`` writes a study's made-up results and loads them; figures and what
+    the thesis takes go to a temporary folder, too."""
+    import synthetic
+
+    from ner_utils import study
+
+    for name in ("RESULTS", "FIGURES", "THESIS"):
+        monkeypatch.setattr(paths, name, tmp_path / name.lower())
+
+    def make(overrides="", name="demo"):
+        overrides = f"protocol.resamples=50 {overrides}"
+        synthetic.write(name, overrides)
+        return study.load_results(name, overrides)
+
+    return make
+
+
+@pytest.fixture
+def add_study(tmp_path, monkeypatch):
+    """``add_study(name, text)`` puts a study beside the project's own, in a copy of its params."""
+    shutil.copytree(paths.PARAMS, tmp_path / "params")
+    monkeypatch.setattr(paths, "PARAMS", tmp_path / "params")
+    return lambda name, text: (paths.PARAMS / "studies" / f"{name}.yaml").write_text(text, encoding="utf-8")

@@ -319,7 +319,6 @@ def test_fingerprint_is_stable(params, name, old, new):
             "{PER: person, LOC: location}",
             "{LOC: location, PER: person}",
             id="types' order",
-            marks=pytest.mark.xfail(strict=True, reason="the order decides tag ids, yet is sorted away"),
         ),
     ],
 )  # fmt: skip

@@ -69,6 +69,35 @@ def test_dequantised_and_merged_weights_are_the_quantised_model(tiny, twenty):
         assert set(look) == {"step", "epoch", "dev_loss", "dev_f1"}
 
 
+def test_shared_prefix_changes_neither_loss_nor_gradients(tiny, twenty):
+    """Against the plain way: every row whole, every position projected."""
+    from transformers import AutoModelForCausalLM
+
+    prompter = generation.Prompter(tiny, weights.resolve(tiny.model.weights))
+    prefix = len(prompter.shared_prefix())
+    rows = [prompter.example(sentence) for sentence in twenty[:4]]
+    width = max(len(row["input_ids"]) for row in rows)
+    inputs = {
+        "input_ids": torch.tensor([r["input_ids"] + [0] * (width - len(r["input_ids"])) for r in rows]),
+        "attention_mask": torch.tensor(
+            [[1] * len(r["labels"]) + [0] * (width - len(r["labels"])) for r in rows]
+        ),
+        "labels": torch.tensor([r["labels"] + [-100] * (width - len(r["labels"])) for r in rows]),
+    }
+    assert prefix > 20
+    assert (inputs["labels"][:, :prefix] == generation.IGNORED).all()
+    model = AutoModelForCausalLM.from_pretrained(tiny.model.weights.folder, dtype=torch.float32)
+    ours = generation.answer_loss(model, inputs, prefix, None)
+    ours.backward()
+    gradients = [parameter.grad.clone() for parameter in model.parameters()]
+    model.zero_grad()
+    theirs = model(**inputs).loss
+    theirs.backward()
+    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
+    for mine, parameter in zip(gradients, model.parameters(), strict=True):
+        torch.testing.assert_close(mine, parameter.grad, atol=1e-5, rtol=1e-4)
+
+
 def test_loss_outside_the_answer_is_refused(tiny, twenty):
     prompter = generation.Prompter(tiny, weights.resolve(tiny.model.weights))
 

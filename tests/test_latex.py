@@ -1,0 +1,99 @@
+"""LaTeX out of hostile text, numbers and tables; typeset where LaTeX is at hand."""
+
+import shutil
+import subprocess
+
+import pytest
+
+from ner_utils import latex
+from ner_utils.latex import Column, Raw
+
+HOSTILE = [
+    r"\input{/etc/passwd}",
+    "100% #1 & a_b $x$ {y} ~z^2",
+    "[first] *cell",
+    "<<a>> --- ,, ''b''",
+    "Kraków naïve Çeşme",
+    "several\nwords\tin\x00one line",
+]
+
+
+@pytest.mark.parametrize(
+    ("text", "escaped"),
+    [
+        ("a_b & 5 %", r"a\_b \& 5 \%"),
+        ("\\{}", r"\textbackslash{}\{\}"),
+        ("#$~^`", r"\#\$\textasciitilde{}\textasciicircum{}\textasciigrave{}"),
+        ("[x]*", "{[}x{]}{*}"),
+        ("a---b", "a-{}-{}-b"),
+        ("zero-shot", "zero-shot"),
+        ("Krako\u0301w", "Kraków"),
+        ("a\nb\u2028c\x07", "a b c"),
+        ("a\u202eb\u200bc\ud800", "abc"),
+        (12, "12"),
+        (Raw(r"\Fone"), r"\Fone"),
+    ],
+)
+def test_escape(text, escaped):
+    assert latex.escape(text) == escaped
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "text"),
+    [
+        (1234567, 0, "1,234,567"),
+        (-1.25, 1, "$-$1.2"),
+        (-0.01, 1, "0.0"),
+        (99.95, 1, "100.0"),
+        (float("nan"), 1, "--"),
+    ],
+)
+def test_numbers(value, digits, text):
+    assert latex.number(value, digits) == text
+
+
+def test_p_values():
+    assert [latex.p_value(p) for p in (0.0005, 0.0123, 1.0)] == [r"$<$\,0.001", "0.012", "1.000"]
+
+
+def test_tabular():
+    columns = [Column("System"), Column("P", 1, over="Scores"), Column("R", 1, over="Scores")]
+    text = latex.tabular(columns, ["A_corpus", ["x & y", 1234.56, None], ["z", -2.0, float("nan")]])
+    assert r"\begin{tabular}{@{}lS[table-format=-4.1]S[table-format=1.1]@{}}" in text
+    assert r"\multicolumn{1}{c}{} & \multicolumn{2}{c}{Scores} \\" in text
+    assert r"\cmidrule(lr){2-3}" in text
+    assert r"\multicolumn{3}{@{}l@{}}{\itshape A\_corpus} \\" in text
+    assert r"x \& y & 1234.6 & {--} \\" in text
+    assert r"z & -2.0 & {--} \\" in text
+
+
+def test_write_is_whole_or_nothing(tmp_path):
+    file = tmp_path / "new" / "numbers.tex"
+    latex.write(file, "old")
+    with pytest.raises(UnicodeEncodeError):
+        latex.write(file, "\ud800")
+    assert file.read_text() == "old"
+
+
+@pytest.mark.skipif(not shutil.which("pdflatex") or not shutil.which("pdftotext"), reason="needs LaTeX")
+def test_what_was_typed_is_what_is_printed(tmp_path):
+    rows = [[text, 1.5] for text in HOSTILE]
+    document = "\n".join(
+        [
+            r"\documentclass{article}\usepackage[T1]{fontenc}\usepackage{lmodern,booktabs,siunitx,array}",
+            r"\begin{document}\pagestyle{empty}",
+            latex.tabular([Column("Text"), Column("Number", 1)], [*rows, "[heading] *"]),
+            r"\end{document}",
+        ]
+    )
+    latex.write(tmp_path / "t.tex", document)
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "t.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-2000:]
+    shown = subprocess.run(
+        ["pdftotext", "-layout", "t.pdf", "-"], cwd=tmp_path, capture_output=True, text=True
+    )
+    lines = [line.removesuffix("1.5").strip() for line in shown.stdout.splitlines()]
+    wanted = [" ".join(text.replace("\x00", " ").split()).replace("'", "’") for text in HOSTILE]
+    assert [line for line in lines if line in wanted] == wanted
+    assert "[heading] *" in lines

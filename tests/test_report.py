@@ -1,0 +1,133 @@
+"""Numbers, tables, claims and the plain discussion, as the thesis takes them."""
+
+import re
+
+import pytest
+
+from ner_utils import claims, paths, report, tables
+
+TABLES = (
+    "audit comparisons corpus efficiency hyperparameters parse prompts protocol provenance results runs types"
+)
+HOSTILE = r"A_b & {c} 100% #1 $x$ \input{y} ~^"
+
+
+def generated(name="demo"):
+    return paths.THESIS / "generated" / name
+
+
+def discuss(text, name="demo"):
+    path = paths.THESIS / "discussions" / f"{name}.tex"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def test_everything_is_written(made_up):
+    checked = report.write(made_up())
+    assert {path.name for path in generated().iterdir()} == {
+        *(f"tab_{name}.tex" for name in TABLES.split()),
+        *("numbers.tex", "claims.tex", "discussion.tex"),
+    }
+    assert checked
+    assert all(checked.values())
+    text = (generated() / "discussion.tex").read_text()
+    keys = set(re.findall(r"\\result\{(.*?)\}", text))
+    defined = re.findall(r"\\defresult\{(.*?)\}", (generated() / "numbers.tex").read_text())
+    assert keys <= set(defined)
+    assert len(defined) == len(set(defined))
+    assert r"\defclaim{demo.smollm2-qlora.failed > 0}{true}" in (generated() / "claims.tex").read_text()
+
+
+def test_writing_again_changes_nothing(made_up):
+    results = made_up()
+    report.write(results)
+    before = {path.name: path.read_bytes() for path in generated().iterdir()}
+    report.write(results)
+    assert before == {path.name: path.read_bytes() for path in generated().iterdir()}
+
+
+def test_numbers(made_up):
+    results = made_up()
+    numbers = report.numbers(results)
+    always = ("title", "question", "kind", "commit", "warnings")
+    assert all(f"study.{name}" in numbers for name in always)
+    assert numbers["study.warnings"].text == ""
+    assert numbers["study.kind"].text == "demonstration"
+    assert numbers["protocol.resamples"] == (50, "50")
+    assert numbers["demo.sentences"] == (960, "960")
+    assert numbers["demo.mentions"].text == "1,494"
+    assert re.fullmatch(r"9\d\.\d\\,\\%", numbers["demo.agreement.f1"].text)
+    row = results.summary.iloc[1]
+    assert numbers["demo.smollm2-qlora.micro_f1"] == (row["micro_f1"], f"{row['micro_f1']:.1f}")
+    assert numbers["demo.smollm2-qlora.failed"].text == rf"{row['failed']:.1f}\,\%"
+    assert numbers["demo.smollm2-qlora.micro_f1.low"].value == row["micro_f1_low"]
+    assert "demo.minilm.failed" not in numbers
+    assert "demo.smollm2-zero-shot.training_seconds" not in numbers
+    assert "demo.minilm.type.LOC.f1" in numbers
+    assert "demo.minilm-vs-smollm2-qlora.p_holm" in numbers
+    assert not {key for key in numbers if re.search(r"[{}#%\\ ]", key)}
+
+
+def test_an_authors_claims_are_checked(made_up):
+    better = "demo.minilm.micro_f1\n > demo.smollm2-qlora.micro_f1"
+    discuss(f"\\claim{{{better}}}{{Yes.}} \\claim{{demo.minilm.micro_f1 < 0}}{{No.}}")
+    checked = report.write(made_up())
+    assert checked["demo.minilm.micro_f1 > demo.smollm2-qlora.micro_f1"] is True
+    assert checked["demo.minilm.micro_f1 < 0"] is False
+    assert r"\defclaim{demo.minilm.micro_f1 < 0}{false}" in (generated() / "claims.tex").read_text()
+
+
+def test_an_unknown_key_names_its_place_and_leaves_the_numbers(made_up):
+    discuss("\n\n\\claim{demo.minilm.micro > 0}{x}")
+    with pytest.raises(claims.ClaimError, match=r"demo.tex:3: .*unknown result key demo.minilm.micro;"):
+        report.write(made_up())
+    assert (generated() / "numbers.tex").is_file()
+    assert not (generated() / "claims.tex").exists()
+
+
+def test_another_studys_discussion_does_not_matter(made_up):
+    discuss("\\claim{no.such > 0}{x}", "wnut17-quick")
+    assert report.write(made_up())
+
+
+def test_hostile_names_stay_text(made_up, add_study):
+    text = (paths.PARAMS / "studies" / "demo.yaml").read_text()
+    text = text.replace("label: SmolLM2 QLoRA (135M)", f"label: '{HOSTILE}'")
+    text = re.sub("title: .*", lambda _: f"title: '{HOSTILE}'", text)
+    add_study("hostile", text)
+    report.write(made_up(name="hostile"))
+    escaped = r"A\_b \& \{c\} 100\% \#1 \$x\$ \textbackslash{}input\{y\} \textasciitilde{}\textasciicircum{}"
+    assert rf"\defresult{{study.title}}{{{escaped}}}" in (generated("hostile") / "numbers.tex").read_text()
+    for path in generated("hostile").iterdir():
+        assert r"\input{y}" not in path.read_text(), path.name
+
+
+def test_three_seeds(made_up):
+    results = made_up("seeds=[1,2,3]")
+    assert all(report.write(results).values())
+    assert r"MiniLM (22M) & 3 &" in tables.scores(results)
+
+
+def test_no_generation_no_training_no_comparison(made_up, add_study):
+    """Tables and figures exist even where a study has nothing to put into them."""
+    text = (paths.PARAMS / "studies" / "demo.yaml").read_text()
+    head, protocol = text[: text.index("systems:")], text[text.index("protocol:") :]
+    protocol = re.sub(r"(?s)comparisons:.*?(?=  looks:)", "comparisons: []\n", protocol)
+    add_study("tagger", f"{head}systems:\n  minilm: {{model: minilm}}\n{protocol}")
+    untrained = "smollm2-zero-shot: {model: smollm2-135m, zero_shot: true}"
+    add_study("untrained", f"{head}systems:\n  {untrained}\n{protocol}")
+    results = made_up(name="tagger")
+    assert "No system of this study writes answers" in tables.parse(results)
+    assert "No system of this study is prompted" in tables.prompts(results)
+    assert "This study declares no comparison" in tables.comparisons(results)
+    assert all(report.write(results).values())
+    results = made_up(name="untrained")
+    assert "No system of this study is trained" in tables.hyperparameters(results)
+    assert all(report.write(results).values())
+
+
+def test_prompts_hold_no_sentence_of_a_corpus(made_up, demo):
+    text = tables.prompts(made_up())
+    assert '{"text": "Marta Kowal", "type": "person"}' in text
+    assert '"type": "chemical"' not in text  # the demo corpus has no such type
+    assert not [s for split in demo.values() for s in split if s.text in text and len(s.tokens) > 3]
