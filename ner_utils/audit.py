@@ -17,8 +17,8 @@ import numpy as np
 import pandas as pd
 
 from ner_utils import scoring
-from ner_utils.config import Dataset
 from ner_utils.data import DataError, Sentence
+from ner_utils.schema import Dataset
 from ner_utils.spans import Span, surface
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ner_utils import paths
-from ner_utils.config import Dataset, Split
+from ner_utils.schema import Dataset, Split
 from ner_utils.spans import Span, spans_from_tags, tags_from_spans
 
 SPLITS = ("train", "dev", "test")

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from ner_utils import predictions, provenance, scoring
-from ner_utils.config import Run
 from ner_utils.data import Sentence
 from ner_utils.predictions import Prediction, ResultError
+from ner_utils.schema import Run
 
 
 def evaluate(run: Run, gold: Sequence[Sentence], predicted: Sequence[Prediction]) -> dict[str, Any]:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ner_utils import data, efficiency, paths, predictions, provenance
-from ner_utils.config import Run
 from ner_utils.data import Sentence
+from ner_utils.schema import Run
 
 
 def _arm(run: Run):

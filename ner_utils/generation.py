@@ -17,10 +17,10 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, GenerationConfig, set_seed
 
 from ner_utils import data, efficiency, scoring, training, weights
-from ner_utils.config import Run
 from ner_utils.data import Sentence
 from ner_utils.predictions import Prediction
 from ner_utils.prompts import FORMATS
+from ner_utils.schema import Run
 
 IGNORED = -100
 

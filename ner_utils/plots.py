@@ -38,6 +38,7 @@ Marks = dict[str, dict[str, Any]]  # by label, how a series is drawn
 def _styled(make: Callable[..., Figure]) -> Callable[..., Figure]:
     @functools.wraps(make)
     def styled(*arguments: Any) -> Figure:
+        plt.draw_if_interactive()  # loads a notebook's backend now: leaving the context would undo it
         with plt.style.context(STYLE):
             figure = make(*arguments)
             figure.draw_without_rendering()  # ticks take their style when first drawn

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from ner_utils import paths
-from ner_utils.config import Run
 from ner_utils.predictions import ResultError
+from ner_utils.schema import Run
 
 PACKAGES = ("torch", "transformers", "tokenizers", "peft", "trl", "bitsandbytes", "datasets", "accelerate")
 # Rooms whose code decides predictions, and rooms whose code decides scores.

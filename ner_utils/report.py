@@ -123,7 +123,7 @@ def discussion(results: Results) -> str:
         "Cost": _cost(results),
     }
     bodies = {title: "\n".join(sentences) for title, sentences in sections.items()}
-    text = "This chapter was written by the analysis. It says what the tables show, and not what it means.\n"
+    text = "This chapter was written by the analysis. It says what the tables show, and not what they mean.\n"
     return text + "".join(f"\n\\section{{{title}}}\n{body}\n" for title, body in bodies.items() if body)
 
 
@@ -189,13 +189,14 @@ def _checkpoints(results: Results) -> Iterator[str]:
     for row in results.summary.dropna(subset="dev_f1").to_dict("records"):
         name, who = _on(row)
         start = f"For {who}, the lowest loss would have chosen"
+        some = " in at least one run" if row["seeds"] > 1 else ""
         if row["loss_agrees"] == 100:
             yield _claim(
                 f"{name}.loss_agrees == 100", rf"{start} the checkpoint that the highest \Fone chose."
             )
         else:
             scores = f"{_result(f'{name}.dev_f1_at_lowest_loss')} and not {_result(f'{name}.dev_f1')}"
-            text = rf"{start} another checkpoint, with a dev \Fone of {scores}."
+            text = rf"{start} another checkpoint{some}, with a dev \Fone of {scores}."
             yield _claim(f"{name}.loss_agrees < 100", text)
 
 

@@ -8,10 +8,10 @@ from typing import Any
 import pandas as pd
 
 from ner_utils import latex
-from ner_utils.config import Run
 from ner_utils.data import Sentence
 from ner_utils.latex import Column, Raw, escape
 from ner_utils.prompts import DROPPED, FORMATS
+from ner_utils.schema import Run
 from ner_utils.spans import Span
 from ner_utils.study import STATUSES, Results
 
@@ -127,31 +127,13 @@ def hyperparameters(results: Results) -> str:
 
 
 def _settings(run: Run) -> dict[str, Any]:
-    model, training = run.model, run.model.training
-    rate, _, exponent = f"{training.learning_rate:.6e}".partition("e")
-    found = {
-        "Training sentences": latex.number(run.train_sentences) if run.train_sentences else "all",
-        "Learning rate": Raw(rf"${float(rate):g}\cdot10^{{{int(exponent)}}}$"),
-        "Batch size": training.batch_size,
-        "Accumulated batches": training.accumulation_steps,
-        "Epochs at most": training.epochs,
-        "Weight decay": training.weight_decay,
-        "Warm-up (share of steps)": training.warmup_fraction,
-        "Schedule": training.schedule,
-        "Patience (looks)": training.patience,
-        "Length at most (sub-tokens)": training.max_length,
-        "Batch size in prediction": model.prediction_batch_size,
-    }
+    model = run.model
+    found = {"training_sentences": run.train_sentences or "all", **model.training.model_dump()}
     if model.approach == "generation":
-        targets = model.lora.target_modules
-        found |= {
-            Raw(r"LoRA rank, $\alpha$"): f"{model.lora.r}, {model.lora.alpha}",
-            "LoRA dropout": model.lora.dropout,
-            "LoRA targets": targets if isinstance(targets, str) else ", ".join(targets),
-            "Quantisation": (model.quantisation or "none").upper(),
-            "New sub-tokens at most": model.max_new_tokens,
-        }
-    return found
+        found |= {f"LoRA {name}": value for name, value in model.lora.model_dump().items()}
+        found |= {name: getattr(model, name) for name in ("quantisation", "max_new_tokens")}
+    found["prediction_batch_size"] = model.prediction_batch_size
+    return {name[0].upper() + name[1:].replace("_", " "): value for name, value in found.items()}
 
 
 def provenance(results: Results) -> str:
@@ -171,29 +153,18 @@ def provenance(results: Results) -> str:
 
 def runs(results: Results) -> str:
     """The runs, each with what identifies it and what it lost by cutting."""
+    titles = ("System", "Seed", "Fingerprint", "Commit", "Finished", "Steps", "Lost by cutting")
     rows = []
     for item in results.stored:
-        cut = item.efficiency["prediction_truncation"]
         marks = (item.run.fingerprint[:12], item.manifest["commit"])
-        rows.append(
-            {
-                "corpus": item.run.dataset.label,
-                "System": item.run.label,
-                "Seed": str(item.run.seed or "--"),
-                **{
-                    n: Raw(rf"\texttt{{{escape(m)}}}")
-                    for n, m in zip(("Fingerprint", "Commit"), marks, strict=True)
-                },
-                "Finished": item.manifest["written"][:10],
-                "Steps": item.efficiency.get("steps"),
-                "Lost by cutting": ", ".join(
-                    f"{number} {name.replace('_', ' ')}" for name, number in cut.items()
-                ),
-            }
-        )
-    titles = list(rows[0])[1:]
-    columns = [Column(title, 0 if title == "Steps" else None) for title in titles]
-    return latex.tabular(columns, _blocks(pd.DataFrame(rows), lambda row: [row[title] for title in titles]))
+        codes = [Raw(rf"\texttt{{{escape(mark)}}}") for mark in marks]
+        cut = item.efficiency["prediction_truncation"].items()
+        lost = ", ".join(f"{number} {name.replace('_', ' ')}" for name, number in cut)
+        day, steps = item.manifest["written"][:10], item.efficiency.get("steps")
+        cells = [item.run.label, item.run.seed or None, *codes, day, steps, lost]
+        rows.append({"corpus": item.run.dataset.label, "cells": cells})
+    columns = [Column(title, 0 if title in ("Seed", "Steps") else None) for title in titles]
+    return latex.tabular(columns, _blocks(pd.DataFrame(rows), lambda row: row["cells"]))
 
 
 def prompts(results: Results) -> str:

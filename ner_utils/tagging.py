@@ -17,9 +17,9 @@ from transformers import (
 )
 
 from ner_utils import efficiency, scoring, training, weights
-from ner_utils.config import Run
 from ner_utils.data import Sentence, tag_names
 from ner_utils.predictions import Prediction
+from ner_utils.schema import Run
 from ner_utils.spans import spans_from_tags
 
 IGNORED = -100  # the label that the loss skips

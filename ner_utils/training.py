@@ -12,7 +12,7 @@ import transformers
 from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import ExportableState, PrinterCallback
 
-from ner_utils.config import Run
+from ner_utils.schema import Run
 
 NEVER = 10**9
 # Progress is told in lines, which a log keeps; bars of a second's loading only bury them.

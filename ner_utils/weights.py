@@ -12,7 +12,7 @@ import zipfile
 from pathlib import Path
 
 from ner_utils import config, paths
-from ner_utils.config import PyPIWeights, Weights
+from ner_utils.schema import PyPIWeights, Weights
 
 
 class WeightsError(Exception):

@@ -7,7 +7,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from ner_utils import config, data, paths, prompts, weights
+from ner_utils import config, data, paths, prompts, schema, weights
 
 # No deadline: a loaded machine is no bug.
 hypothesis.settings.register_profile("kit", deadline=None)
@@ -219,7 +219,7 @@ def make_run(tmp_path_factory):
     def make(system: str, overrides: dict, looks: int = 3, weights_folder: Path | None = None, **more):
         model = config.load_model("smollm2-135m" if weights_folder else system, overrides)
         if weights_folder:
-            model = model.model_copy(update={"weights": config.Weights(folder=str(weights_folder))})
+            model = model.model_copy(update={"weights": schema.Weights(folder=str(weights_folder))})
         settings = {
             "study": "test",
             "dataset_name": "demo",
@@ -235,7 +235,7 @@ def make_run(tmp_path_factory):
             "test_sentences": None,
             "latency_sentences": 2,
         }
-        return config.Run(**settings | more)
+        return schema.Run(**settings | more)
 
     yield make
     patch.undo()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from ner_utils import audit, config, data, evaluation, paths, predictions, provenance
+from ner_utils import audit, config, data, evaluation, paths, predictions, provenance, schema
 from ner_utils.predictions import Prediction
 
 # How much of the gold a system finds, and with which share of it wrong.
@@ -26,7 +26,7 @@ def write(study: str, overrides: str = "") -> None:
         write_run(run, data.draw(corpora[name]["test"], run.test_sentences, 0))
 
 
-def write_run(run: config.Run, gold: list) -> None:
+def write_run(run: schema.Run, gold: list) -> None:
     """One run: predictions, efficiency, manifest, metrics."""
     provenance.clear(run)
     chance = random.Random(f"{run.system} {run.seed}")
@@ -37,7 +37,7 @@ def write_run(run: config.Run, gold: list) -> None:
     evaluation.write(run, gold, predicted)
 
 
-def _predict(run: config.Run, sentence, chance: random.Random) -> Prediction:
+def _predict(run: schema.Run, sentence, chance: random.Random) -> Prediction:
     recall, noise = SKILL.get(run.system, (0.5, 0.2))
     kinds = list(run.dataset.types)
     spans = []
@@ -61,7 +61,7 @@ def _predict(run: config.Run, sentence, chance: random.Random) -> Prediction:
     return Prediction(sentence.id, () if status == "failed" else tuple(spans), status, dropped)
 
 
-def _efficiency(run: config.Run, chance: random.Random) -> dict:
+def _efficiency(run: schema.Run, chance: random.Random) -> dict:
     tagging = run.model.approach == "tagging"
     p50 = (14 if tagging else 2300) * chance.uniform(0.9, 1.1)
     cost = {

@@ -7,19 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from ner_utils import config, data, paths
+from ner_utils import config, data, paths, schema
 from ner_utils.audit import agreement, audit, summary
 from ner_utils.data import DataError, Sentence
 from ner_utils.spans import Span
 
-DATASET = config.Dataset(
+DATASET = schema.Dataset(
     label="Tiny",
     description="hand-made",
     licence="none",
     language="en",
     format="jsonl",
     types={"PER": "person", "LOC": "location", "ORG": "organisation"},
-    splits={split: config.Split(file=f"{split}.jsonl", sentences=1) for split in data.SPLITS},
+    splits={split: schema.Split(file=f"{split}.jsonl", sentences=1) for split in data.SPLITS},
 )
 
 

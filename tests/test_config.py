@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from ner_utils import config, paths
+from ner_utils import config, paths, schema
 from ner_utils.config import ConfigError
 
 TAGGER, WRITER, SMALL = "models/tagger", "models/writer", "studies/small"
@@ -347,7 +347,7 @@ def test_identity_is_plain_json(params):
 
 
 # --------------------------------------------------------------------------- no dead keys
-def sections(model=config.Strict):
+def sections(model=schema.Strict):
     for section in model.__subclasses__():
         if section.__module__ == config.__name__ and not section.__name__.startswith("_"):
             yield section
@@ -400,7 +400,7 @@ def test_sections_are_strict_all_the_way_down():
             if key != "overrides":
                 assert typing.Any not in inner
             models = [kind for kind in inner if isinstance(kind, type) and issubclass(kind, BaseModel)]
-            assert all(issubclass(kind, config.Strict) for kind in models)
+            assert all(issubclass(kind, schema.Strict) for kind in models)
 
 
 def test_params_hold_nothing_but_yaml():

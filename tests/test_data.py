@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ner_utils import config, data, paths
+from ner_utils import config, data, paths, schema
 from ner_utils.data import DataError, Sentence
 from ner_utils.prompts import JsonFormat
 from ner_utils.spans import Span, surface
@@ -21,10 +21,10 @@ TYPES = {"PER": "person", "LOC": "location"}
 def dataset(sentences, format="conll", **keys):
     """A dataset whose only real split is test."""
     split = {"file": "test.txt", "sentences": sentences, **keys.pop("split", {})}
-    other = config.Split(file="none", sentences=1)
-    return config.Dataset(
+    other = schema.Split(file="none", sentences=1)
+    return schema.Dataset(
         label="Small", description="made for tests", licence="CC0 1.0", language="en", format=format,
-        types=TYPES, splits={"train": other, "dev": other, "test": config.Split(**split)}, **keys,
+        types=TYPES, splits={"train": other, "dev": other, "test": schema.Split(**split)}, **keys,
     )  # fmt: skip
 
 
@@ -199,7 +199,7 @@ def test_missing_and_offline(tmp_path, monkeypatch, no_other_corpora, source):
     monkeypatch.setenv("NER_DATA_DIR", str(tmp_path / "mine"))
     keys = {"split": {"url": "https://example.org/test.txt"}}
     if source == "hub":
-        keys = {"hub": config.HubData(repo="someone/small", revision="0" * 40)}
+        keys = {"hub": schema.HubData(repo="someone/small", revision="0" * 40)}
     with pytest.raises(DataError) as error:
         load(1, **keys)
     message = str(error.value)

@@ -15,11 +15,11 @@ from ner_utils.predictions import Prediction, ResultError
 TRAIN = """
 import sys
 from pathlib import Path
-from ner_utils import config, data, experiment, paths
+from ner_utils import data, experiment, paths, schema
 
 if __name__ == "__main__":
     paths.RUNS = Path(sys.argv[1])
-    run = config.Run.model_validate_json(Path(sys.argv[2]).read_text())
+    run = schema.Run.model_validate_json(Path(sys.argv[2]).read_text())
     experiment.train(run, data.load(run.dataset_name, run.dataset))
 """
 
