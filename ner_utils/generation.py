@@ -6,7 +6,6 @@ adapter first: merging into 4-bit weights would round them again, and 4-bit prod
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,10 +13,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, GenerationConfig, set_seed
+from bitsandbytes.nn import Linear4bit
+from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, set_seed
 
 from ner_utils import data, efficiency, scoring, training, weights
 from ner_utils.data import Sentence
+from ner_utils.decoding import Decoder, shares_beginnings
 from ner_utils.predictions import Prediction
 from ner_utils.prompts import FORMATS
 from ner_utils.schema import Run
@@ -96,7 +97,13 @@ def _load_base(run: Run):
             bnb_4bit_use_double_quant=True,
             bnb_4bit_compute_dtype=_dtype(),
         )
-    return AutoModelForCausalLM.from_pretrained(weights.resolve(run.model.weights), **settings)
+    model = AutoModelForCausalLM.from_pretrained(weights.resolve(run.model.weights), **settings)
+    for module in model.modules():
+        # On a CPU with bf16 units, bitsandbytes would repack weights at the first evaluation and round
+        # them once more: what is trained after a look would not be what was trained before it.
+        if isinstance(module, Linear4bit):
+            module.support_avx512bf16_for_cpu = False
+    return model
 
 
 def load_for_prediction(run: Run, adapter: Path | None):
@@ -118,45 +125,22 @@ class Generator:
     """Greedy decoding of sentences with a model, in batches sorted by length."""
 
     def __init__(self, run: Run, model, prompter: Prompter) -> None:
-        self.model, self.prompter = model, prompter
-        self.size = run.model.prediction_batch_size
+        self.prompter, self.size = prompter, run.model.prediction_batch_size
         self.watch = efficiency.Stopwatch()
         self.cut_off = 0
-        tokenizer = prompter.tokenizer
-        self.config = GenerationConfig(
-            do_sample=False,
-            max_new_tokens=run.model.max_new_tokens,
-            pad_token_id=tokenizer.pad_token_id,
-            eos_token_id=tokenizer.eos_token_id,
-        )
-
-        # All prompts begin with the same instruction: its keys and values are computed once.
-        self.prefix = prompter.shared_prefix()
-        with self.watch("model"), torch.inference_mode():
-            ids = torch.tensor([self.prefix], device=model.device)
-            self.prefix_cache = model(input_ids=ids, use_cache=True).past_key_values
+        self.end = prompter.tokenizer.eos_token_id
+        shared, pad = prompter.shared_prefix(), prompter.tokenizer.pad_token_id
+        self.decoder = Decoder(model, shared, pad, self.end, run.model.max_new_tokens)
 
     def answers(self, sentences: Sequence[Sentence]) -> list[str]:
         """The raw answers of one batch."""
         with self.watch("prepare"):
             prompts = [self.prompter.ids(self.prompter.prompt(sentence)) for sentence in sentences]
-            rows = [{"input_ids": ids[len(self.prefix) :]} for ids in prompts]
-            inputs = self.prompter.tokenizer.pad(rows, return_tensors="pt")
-            # Padding stands between the shared prefix and the rest; the mask hides it.
-            shared = torch.tensor([self.prefix] * len(rows))
-            ids = torch.cat([shared, inputs["input_ids"]], dim=1).to(self.model.device)
-            mask = torch.cat([torch.ones_like(shared), inputs["attention_mask"]], dim=1).to(self.model.device)
-        with self.watch("model"), torch.inference_mode():
-            cache = copy.deepcopy(self.prefix_cache)
-            cache.batch_repeat_interleave(len(rows))
-            output = self.model.generate(
-                input_ids=ids, attention_mask=mask, past_key_values=cache, generation_config=self.config
-            )
-            new = output[:, ids.shape[1] :].cpu()
+        with self.watch("model"):
+            answers = self.decoder.answers(prompts)
         with self.watch("read"):
-            ended = (new == self.config.eos_token_id).any(dim=1)
-            self.cut_off += int((~ended).sum())
-            return self.prompter.tokenizer.batch_decode(new, skip_special_tokens=True)
+            self.cut_off += sum(answer[-1] != self.end for answer in answers)
+            return self.prompter.tokenizer.batch_decode(answers, skip_special_tokens=True)
 
     def read(self, sentence: Sentence, answer: str) -> Prediction:
         """An answer as spans."""
@@ -228,13 +212,13 @@ def train(run: Run, sentences: Sequence[Sentence], dev: Sequence[Sentence]) -> d
     set_seed(run.seed)
     settings = run.model.training
     prompter = Prompter(run, weights.resolve(run.model.weights))
-    prefix = len(prompter.shared_prefix())
     sample = data.draw(dev, run.dev_sample, run.seed)
     examples = [prompter.example(sentence) for sentence in sentences]
     cut = [len(example["input_ids"]) > settings.max_length for example in examples]
     model = _load_base(run)
     if run.model.quantisation:
         model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
+    prefix = len(prompter.shared_prefix()) if shares_beginnings(model.config) else 0
     lora = run.model.lora
     model = get_peft_model(
         model,
@@ -247,7 +231,7 @@ def train(run: Run, sentences: Sequence[Sentence], dev: Sequence[Sentence]) -> d
         ),
     )
 
-    class Selector(SFTTrainer):
+    class Selector(training.LikeLengths, SFTTrainer):
         """Adds the generated entity F1 to each look, and computes the loss without waste."""
 
         def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
@@ -300,10 +284,12 @@ def answer_loss(model, inputs: dict, prefix: int, number: torch.Tensor | int | N
     """
     ids, labels = inputs["input_ids"], inputs["labels"]
     body = model.get_decoder()
-    cache = body(input_ids=ids[:1, :prefix], use_cache=True).past_key_values
-    cache.batch_repeat_interleave(len(ids))
+    cache = None
+    if prefix:
+        cache = body(input_ids=ids[:1, :prefix], use_cache=True).past_key_values
+        cache.batch_repeat_interleave(len(ids))
     rest = {"input_ids": ids[:, prefix:], "attention_mask": inputs["attention_mask"]}
-    hidden = body(**rest, past_key_values=cache, use_cache=True).last_hidden_state
+    hidden = body(**rest, past_key_values=cache, use_cache=bool(prefix)).last_hidden_state
     wanted = labels[:, prefix + 1 :]  # position t predicts token t + 1
     chosen = wanted != IGNORED
     logits = model.lm_head(hidden[:, :-1][chosen]).float()

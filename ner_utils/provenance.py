@@ -24,7 +24,7 @@ from ner_utils.schema import Run
 
 PACKAGES = ("torch", "transformers", "tokenizers", "peft", "trl", "bitsandbytes", "datasets", "accelerate")
 # Rooms whose code decides predictions, and rooms whose code decides scores.
-MAKERS = ("data", "spans", "prompts", "training", "tagging", "generation")
+MAKERS = ("data", "spans", "prompts", "training", "tagging", "decoding", "generation")
 SCORERS = ("spans", "scoring")
 
 

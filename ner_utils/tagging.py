@@ -109,7 +109,10 @@ def train(run: Run, sentences: Sequence[Sentence], dev: Sequence[Sentence]) -> d
         ]
         return {"f1": scoring.score([sentence.spans for sentence in dev], predicted).f1}
 
-    trainer = Trainer(
+    class Tagger(training.LikeLengths, Trainer):
+        pass
+
+    trainer = Tagger(
         model=model,
         args=training.training_arguments(run, run.scratch),
         train_dataset=_examples(sentences, train_rows, names),

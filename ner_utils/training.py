@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import transformers
+from torch.utils.data import Sampler
 from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import ExportableState, PrinterCallback
 
@@ -75,6 +78,41 @@ class Looks(TrainerCallback, ExportableState):
             control.should_training_stop = True
 
 
+class LikeLengths:
+    """Before `Trainer`: batches of like length, in an order that seed and epoch alone decide.
+
+    The library's grouping draws on global random state, so that an interrupted run would end
+    otherwise from its second epoch on.
+    """
+
+    def _get_train_sampler(self, train_dataset=None) -> Sampler:
+        lengths = [len(row["input_ids"]) for row in self.train_dataset]
+        return _LikeLengths(lengths, self.args.train_batch_size, self.args.seed)
+
+
+class _LikeLengths(Sampler):
+    POOL = 50  # batches whose examples are sorted together: like lengths, and still a random order
+
+    def __init__(self, lengths: list[int], batch: int, seed: int) -> None:
+        self.lengths, self.batch, self.seed, self.epoch = np.array(lengths), batch, seed, 0
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by the trainer, also when it goes on in the middle of an epoch."""
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[int]:
+        random = np.random.default_rng([self.seed, self.epoch])
+        order = random.permutation(len(self))
+        pools = np.split(order, range(self.POOL * self.batch, len(order), self.POOL * self.batch))
+        order = np.concatenate([pool[np.argsort(self.lengths[pool], kind="stable")] for pool in pools])
+        whole = len(order) // self.batch * self.batch  # what is left makes a smaller batch, at the end
+        batches = random.permutation(order[:whole].reshape(-1, self.batch))
+        return iter([*batches.ravel().tolist(), *order[whole:].tolist()])
+
+
 def look_steps(total: int, looks: int) -> list[int]:
     """Optimisation steps after which dev is looked at: equally spaced, the last step included."""
     return sorted({max(1, round(total * k / looks)) for k in range(1, looks + 1)})
@@ -120,7 +158,7 @@ def arguments(run: Run, folder: Path) -> dict[str, Any]:
         "eval_steps": NEVER,
         "save_strategy": "steps",
         "save_steps": NEVER,
-        "save_total_limit": 1,  # and the best one
+        "save_total_limit": 2,  # the best one and the last
         "metric_for_best_model": "f1",
         "greater_is_better": True,
         "restore_callback_states_from_checkpoint": True,

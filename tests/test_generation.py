@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from transformers import GenerationConfig
 
 from ner_utils import experiment, generation, scoring, weights
 from ner_utils.data import Sentence
@@ -38,15 +39,21 @@ def test_shared_prefix_and_batches_change_no_answer(tiny, twenty):
     """The instruction's cache, the order and the padding are savings: answers stay what they are."""
     prompter = generation.Prompter(tiny, weights.resolve(tiny.model.weights))
     model = generation.load_for_prediction(tiny, None)
-    generator = generation.Generator(tiny, model, prompter)
-    _, together = generator.predict(twenty)
+    _, together = generation.Generator(tiny, model, prompter).predict(twenty)
+    tokenizer = prompter.tokenizer
+    settings = GenerationConfig(
+        do_sample=False,
+        max_new_tokens=tiny.model.max_new_tokens,
+        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+    )
     alone = []
     for sentence in twenty:
         ids = torch.tensor([prompter.ids(prompter.prompt(sentence))])
         output = model.generate(
-            input_ids=ids, attention_mask=torch.ones_like(ids), generation_config=generator.config
+            input_ids=ids, attention_mask=torch.ones_like(ids), generation_config=settings
         )
-        alone.append(prompter.tokenizer.decode(output[0, ids.shape[1] :], skip_special_tokens=True))
+        alone.append(tokenizer.decode(output[0, ids.shape[1] :], skip_special_tokens=True))
     assert together == alone
 
 

@@ -1,6 +1,9 @@
 """The tagging arm, on the real MiniLM."""
 
+import random
+
 import pytest
+import torch
 
 from ner_utils import experiment, scoring, tagging, training, weights
 from ner_utils.data import Sentence
@@ -61,3 +64,22 @@ def test_patience_is_counted_in_looks():
     assert training.spent(looks, 2)
     assert not training.spent(looks, 3)
     assert not training.spent(looks[:2], 1)
+
+
+def test_order_of_training_is_grouped_and_depends_on_seed_and_epoch_alone():
+    lengths = random.Random(0).choices(range(5, 60), k=1003)
+    order = training._LikeLengths(lengths, 8, seed=1)
+    first = list(order)
+    assert sorted(first) == list(range(1003))
+    torch.rand(3), random.random()  # global state has no say
+    assert list(order) == first
+    order.set_epoch(1)
+    second = list(order)
+    assert second != first
+    again = training._LikeLengths(lengths, 8, seed=1)
+    again.set_epoch(1)
+    assert list(again) == second
+    assert list(training._LikeLengths(lengths, 8, seed=2)) != first
+    batches = [[lengths[i] for i in first[at : at + 8]] for at in range(0, 1003, 8)]
+    assert sum(max(batch) - min(batch) for batch in batches) / len(batches) < 3
+    assert [len(batch) for batch in batches] == [8] * 125 + [3]

@@ -1,0 +1,93 @@
+"""Our decoding loop against the library's `generate`, one prompt at a time."""
+
+import shutil
+
+import pytest
+import torch
+from conftest import TINY_LLAMA
+from transformers import (
+    AutoModelForCausalLM,
+    GenerationConfig,
+    LlamaConfig,
+    LlamaForCausalLM,
+    Qwen3_5ForCausalLM,
+    Qwen3_5TextConfig,
+)
+
+from ner_utils import experiment, generation
+from ner_utils.decoding import Decoder, shares_beginnings
+
+PAD, LIMIT = 0, 24
+SHARED = [11, 12, 13, 14]
+PROMPTS = [SHARED + list(range(20, 20 + 3 * size)) for size in (1, 9, 4, 2, 7, 1, 3, 5)]
+HYBRID = {
+    "vocab_size": 49152,
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "head_dim": 32,
+    "linear_num_key_heads": 2,
+    "linear_num_value_heads": 2,
+    "linear_key_head_dim": 16,
+    "linear_value_head_dim": 16,
+}
+
+
+def one_by_one(model, end):
+    settings = GenerationConfig(do_sample=False, max_new_tokens=LIMIT, pad_token_id=PAD, eos_token_id=end)
+    for prompt in PROMPTS:
+        ids = torch.tensor([prompt])
+        output = model.generate(ids, attention_mask=torch.ones_like(ids), generation_config=settings)
+        yield output[0, len(prompt) :].tolist()
+
+
+@pytest.fixture(scope="module")
+def llama():
+    """Weights so large that answers wander, and do not repeat one token."""
+    torch.manual_seed(0)
+    config = LlamaConfig(**TINY_LLAMA, head_dim=32, vocab_size=97, initializer_range=0.5)
+    return LlamaForCausalLM(config).eval()
+
+
+@pytest.fixture(scope="module")
+def hybrid_folder(make_tiny_llama, tmp_path_factory):
+    """A random Qwen3.5 of four layers, three of them linear attention, with another tokenizer."""
+    folder = tmp_path_factory.mktemp("tiny-qwen")
+    torch.manual_seed(0)
+    Qwen3_5ForCausalLM(Qwen3_5TextConfig(**HYBRID)).save_pretrained(folder)
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        shutil.copy(make_tiny_llama() / name, folder)
+    return folder
+
+
+def test_rows_that_end_at_different_steps(llama):
+    """Whatever token ends an answer: some rows leave early, some late, some never."""
+    free = list(one_by_one(llama, end=1))
+    ends = {token for answer in free for token in answer[1::5]}
+    lengths = set()
+    for end in sorted(ends)[:12]:
+        answers = Decoder(llama, SHARED, PAD, end, LIMIT).answers(PROMPTS)
+        assert answers == list(one_by_one(llama, end))
+        lengths.update(map(len, answers))
+    assert len(lengths) > 3, "the rows ended alike, which proves little"
+
+
+def test_a_decoder_answers_batch_after_batch(llama):
+    decoder = Decoder(llama, SHARED, PAD, 1, LIMIT)
+    assert decoder.answers(PROMPTS[:3]) + decoder.answers(PROMPTS[3:]) == decoder.answers(PROMPTS)
+
+
+def test_linear_attention_shares_nothing_and_answers_alike(hybrid_folder):
+    model = AutoModelForCausalLM.from_pretrained(hybrid_folder).eval()
+    assert not shares_beginnings(model.config)
+    assert Decoder(model, SHARED, PAD, 1, LIMIT).answers(PROMPTS) == list(one_by_one(model, 1))
+
+
+def test_linear_attention_trains_and_predicts(hybrid_folder, make_run, twenty):
+    run = make_run("tiny-qwen", {"max_new_tokens": 6}, weights_folder=hybrid_folder)
+    record = generation.train(run, twenty[:8], twenty[:4])
+    assert {"in_proj_qkv", "in_proj_z", "in_proj_a", "in_proj_b", "out_proj"} <= set(record["lora_layers"])
+    predicted, _ = generation.predict(run, experiment.best_checkpoint(run, record), twenty[:4])
+    assert [prediction.id for prediction in predicted] == [sentence.id for sentence in twenty[:4]]
