@@ -21,8 +21,9 @@ RUNS = {paths.run_id(run.dataset_name, run.system, run.seed): run for run in ALL
 DATASETS = sorted({run.dataset_name for run in ALL})
 RESULTS, FIGURES, GENERATED = f"results/{STUDY}", f"figures/{STUDY}", f"thesis/generated/{STUDY}"
 PDF = paths.relative(paths.thesis_pdf(STUDY))
+# What a notebook prints is logged by papermill (on stderr); its raw output would repeat a part of it.
 PAPERMILL = (
-    "papermill --no-progress-bar --log-output --kernel python3"
+    "papermill >/dev/null --no-progress-bar --log-output --kernel python3"
     f" {{input.notebook}} {{log}} -r study {STUDY} -r overrides '{OVERRIDES}'"
 )
 
