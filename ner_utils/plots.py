@@ -48,21 +48,25 @@ def _styled(make: Callable[..., Figure]) -> Callable[..., Figure]:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a PDF whole or not at all, without its date."""
+    """Write a PDF or PNG whole or not at all, without date and version."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
+    kind = path.suffix.removeprefix(".")
+    metadata = {"pdf": {"CreationDate": None}, "png": {"Software": None}}[kind]
     with plt.style.context(STYLE):
-        figure.savefig(partial, format="pdf", metadata={"CreationDate": None})
+        figure.savefig(partial, format=kind, metadata=metadata, dpi=200)
     partial.replace(path)
-    plt.close(figure)
 
 
 def save_all(results: Results, folder: Path) -> list[Path]:
-    """Write every figure of a study under the name that the thesis knows."""
+    """Write every figure of a study under the name that the thesis knows, and ``<folder>.png`` for README."""
     makers = (fig_f1, fig_types, fig_latency, fig_memory, fig_learning, fig_parse)
     figures = {make.__name__: make(results) for make in makers} | {"fig_corpus": fig_corpus(results.corpora)}
     for name, figure in figures.items():
         save(figure, folder / f"{name}.pdf")
+    save(figures["fig_f1"], folder.with_suffix(".png"))
+    for figure in figures.values():
+        plt.close(figure)
     return [folder / f"{name}.pdf" for name in figures]
 
 
@@ -112,7 +116,7 @@ def _rows(axis: Axes, names: Sequence[str]) -> None:
     axis.set_yticks(range(len(names)), map(_wrap, names))
     axis.set_ylim(len(names) - 0.5, -0.5)
     axis.grid(visible=False, axis="y")
-    axis.tick_params(axis="y", length=0)
+    axis.tick_params(axis="y", length=0, pad=7)  # clear of a mark at zero
 
 
 def _dots(axis: Axes, frame: pd.DataFrame, x: str, hue: str, marks: Marks) -> None:

@@ -32,7 +32,8 @@ class Number(NamedTuple):
 
 
 def write(results: Results) -> dict[str, bool]:
-    """Write everything below ``thesis/generated/<study>``; returns the claims and their truth.
+    """Write everything below ``thesis/generated/<study>``, and the study's overview beside its results;
+    returns the claims and their truth.
 
     Raises `claims.ClaimError` on a claim that cannot be evaluated, the other files being written by
     then: numbers.tex shows which keys there are.
@@ -44,6 +45,7 @@ def write(results: Results) -> dict[str, bool]:
     for name, text in tables.all_tables(results).items():
         latex.write(folder / f"{name}.tex", text)
     latex.write(folder / "discussion.tex", discussion(results))
+    latex.write(paths.RESULTS / results.name / "README.md", f"# {results.study.title}\n\n{overview(results)}")
     checked = check(results.name, found)
     lines = [rf"\defclaim{{{predicate}}}{{{str(truth).lower()}}}" for predicate, truth in checked.items()]
     latex.write(folder / "claims.tex", "\n".join(lines) + "\n")
@@ -56,6 +58,27 @@ def check(study: str, found: dict[str, Number]) -> dict[str, bool]:
     sources = [path for place in places for path in sorted(paths.THESIS.glob(place))]
     scanned = [claim for path in sources for claim in claims.scan(path)]
     return claims.check(scanned, {name: number.value for name, number in found.items()})
+
+
+def overview(results: Results) -> str:
+    """The study at a glance, in Markdown, for whoever browses the results."""
+    titles = ("System", "Training sentences", "Micro F1 (95 % interval)", "Macro F1")
+    titles += ("Answers not readable", "Latency, median", "Sentences/s")
+    lines = [f"| {' | '.join(titles)} |", "|" + "---|" + "---:|" * (len(titles) - 1)]
+    for row in results.summary.to_dict("records"):
+        failed = "–" if pd.isna(row["failed"]) else f"{row['failed']:.1f} %"
+        many = f", {row['corpus']}" if len(results.corpora) > 1 else ""
+        cells = [f"{row['label']}{many}", f"{row['train_sentences']:,.0f}"]
+        cells += [f"{row['micro_f1']:.1f} ({row['micro_f1_low']:.1f} to {row['micro_f1_high']:.1f})"]
+        cells += [f"{row['macro_f1']:.1f}", failed, f"{row['latency_p50_ms']:,.0f} ms"]
+        cells += [f"{row['sentences_per_second']:,.1f}"]
+        lines.append(f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |")
+    commits = sorted({item.manifest["commit"] for item in results.stored})
+    machines = sorted({item.manifest["machine"]["processor"] for item in results.stored})
+    seeds = ", ".join(map(str, results.study.seeds))
+    lines += ["", f"{', '.join(results.corpora)}, strict match, test; seed {seeds}; runs of commit "]
+    lines[-1] += f"{', '.join(commits)} on {', '.join(machines)}."
+    return "\n".join(lines) + "\n"
 
 
 # ---------------------------------------------------------------------------- numbers

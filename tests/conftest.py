@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import hypothesis
@@ -267,3 +268,29 @@ def add_study(tmp_path, monkeypatch):
     shutil.copytree(paths.PARAMS, tmp_path / "params")
     monkeypatch.setattr(paths, "PARAMS", tmp_path / "params")
     return lambda name, text: (paths.PARAMS / "studies" / f"{name}.yaml").write_text(text, encoding="utf-8")
+
+
+# ------------------------------------------------------------------------ the project as cloned
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory):
+    """A copy of the project as a clone would have it, sharing the environment."""
+    folder = tmp_path_factory.mktemp("clone") / "project"
+    files = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=paths.ROOT, capture_output=True, text=True, check=True,
+    ).stdout.splitlines()  # fmt: skip
+    for name in files:
+        if (paths.ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(paths.ROOT / name, folder / name)
+    (folder / ".venv").symlink_to(paths.ROOT / ".venv")
+    return folder
+
+
+def make(folder, *arguments, **environment):
+    """Exit code and output of ``make`` there."""
+    variables = os.environ | {"PYTHONPATH": str(folder)} | environment
+    done = subprocess.run(
+        ["make", *arguments], cwd=folder, capture_output=True, text=True, env=variables, timeout=300
+    )
+    return done.returncode, done.stdout + done.stderr

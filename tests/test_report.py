@@ -131,3 +131,14 @@ def test_prompts_hold_no_sentence_of_a_corpus(made_up, demo):
     assert '{"text": "Marta Kowal", "type": "person"}' in text
     assert '"type": "chemical"' not in text  # the demo corpus has no such type
     assert not [s for split in demo.values() for s in split if s.text in text and len(s.tokens) > 3]
+
+
+def test_overview_stands_beside_the_results(made_up):
+    results = made_up()
+    report.write(results)
+    text = (paths.RESULTS / "demo" / "README.md").read_text(encoding="utf-8")
+    assert text.startswith(f"# {results.study.title}\n")
+    for row in results.summary.to_dict("records"):
+        assert f"| {row['label']} | {row['train_sentences']:,.0f} | {row['micro_f1']:.1f} (" in text
+    widths = {line.count("|") for line in text.splitlines() if line.startswith("|")}
+    assert widths == {8}

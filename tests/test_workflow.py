@@ -5,32 +5,9 @@ import shutil
 import subprocess
 
 import pytest
+from conftest import make
 
 from ner_utils import config, paths, provenance
-
-
-@pytest.fixture(scope="module")
-def clone(tmp_path_factory):
-    """A copy of the project as a clone would have it, sharing the environment."""
-    folder = tmp_path_factory.mktemp("clone") / "project"
-    files = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-        cwd=paths.ROOT, capture_output=True, text=True, check=True,
-    ).stdout.splitlines()  # fmt: skip
-    for name in files:
-        if (paths.ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(paths.ROOT / name, folder / name)
-    (folder / ".venv").symlink_to(paths.ROOT / ".venv")
-    return folder
-
-
-def make(folder, *arguments, **environment):
-    variables = os.environ | {"PYTHONPATH": str(folder)} | environment
-    done = subprocess.run(
-        ["make", *arguments], cwd=folder, capture_output=True, text=True, env=variables, timeout=300
-    )
-    return done.returncode, done.stdout + done.stderr
 
 
 def test_dry_run_explains_itself(clone):

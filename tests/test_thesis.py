@@ -1,0 +1,122 @@
+"""The thesis: built from committed results, and closed to numbers and judgements that do not hold."""
+
+import re
+import shutil
+import subprocess
+
+import pytest
+from conftest import make
+
+from ner_utils import paths, plots, report, study
+
+STUDY = "wnut17-quick"
+DISCUSSION = f"thesis/discussions/{STUDY}.tex"
+# What may hold digits in a chapter on results: comments, labels, keys, predicates, file names, citations.
+NO_PROSE = re.compile(
+    r"(?<!\\)%.*|\\(?:label|c?[Cc]ref|result|ifresult\w*|inputtable|includeresultfigure|\w*cite\w*|texttt)"
+    r"\*?(?:\[[^]]*\])?\{[^{}]*\}(?:\{[^{}]*\})?|\\claim\s*\{[^{}]*\}"
+)
+
+
+def text_of(pdf):
+    return subprocess.run(["pdftotext", pdf, "-"], capture_output=True, text=True, check=True).stdout
+
+
+@pytest.fixture(scope="module")
+def built(clone):
+    code, said = make(clone, "thesis", f"STUDY={STUDY}")
+    assert code == 0, said
+    return clone
+
+
+def test_a_clone_builds_the_thesis_from_committed_results(built):
+    pdf = built / "thesis" / f"thesis-{STUDY}.pdf"
+    text = text_of(pdf)
+    pages = text.count("\f")
+    front, _, rest = text.partition("\f")
+    assert " ".join(study.load_results(STUDY).study.title.split()) in " ".join(front.split())
+    assert re.search(r"Commit\s+([0-9a-f]{10}\+?|unknown)", front)
+    assert "Demonstration" not in front
+    assert pages >= 30
+    assert "??" not in rest
+    assert text.count("10.") >= 20  # references carry DOIs
+    code, said = make(built, "thesis", f"STUDY={STUDY}")
+    assert code == 0
+    assert "Nothing to be done" in said
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (r"\claim{wnut17.minilm.micro_f1 < 0}{Nonsense.}", "False claim"),
+        (r"\claim{wnut17.minilm.no_such > 0}{Nonsense.}", "unknown result key wnut17.minilm.no_such"),
+        (r"A score of \result{wnut17.minilm.no_such}.", "Unknown result key"),
+        (r"See \cref{sec:nowhere}.", "undefined"),
+        (r"As \textcite{nobody1900} says.", "undefined"),
+    ],
+)
+def test_what_does_not_hold_stops_the_build(built, line, message):
+    file, pdf = built / DISCUSSION, built / "thesis" / f"thesis-{STUDY}.pdf"
+    kept = file.read_text(encoding="utf-8")
+    pdf.unlink(missing_ok=True)
+    try:
+        file.write_text(f"{kept}\n{line}\n", encoding="utf-8")
+        code, said = make(built, "thesis", f"STUDY={STUDY}")
+        assert code != 0
+        assert message in said
+        assert not pdf.exists()
+    finally:
+        file.write_text(kept, encoding="utf-8")
+
+
+def test_an_edited_result_stops_the_build(built):
+    file = built / "results" / STUDY / "wnut17" / "minilm" / "seed1" / "predictions.jsonl"
+    kept = file.read_text(encoding="utf-8")
+    (built / "thesis" / "generated" / STUDY / "numbers.tex").unlink()
+    try:
+        file.write_text(kept.replace("person", "group", 1), encoding="utf-8")
+        code, said = make(built, "thesis", f"STUDY={STUDY}")
+        assert code != 0
+        assert "missing or changed since the run wrote it" in said
+    finally:
+        file.write_text(kept, encoding="utf-8")
+
+
+def test_a_demonstration_says_so_on_its_title_page(clone):
+    script = "import sys; sys.path.insert(0, 'tests'); import synthetic; synthetic.write('demo', '')"
+    environment = {"PYTHONPATH": str(clone)}
+    python = str(paths.ROOT / ".venv" / "bin" / "python")
+    subprocess.run([python, "-c", script], cwd=clone, env=environment, check=True)
+    code, said = make(clone, "thesis")
+    assert code == 0, said
+    pages = text_of(clone / "thesis" / "thesis.pdf").split("\f")
+    assert "Demonstration" in pages[0]
+    assert "no evidence" in " ".join(pages[0].split())
+    shutil.rmtree(clone / "results" / "demo")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [paths.THESIS / "chapters" / "results.tex", *sorted((paths.THESIS / "discussions").glob("*.tex"))],
+    ids=lambda path: path.stem,
+)
+def test_no_number_is_typed_where_results_are_told(path):
+    for number, line in enumerate(NO_PROSE.sub(" ", path.read_text(encoding="utf-8")).splitlines(), 1):
+        assert not re.search(r"\d", line), f"{path.name}:{number}: {line}"
+
+
+def test_the_search_for_typed_numbers_finds_one():
+    assert re.search(r"\d", NO_PROSE.sub(" ", r"It reaches 44.1 points \result{a.b1} % 7"))
+    assert not re.search(
+        r"\d", NO_PROSE.sub(" ", r"It \claim{a.f1 > 3}{wins} by \result{a.f1} (\cref{fig:f1}) % 7")
+    )
+
+
+@pytest.mark.parametrize("name", sorted(path.parent.name for path in paths.RESULTS.glob("*/README.md")))
+def test_committed_overviews_are_what_the_results_give(name, tmp_path):
+    """Regenerated and compared, to the byte: the table and the picture that README shows."""
+    results = study.load_results(name)
+    committed = (paths.RESULTS / name / "README.md").read_text(encoding="utf-8")
+    assert committed == f"# {results.study.title}\n\n{report.overview(results)}"
+    plots.save(plots.fig_f1(results), tmp_path / "again.png")
+    assert (tmp_path / "again.png").read_bytes() == (paths.FIGURES / f"{name}.png").read_bytes()
