@@ -215,6 +215,10 @@ def train(run: Run, sentences: Sequence[Sentence], dev: Sequence[Sentence]) -> d
     sample = data.draw(dev, run.dev_sample, run.seed)
     examples = [prompter.example(sentence) for sentence in sentences]
     cut = [len(example["input_ids"]) > settings.max_length for example in examples]
+    # Every answer token weighs the same. Divided by a batch's own number of them, as is usual, "[]" would
+    # weigh several times as much in a batch of short sentences as the first brace in one of long ones.
+    answers = sum(label != IGNORED for row in examples for label in row["labels"][: settings.max_length])
+    tokens_a_step = answers * settings.epochs / training.total_steps(run, len(examples))
     model = _load_base(run)
     if run.model.quantisation:
         model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
@@ -235,7 +239,8 @@ def train(run: Run, sentences: Sequence[Sentence], dev: Sequence[Sentence]) -> d
         """Adds the generated entity F1 to each look, and computes the loss without waste."""
 
         def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-            return answer_loss(model.get_base_model(), inputs, prefix, num_items_in_batch)
+            number = None if num_items_in_batch is None else tokens_a_step
+            return answer_loss(model.get_base_model(), inputs, prefix, number)
 
         def evaluate(self, *arguments, **keywords):
             metrics = super().evaluate(*arguments, **keywords)
