@@ -95,6 +95,9 @@ def test_shared_prefix_changes_neither_loss_nor_gradients(tiny, twenty):
     assert (inputs["labels"][:, :prefix] == generation.IGNORED).all()
     model = AutoModelForCausalLM.from_pretrained(tiny.model.weights.folder, dtype=torch.float32)
     ours = generation.answer_loss(model, inputs, prefix, None)
+    number = (inputs["labels"] != generation.IGNORED).sum()
+    constant = generation.answer_loss(model, inputs, prefix, 7.0)  # a divisor that is no batch's own
+    torch.testing.assert_close(7 * constant, number * ours)
     ours.backward()
     gradients = [parameter.grad.clone() for parameter in model.parameters()]
     model.zero_grad()
