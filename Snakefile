@@ -50,7 +50,7 @@ rule analyse:
         metrics=expand(f"{RESULTS}/{{run}}/metrics.json", run=RUNS),
         audits=expand(f"{RESULTS}/{{dataset}}/audit.json", dataset=DATASETS),
         discussion=[f for f in [f"thesis/discussions/{STUDY}.tex"] if (paths.ROOT / f).is_file()],
-        rooms=rooms("study", "statistics", "plots", "latex", "prompts", "evaluation", "provenance"),
+        rooms=rooms("study", "statistics", "report", "tables", "claims", "plots", "latex", "prompts", "evaluation"),
     output:
         f"{GENERATED}/numbers.tex",
         f"{GENERATED}/claims.tex",
