@@ -10,16 +10,22 @@ import sys
 
 from ner_utils import config as params
 from ner_utils import paths, provenance
+from ner_utils.predictions import ResultError
 
 STUDY = config.get("study", "demo")
 OVERRIDES = config.get("overrides") or ""
 try:
     ALL = params.runs_of(STUDY, OVERRIDES)
-except params.ConfigError as error:
+    for run in ALL if config.get("from_results") else ():
+        provenance.read_manifest(run)  # a stale PDF must not pass for this configuration's
+except (params.ConfigError, ResultError) as error:
     sys.exit(f"error: {error}")
 RUNS = {paths.run_id(run.dataset_name, run.system, run.seed): run for run in ALL}
 DATASETS = sorted({run.dataset_name for run in ALL})
-RESULTS, FIGURES, GENERATED = f"results/{STUDY}", f"figures/{STUDY}", f"thesis/generated/{STUDY}"
+RESULTS, GENERATED = f"results/{STUDY}", f"thesis/generated/{STUDY}"
+MANIFESTS = [paths.relative(provenance.manifest_path(run)) for run in ALL]
+METRICS = expand(f"{RESULTS}/{{run}}/metrics.json", run=RUNS)
+AUDITS = expand(f"{RESULTS}/{{dataset}}/audit.json", dataset=DATASETS)
 PDF = paths.relative(paths.thesis_pdf(STUDY))
 # What a notebook prints is logged by papermill (on stderr); its raw output would repeat a part of it.
 PAPERMILL = (
@@ -30,6 +36,11 @@ PAPERMILL = (
 
 def rooms(*names):
     return [f"ner_utils/{name}.py" for name in names]
+
+
+# Everything is asked for by name: Snakemake does not miss what only a finished step once read.
+rule all:
+    input: MANIFESTS, METRICS, AUDITS, PDF
 
 
 rule thesis:
@@ -47,13 +58,15 @@ rule analyse:
     message: "Analyse: all runs of {STUDY} -> figures, tables, numbers"
     input:
         notebook="notebooks/05_analysis.ipynb",
-        metrics=expand(f"{RESULTS}/{{run}}/metrics.json", run=RUNS),
-        audits=expand(f"{RESULTS}/{{dataset}}/audit.json", dataset=DATASETS),
+        settings=f"params/studies/{STUDY}.yaml",
+        metrics=METRICS,
+        audits=AUDITS,
         discussion=[f for f in [f"thesis/discussions/{STUDY}.tex"] if (paths.ROOT / f).is_file()],
         rooms=rooms("study", "statistics", "report", "tables", "claims", "plots", "latex", "prompts", "evaluation"),
     output:
         f"{GENERATED}/numbers.tex",
         f"{GENERATED}/claims.tex",
+    params: overrides=OVERRIDES
     log: notebook=f"runs/{STUDY}/05_analysis.ipynb"
     shell: PAPERMILL
 

@@ -83,17 +83,46 @@ def test_an_edited_result_stops_the_build(built):
         file.write_text(kept, encoding="utf-8")
 
 
-def test_a_demonstration_says_so_on_its_title_page(clone):
+@pytest.fixture(scope="module")
+def finished(clone):
+    """The clone with a finished demo study, its results made up."""
     script = "import sys; sys.path.insert(0, 'tests'); import synthetic; synthetic.write('demo', '')"
     environment = {"PYTHONPATH": str(clone)}
     python = str(paths.ROOT / ".venv" / "bin" / "python")
     subprocess.run([python, "-c", script], cwd=clone, env=environment, check=True)
     code, said = make(clone, "thesis")
     assert code == 0, said
-    pages = text_of(clone / "thesis" / "thesis.pdf").split("\f")
+    return clone
+
+
+def test_a_demonstration_says_so_on_its_title_page(finished):
+    pages = text_of(finished / "thesis" / "thesis.pdf").split("\f")
     assert "Demonstration" in pages[0]
     assert "no evidence" in " ".join(pages[0].split())
-    shutil.rmtree(clone / "results" / "demo")
+
+
+def test_a_finished_study_does_nothing_until_something_it_rests_on_changes(finished):
+    code, said = make(finished, "dry-run")
+    assert code == 0, said
+    assert "Nothing to be done" in said
+    another = "OVERRIDES=minilm:model.training.epochs=5"
+    code, said = make(finished, "dry-run", another)
+    assert "Train and predict: demo, minilm, seed 1" in said
+    assert "Train and predict: demo, smollm2" not in said
+    assert "Thesis" in said
+    code, said = make(finished, "thesis", another)
+    assert code != 0
+    assert "made with another configuration (model.training.epochs: stored 6, now 5)" in said
+    code, said = make(finished, "dry-run", "OVERRIDES=protocol.resamples=60")
+    assert "Train" not in said
+    assert "Analyse" in said
+    (finished / "results" / "demo" / "demo" / "minilm" / "seed1" / "metrics.json").unlink()
+    code, said = make(finished, "dry-run")
+    assert "Evaluate: demo, minilm, seed 1" in said
+    assert "Train" not in said
+    shutil.rmtree(finished / "results" / "demo")
+    code, said = make(finished, "dry-run")
+    assert "Train and predict: demo, smollm2-qlora" in said
 
 
 @pytest.mark.parametrize(

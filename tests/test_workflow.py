@@ -56,7 +56,7 @@ def test_a_thesis_never_trains(clone):
     code, said = make(clone, "thesis", "STUDY=first-look")
     assert code != 0
     assert "Train" not in said
-    assert "metrics.json" in said
+    assert "results/first-look/demo/minilm/seed1: no result; run make study STUDY=first-look" in said
 
 
 def test_only_one_study_at_a_time(clone):
