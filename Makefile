@@ -5,7 +5,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export TOKENIZERS_PARALLELISM := false
 export HF_HUB_DISABLE_TELEMETRY := 1
 BATCH = @scripts/batch.sh '$(STUDY)' '$(OVERRIDES)'
-.PHONY: study dry-run thesis test lab setup
+.PHONY: study dry-run thesis test bench lab setup
 
 study: setup    # train, evaluate and typeset whatever is missing
 	$(BATCH)
@@ -18,6 +18,9 @@ thesis: setup   # typeset from stored results; never trains
 
 test: setup     # all tests
 	@python -m ner_utils.weights && ruff check . && pytest
+
+bench: setup    # speed against plain library calls, side by side
+	@python bench/bench.py
 
 lab: setup      # explore in JupyterLab
 	@jupyter lab notebooks

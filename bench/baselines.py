@@ -1,0 +1,157 @@
+"""What a user would write instead: the libraries' own ways, with their settings at equal precision."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from transformers import (
+    AutoModelForTokenClassification,
+    DataCollatorForTokenClassification,
+    GenerationConfig,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+    set_seed,
+)
+
+from ner_utils import data, generation, tagging, weights
+from ner_utils.data import Sentence
+from ner_utils.schema import Run
+from ner_utils.spans import spans_from_tags
+
+
+class Clock(TrainerCallback):
+    """Seconds of optimisation steps alone, as the project takes them."""
+
+    seconds = 0.0
+
+    def on_step_begin(self, args, state, control, **kwargs):
+        self.mark = time.perf_counter()
+
+    def on_step_end(self, args, state, control, **kwargs):
+        self.seconds += time.perf_counter() - self.mark
+
+
+# ------------------------------------------------------------------------- generation
+def generate(model: Any, prompter: generation.Prompter, sentences: Sequence[Sentence], limit: int, size: int):
+    """Answers by ``generate``: sorted by length, padded on the left, ``size`` at a time."""
+    tokenizer = prompter.tokenizer
+    settings = GenerationConfig(
+        do_sample=False,
+        max_new_tokens=limit,
+        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+    )
+    prompts = [prompter.prompt(sentence) for sentence in sentences]
+    order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
+    answers: dict[int, str] = {}
+    for start in range(0, len(order), size):
+        rows = order[start : start + size]
+        batch = tokenizer(
+            [prompts[row] for row in rows], add_special_tokens=False, padding=True, return_tensors="pt"
+        )
+        with torch.inference_mode():
+            output = model.generate(**batch, generation_config=settings)
+        new = output[:, batch["input_ids"].shape[1] :]
+        answers.update(zip(rows, tokenizer.batch_decode(new, skip_special_tokens=True), strict=True))
+    return [answers[index] for index in range(len(prompts))]
+
+
+def train_sft(run: Run, sentences: Sequence[Sentence]) -> float:
+    """SFTTrainer on prompts and completions, bf16 and checkpointing off; seconds of its steps."""
+    from datasets import Dataset
+    from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
+    from trl import SFTConfig, SFTTrainer
+
+    set_seed(run.seed)
+    prompter = generation.Prompter(run, weights.resolve(run.model.weights))
+    model = generation._load_base(run)
+    if run.model.quantisation:
+        model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
+    lora, settings = run.model.lora, run.model.training
+    adapter = LoraConfig(
+        r=lora.r, lora_alpha=lora.alpha, target_modules=lora.target_modules, task_type="CAUSAL_LM"
+    )
+    end = prompter.tokenizer.eos_token
+    rows = [
+        {"prompt": prompter.prompt(sentence), "completion": prompter.format.target(sentence) + end}
+        for sentence in sentences
+    ]
+    clock = Clock()
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = SFTTrainer(
+            model=get_peft_model(model, adapter),
+            args=SFTConfig(
+                output_dir=folder,
+                per_device_train_batch_size=settings.batch_size * settings.accumulation_steps,
+                learning_rate=settings.learning_rate,
+                num_train_epochs=1,
+                max_length=settings.max_length,
+                bf16=False,
+                gradient_checkpointing=False,
+                save_strategy="no",
+                report_to="none",
+                disable_tqdm=True,
+            ),
+            train_dataset=Dataset.from_list(rows),
+            processing_class=prompter.tokenizer,
+            callbacks=[clock],
+        )
+        trainer.train()
+    return clock.seconds
+
+
+# ---------------------------------------------------------------------------- tagging
+def train_tagger(run: Run, sentences: Sequence[Sentence]) -> float:
+    """Trainer with its random batches; seconds of its steps."""
+    set_seed(run.seed)
+    names = data.tag_names(run.dataset)
+    tokenizer = tagging.load_tokenizer(weights.resolve(run.model.weights))
+    model = AutoModelForTokenClassification.from_pretrained(
+        weights.resolve(run.model.weights), num_labels=len(names), dtype=torch.float32
+    )
+    settings = run.model.training
+    rows = tagging._examples(sentences, tagging.encode(sentences, tokenizer, settings.max_length), names)
+    clock = Clock()
+    with tempfile.TemporaryDirectory() as folder:
+        Trainer(
+            model=model,
+            args=TrainingArguments(
+                output_dir=folder,
+                per_device_train_batch_size=settings.batch_size,
+                learning_rate=settings.learning_rate,
+                num_train_epochs=1,
+                save_strategy="no",
+                report_to="none",
+                disable_tqdm=True,
+            ),
+            train_dataset=rows,
+            data_collator=DataCollatorForTokenClassification(tokenizer),
+            callbacks=[clock],
+        ).train()
+    return clock.seconds
+
+
+def pipeline_spans(folder: str, sentences: Sequence[Sentence], size: int) -> list[list]:
+    """Spans by the token-classification pipeline on words, its sub-tokens not aggregated."""
+    from transformers import pipeline
+
+    tagger = pipeline("token-classification", model=folder, tokenizer=tagging.load_tokenizer(folder))
+    words = [list(sentence.tokens) for sentence in sentences]
+    found = tagger(words, is_split_into_words=True, batch_size=size, ignore_labels=[])
+    spans = []
+    for tokens, pieces in zip(words, found, strict=True):
+        begins, at = {}, 0
+        for index, token in enumerate(tokens):
+            begins[at] = index
+            at += len(token) + 1
+        tags = ["O"] * len(tokens)
+        for piece in pieces:
+            if piece["start"] in begins:
+                tags[begins[piece["start"]]] = piece["entity"]
+        spans.append(spans_from_tags(tags)[0])
+    return spans
