@@ -11,4 +11,5 @@ __version__ = "0.1.0"
 
 # Said at every import, and of no consequence here: bars are text, and CPU kernels are not fetched.
 warnings.filterwarnings("ignore", message="IProgress not found")
+warnings.filterwarnings("ignore", message=".*gradient_checkpointing` is deprecated", category=FutureWarning)
 logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
