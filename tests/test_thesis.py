@@ -3,11 +3,12 @@
 import re
 import shutil
 import subprocess
+import sys
 
 import pytest
 from conftest import make
 
-from ner_utils import paths, plots, report, study
+from ner_utils import config, paths, plots, report, study
 
 STUDY = "wnut17-quick"
 DISCUSSION = f"thesis/discussions/{STUDY}.tex"
@@ -73,7 +74,6 @@ def test_what_does_not_hold_stops_the_build(built, line, message):
 def test_an_edited_result_stops_the_build(built):
     file = built / "results" / STUDY / "wnut17" / "minilm" / "seed1" / "predictions.jsonl"
     kept = file.read_text(encoding="utf-8")
-    (built / "thesis" / "generated" / STUDY / "numbers.tex").unlink()
     try:
         file.write_text(kept.replace("person", "group", 1), encoding="utf-8")
         code, said = make(built, "thesis", f"STUDY={STUDY}")
@@ -88,8 +88,7 @@ def finished(clone):
     """The clone with a finished demo study, its results made up."""
     script = "import sys; sys.path.insert(0, 'tests'); import synthetic; synthetic.write('demo', '')"
     environment = {"PYTHONPATH": str(clone)}
-    python = str(paths.ROOT / ".venv" / "bin" / "python")
-    subprocess.run([python, "-c", script], cwd=clone, env=environment, check=True)
+    subprocess.run([sys.executable, "-c", script], cwd=clone, env=environment, check=True)
     code, said = make(clone, "thesis")
     assert code == 0, said
     return clone
@@ -142,7 +141,11 @@ def test_the_search_for_typed_numbers_finds_one():
     )
 
 
-@pytest.mark.parametrize("name", sorted(path.parent.name for path in paths.RESULTS.glob("*/README.md")))
+# A demonstration's results are never committed: those of a local run may be older than the code.
+STUDIES = [name for name in config.names("studies") if config.load_study(name).kind == "study"]
+
+
+@pytest.mark.parametrize("name", [name for name in STUDIES if (paths.RESULTS / name / "README.md").is_file()])
 def test_committed_overviews_are_what_the_results_give(name, tmp_path):
     """Regenerated and compared, to the byte: the table and the picture that README shows."""
     results = study.load_results(name)
