@@ -69,7 +69,7 @@ def train_sft(run: Run, sentences: Sequence[Sentence]) -> float:
 
     set_seed(run.seed)
     prompter = generation.Prompter(run, weights.resolve(run.model.weights))
-    model = generation._load_base(run)
+    model = generation.load_base(run)
     if run.model.quantisation:
         model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
     lora, settings = run.model.lora, run.model.training
@@ -106,8 +106,8 @@ def train_sft(run: Run, sentences: Sequence[Sentence]) -> float:
 
 
 # ---------------------------------------------------------------------------- tagging
-def train_tagger(run: Run, sentences: Sequence[Sentence]) -> float:
-    """Trainer with its random batches; seconds of its steps."""
+def train_tagger(run: Run, sentences: Sequence[Sentence], folder: str) -> float:
+    """Trainer with its random batches; saves the model and its tokenizer, returns seconds of its steps."""
     set_seed(run.seed)
     names = data.tag_names(run.dataset)
     tokenizer = tagging.load_tokenizer(weights.resolve(run.model.weights))
@@ -115,24 +115,28 @@ def train_tagger(run: Run, sentences: Sequence[Sentence]) -> float:
         weights.resolve(run.model.weights), num_labels=len(names), dtype=torch.float32
     )
     settings = run.model.training
-    rows = tagging._examples(sentences, tagging.encode(sentences, tokenizer, settings.max_length), names)
+    rows = tagging.examples(sentences, tagging.encode(sentences, tokenizer, settings.max_length), names)
     clock = Clock()
-    with tempfile.TemporaryDirectory() as folder:
-        Trainer(
-            model=model,
-            args=TrainingArguments(
-                output_dir=folder,
-                per_device_train_batch_size=settings.batch_size,
-                learning_rate=settings.learning_rate,
-                num_train_epochs=1,
-                save_strategy="no",
-                report_to="none",
-                disable_tqdm=True,
-            ),
-            train_dataset=rows,
-            data_collator=DataCollatorForTokenClassification(tokenizer),
-            callbacks=[clock],
-        ).train()
+    trainer = Trainer(
+        model=model,
+        args=TrainingArguments(
+            output_dir=folder,
+            per_device_train_batch_size=settings.batch_size,
+            learning_rate=settings.learning_rate,
+            weight_decay=settings.weight_decay,
+            warmup_steps=settings.warmup_fraction,
+            num_train_epochs=settings.epochs,
+            save_strategy="no",
+            report_to="none",
+            disable_tqdm=True,
+        ),
+        train_dataset=rows,
+        data_collator=DataCollatorForTokenClassification(tokenizer),
+        processing_class=tokenizer,
+        callbacks=[clock],
+    )
+    trainer.train()
+    trainer.save_model(folder)
     return clock.seconds
 
 

@@ -211,5 +211,5 @@ def runs_of(study: str, overrides: str = "") -> list[Run]:
         load_run(study, dataset, system, seed, overrides)
         for dataset in settings.datasets
         for system, chosen in settings.systems.items()
-        for seed in ([0] if chosen.zero_shot else settings.seeds)
+        for seed in ([0] if chosen.zero_shot else chosen.seeds or settings.seeds)
     ]

@@ -18,6 +18,7 @@ from ner_utils.schema import Dataset, Split
 from ner_utils.spans import Span, spans_from_tags, tags_from_spans
 
 SPLITS = ("train", "dev", "test")
+IGNORED = -100  # the label that a loss skips
 
 
 class DataError(Exception):

@@ -58,6 +58,13 @@ def _peak_resident_mib() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # bytes on macOS
 
 
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether a smaller batch may help."""
+    from accelerate.utils.memory import should_reduce_batch_size
+
+    return isinstance(error, MemoryError) or should_reduce_batch_size(error)
+
+
 def release_memory() -> None:
     """Give freed memory back to the system, so that a fresh process finds room beside this one."""
     gc.collect()

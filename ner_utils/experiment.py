@@ -14,13 +14,21 @@ from ner_utils.data import Sentence
 from ner_utils.schema import Run
 
 
-def _arm(run: Run):
-    """The room that trains and predicts this run; imported late, for both are heavy."""
+# Rooms that train and predict are imported late, for all are heavy, and no heavier than needed.
+def _trainer(run: Run):
     if run.model.approach == "tagging":
-        from ner_utils import tagging as arm
+        from ner_utils.tagging import train
     else:
-        from ner_utils import generation as arm
-    return arm
+        from ner_utils.adapters import train
+    return train
+
+
+def _predictor(run: Run):
+    if run.model.approach == "tagging":
+        from ner_utils.tagging import predict
+    else:
+        from ner_utils.generation import predict
+    return predict
 
 
 def training_sentences(run: Run, corpus: dict[str, list[Sentence]]) -> list[Sentence]:
@@ -40,9 +48,25 @@ def train(run: Run, corpus: dict[str, list[Sentence]]) -> dict[str, Any]:
         return json.loads(kept.read_text(encoding="utf-8"))
     run.scratch.mkdir(parents=True, exist_ok=True)
     with _alone(run.scratch / "lock"):
-        record = _arm(run).train(run, training_sentences(run, corpus), corpus["dev"])
+        record = _train(run, training_sentences(run, corpus), corpus["dev"])
         provenance.write_json(kept, record)
     return record
+
+
+def _train(run: Run, sentences: list[Sentence], dev: list[Sentence]) -> dict[str, Any]:
+    """Train with batches in as few parts as there is memory for, and go on from the last checkpoint."""
+    batch, parts = run.model.training.batch_size, 1
+    while True:
+        try:
+            return _trainer(run)(run, sentences, dev, parts) | {"batch_parts": parts}
+        except (RuntimeError, MemoryError) as error:
+            if batch % (2 * parts) or not efficiency.is_out_of_memory(error):
+                raise
+        parts *= 2
+        efficiency.release_memory()
+        print(
+            f"out of memory: going on with {batch // parts} sentences at a time, {batch} a step", flush=True
+        )
 
 
 @contextmanager
@@ -58,7 +82,7 @@ def _alone(path: Path):
 
 def predict(run: Run, checkpoint: Path | None, sentences: list[Sentence]) -> tuple[list, dict[str, Any]]:
     """Predict in a fresh process, so that time and memory are prediction's own."""
-    return efficiency.in_fresh_process(_arm(run).predict, run, checkpoint, sentences)
+    return efficiency.in_fresh_process(_predictor(run), run, checkpoint, sentences)
 
 
 def best_checkpoint(run: Run, record: dict[str, Any]) -> Path | None:
@@ -83,7 +107,7 @@ def seal(run: Run, predicted: list, record: dict[str, Any], cost: dict[str, Any]
     predictions.write(run.results / "predictions.jsonl", predicted)
     provenance.write_json(run.results / "efficiency.json", record | cost)
     path = provenance.write_manifest(run, ["predictions.jsonl", "efficiency.json"])
-    for folder in run.scratch.glob("checkpoint-*"):
+    for folder in [*run.scratch.glob("checkpoint-*"), *run.scratch.glob("merged-*")]:
         if folder.name != record.get("best_checkpoint"):
-            shutil.rmtree(folder)  # only the chosen one is of further use
+            shutil.rmtree(folder)  # only the chosen one is of further use; merged weights follow from it
     return path

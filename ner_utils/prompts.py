@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from ner_utils.data import Sentence
@@ -16,6 +17,10 @@ DROPPED = ("unknown_type", "malformed", "ungrounded", "duplicate")
 _THINK = re.compile(r"<think>.*?(</think>|\Z)", re.DOTALL)
 # A "[" of the surrounding prose is rarely followed by an object or by the list's end.
 _LIST = re.compile(r"\[(?=\s*[{\]])")
+# What stands between the parts of an answer, and an entity of it, as `json.dumps` writes them.
+_TEXT, _TYPE, _END = b'{"text": "', b'", "type": "', b'"}'
+_STRING = rb'(?:[^"\\]|\\.)*'
+_ENTITY = re.compile(re.escape(_TEXT) + _STRING + re.escape(_TYPE) + _STRING + re.escape(_END), re.DOTALL)
 
 
 class Reading(NamedTuple):
@@ -55,6 +60,49 @@ class JsonFormat:
             ensure_ascii=False,
         )
 
+    def grammar(self, tokens: Sequence[str] | None) -> str:
+        """Lark grammar (llguidance's dialect) of valid answers. With a sentence's tokens, every mention
+        is a span of them; without, it is any text."""
+        names = " | ".join(json.dumps(_escaped(name)) for name in self.types.values())
+        if tokens is None:
+            mention = r'MENTION: /([^"\\\x00-\x20]|\\["\\\/bfnrt])([^"\\\x00-\x1f]|\\["\\\/bfnrt])*/'
+        else:
+            parts = [part for token in tokens for part in (" ", _escaped(token))][1:]
+            spans = json.dumps({"substring_chunks": parts}, ensure_ascii=False)
+            mention = f"MENTION: SPAN & /[^ ]((.|\\n)*[^ ])?/\nSPAN: %regex {spans}"
+        text, kind, end = (json.dumps(part.decode()) for part in (_TEXT, _TYPE, _END))
+        return (
+            'start: "[" (entity (", " entity)*)? "]"\n'
+            f"entity: {text} MENTION {kind} type {end}\ntype: {names}\n{mention}\n"
+        )
+
+    def closing(self, answer: bytes, tokens: Sequence[str] | None) -> bytes:
+        """The shortest text that makes the beginning of a valid answer a whole one, under `grammar`."""
+        if answer in (b"", b"[", b"[]"):
+            return b"[]"[len(answer) :]
+        at = len(b"[")
+        while entity := _ENTITY.match(answer, at):
+            at = entity.end()
+            if answer[at:] in (b"", b"]"):
+                return b"]"[len(answer) - at :]
+            if answer[at:] == b",":
+                answer += b" "
+                return b" " + self.closing(answer, tokens)
+            at += len(b", ")
+        rest = answer[at:]
+        if len(rest) < len(_TEXT):
+            return _TEXT[len(rest) :] + self.closing(answer[:at] + _TEXT, tokens)
+        mention = re.match(_STRING + rb"\\?", rest[len(_TEXT) :], re.DOTALL)[0]
+        rest = rest[len(_TEXT) + len(mention) :]
+        found = b"" if rest else _rest_of_span(mention, tokens) if tokens else _rest_of_text(mention)
+        if len(rest) < len(_TYPE):
+            found, rest = found + _TYPE[len(rest) :], _TYPE
+        kind = rest[len(_TYPE) :]
+        names = [_escaped(name).encode() for name in self.types.values()]
+        if kind.endswith(b'"') and kind[:-1] in names:
+            return found + b"}]"
+        return found + min((n[len(kind) :] for n in names if n.startswith(kind)), key=len) + _END + b"]"
+
     def read(self, answer: str, tokens: tuple[str, ...]) -> Reading:
         """Parse an answer and place its mentions in the sentence.
 
@@ -78,6 +126,36 @@ class JsonFormat:
 
 
 FORMATS = {"json": JsonFormat}
+
+
+def _escaped(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)[1:-1]
+
+
+def _rest_of_span(mention: bytes, tokens: Sequence[str]) -> bytes:
+    """What is missing to the end of a token, where the mention begins like that."""
+    words = [_escaped(token).encode() for token in tokens]
+    rests = []
+    for start in range(len(words)):
+        text = b" ".join(words[start:])
+        if text.startswith(mention):
+            ends = itertools.accumulate(1 + len(word) for word in words[start:])
+            end = next(end - 1 for end in ends if end > max(1, len(mention)))
+            rests.append(text[len(mention) : end])
+    return min(rests, key=len)
+
+
+def _rest_of_text(mention: bytes) -> bytes:
+    """What is missing to a text of whole characters that is not empty."""
+    for size in range(4):
+        for first in (b"", b"\x80", b"\x90", b"\xa0", b"x", b"\\"):
+            rest = (first + b"\x80" * (size - 1))[:size]
+            try:
+                if json.loads(b'"' + mention + rest + b'"'):
+                    return rest
+            except ValueError:
+                continue
+    raise ValueError(f"{mention!r} begins no text")
 
 
 def _find_list(answer: str) -> tuple[list, Status]:

@@ -24,7 +24,8 @@ from ner_utils.schema import Run
 
 PACKAGES = ("torch", "transformers", "tokenizers", "peft", "trl", "bitsandbytes", "datasets", "accelerate")
 # Rooms whose code decides predictions, and rooms whose code decides scores.
-MAKERS = ("data", "spans", "prompts", "training", "tagging", "decoding", "generation")
+MAKERS = ("data", "spans", "prompts", "training", "tagging")
+MAKERS += ("adapters", "generation", "decoding", "constraints")
 SCORERS = ("spans", "scoring")
 
 

@@ -89,7 +89,7 @@ class TaggingModel(Strict):
     label: str
     weights: Weights
     training: Training
-    prediction_batch_size: Positive
+    prediction_batch_tokens: Positive  # of a batch, padding included
 
 
 class GenerationModel(Strict):
@@ -104,10 +104,18 @@ class GenerationModel(Strict):
     lora: Lora
     training: Training
     max_new_tokens: Positive
-    prediction_batch_size: Positive
+    # Answers under a grammar: always readable (schema), and every mention a span of the sentence too.
+    constrained: Literal["none", "schema", "grounded"]
+    prediction_batch_size: Positive  # answers that are written side by side
     # False keeps the adapter on 4-bit weights for prediction: slower, but a model that fits a card
     # only in 4 bits has no other way.
     merge_adapter: bool
+
+    @model_validator(mode="after")
+    def _room_to_close(self) -> GenerationModel:
+        if self.constrained != "none" and self.max_new_tokens < 8:
+            raise ValueError("max_new_tokens: a constrained answer needs room for [] and its end, 8 at least")
+        return self
 
 
 Model = Annotated[TaggingModel | GenerationModel, Field(discriminator="approach")]
@@ -158,6 +166,7 @@ class System(Strict):
     model: str
     label: str | None = None
     train_sentences: Positive | None = None
+    seeds: Annotated[list[Positive], Field(min_length=1)] | None = None  # where fewer than the study's do
     zero_shot: bool = False
     overrides: dict[str, Any] = {}
 
@@ -190,6 +199,9 @@ class Study(Strict):
         for key, values in (("datasets", self.datasets), ("seeds", self.seeds)):
             if len(set(values)) < len(values):
                 raise ValueError(f"{key} names one twice")
+        for name, system in self.systems.items():
+            if system.seeds and (system.zero_shot or not set(system.seeds) <= set(self.seeds)):
+                raise ValueError(f"systems.{name}.seeds: expected some of {self.seeds}, of a trained system")
         for pair in self.protocol.comparisons:
             for system in pair:
                 if system not in self.systems:
@@ -230,7 +242,7 @@ class Run(Strict):
     @property
     def identity(self) -> dict[str, Any]:
         """What decides the predictions, and nothing else (no labels, no study's name)."""
-        # Keys left at None say nothing: a new optional key leaves old fingerprints alone.
+        # Keys left at None or none say nothing: a new optional key leaves old fingerprints alone.
         dataset = self.dataset.model_dump(include={"format", "types", "splits", "hub"}, exclude_none=True)
         for split in dataset["splits"].values():
             split.pop("url", None)  # where a file came from does not matter, its checksum does
@@ -238,6 +250,8 @@ class Run(Strict):
             list(pair) for pair in dataset["types"].items()
         ]  # their order decides tags and prompts
         model = self.model.model_dump(exclude={"label"}, exclude_none=True)
+        if model.get("constrained") == "none":
+            del model["constrained"]
         protocol: dict[str, Any] = {"looks": self.looks}
         if self.model.approach == "generation":  # tagging looks at all of dev
             protocol["dev_sample"] = self.dev_sample

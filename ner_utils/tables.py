@@ -131,8 +131,8 @@ def _settings(run: Run) -> dict[str, Any]:
     found = {"training_sentences": run.train_sentences or "all", **model.training.model_dump()}
     if model.approach == "generation":
         found |= {f"LoRA {name}": value for name, value in model.lora.model_dump().items()}
-        found |= {name: getattr(model, name) for name in ("quantisation", "max_new_tokens")}
-    found["prediction_batch_size"] = model.prediction_batch_size
+        found |= {name: getattr(model, name) for name in ("quantisation", "constrained", "max_new_tokens")}
+    found |= {key: value for key, value in model.model_dump().items() if key.startswith("prediction_batch")}
     return {name[0].upper() + name[1:].replace("_", " "): value for name, value in found.items()}
 
 

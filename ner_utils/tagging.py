@@ -8,21 +8,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import (
-    AutoModelForTokenClassification,
-    AutoTokenizer,
-    DataCollatorForTokenClassification,
-    Trainer,
-    set_seed,
-)
+from transformers import AutoModelForTokenClassification, AutoTokenizer
 
-from ner_utils import efficiency, scoring, training, weights
-from ner_utils.data import Sentence, tag_names
+from ner_utils import efficiency, scoring, weights
+from ner_utils.data import IGNORED, Sentence, tag_names
 from ner_utils.predictions import Prediction
 from ner_utils.schema import Run
 from ner_utils.spans import spans_from_tags
-
-IGNORED = -100  # the label that the loss skips
 
 
 def load_tokenizer(folder: str):
@@ -31,6 +23,11 @@ def load_tokenizer(folder: str):
     if not tokenizer.is_fast:
         raise RuntimeError(f"{folder}: no fast tokenizer, so words cannot be aligned to their sub-tokens")
     return tokenizer
+
+
+def load_tagger(folder: str | Path, **head: Any):
+    """An encoder in fp32: some checkpoints are stored in fp16, in which training overflows."""
+    return AutoModelForTokenClassification.from_pretrained(folder, dtype=torch.float32, **head)
 
 
 def encode(sentences: Sequence[Sentence], tokenizer, max_length: int) -> list[dict[str, list[int]]]:
@@ -66,7 +63,8 @@ def lost_words(sentences: Sequence[Sentence], rows: Sequence[dict]) -> dict[str,
     return {"lost_words": words, "lost_mentions": mentions}
 
 
-def _examples(sentences: Sequence[Sentence], rows: Sequence[dict], names: list[str]) -> list[dict]:
+def examples(sentences: Sequence[Sentence], rows: Sequence[dict], names: list[str]) -> list[dict]:
+    """What training takes: the rows of `encode`, and the tag's index of each word's first sub-token."""
     ids = {name: index for index, name in enumerate(names)}
     return [
         {
@@ -86,20 +84,22 @@ def _spans(words: Sequence[int], tag_ids: Sequence[int], length: int, names: lis
     return spans_from_tags(tags)[0]
 
 
-def train(run: Run, sentences: Sequence[Sentence], dev: Sequence[Sentence]) -> dict[str, Any]:
-    """Fine-tune, selecting by strict micro F1 on all of dev. Returns a record for efficiency.json."""
+def train(run: Run, sentences: Sequence[Sentence], dev: Sequence[Sentence], parts: int = 1) -> dict[str, Any]:
+    """Fine-tune, selecting by strict micro F1 on all of dev; each batch is computed in so many ``parts``.
+    Returns a record for efficiency.json."""
+    from transformers import DataCollatorForTokenClassification, Trainer, TrainingArguments, set_seed
+
+    from ner_utils import training
+
     set_seed(run.seed)
     names = tag_names(run.dataset)
     source = weights.resolve(run.model.weights)
     tokenizer = load_tokenizer(source)
-    model = AutoModelForTokenClassification.from_pretrained(
-        source,
-        num_labels=len(names),
-        id2label=dict(enumerate(names)),
-        label2id={name: index for index, name in enumerate(names)},
-        dtype=torch.float32,  # some checkpoints are stored in fp16, in which training overflows
-    )
+    labels = dict(enumerate(names))
+    ids = {name: index for index, name in labels.items()}
+    model = load_tagger(source, num_labels=len(names), id2label=labels, label2id=ids)
     max_length = run.model.training.max_length
+    dev = sorted(dev, key=lambda sentence: len(sentence.tokens))  # less padding in looks
     train_rows, dev_rows = encode(sentences, tokenizer, max_length), encode(dev, tokenizer, max_length)
 
     def dev_f1(output) -> dict[str, float]:
@@ -110,13 +110,20 @@ def train(run: Run, sentences: Sequence[Sentence], dev: Sequence[Sentence]) -> d
         return {"f1": scoring.score([sentence.spans for sentence in dev], predicted).f1}
 
     class Tagger(training.LikeLengths, Trainer):
-        pass
+        def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+            labels = inputs.pop("labels")
+            outputs = model(**inputs)
+            logits = outputs.logits.float().view(-1, len(names))
+            loss = torch.nn.functional.cross_entropy(logits, labels.view(-1), reduction="sum")
+            loss = loss / self.divisor(len(labels))
+            return (loss, outputs) if return_outputs else loss
 
     trainer = Tagger(
+        run,
         model=model,
-        args=training.training_arguments(run, run.scratch),
-        train_dataset=_examples(sentences, train_rows, names),
-        eval_dataset=_examples(dev, dev_rows, names),
+        args=TrainingArguments(**training.arguments(run, parts)),
+        train_dataset=examples(sentences, train_rows, names),
+        eval_dataset=examples(dev, dev_rows, names),
         data_collator=DataCollatorForTokenClassification(tokenizer),
         processing_class=tokenizer,
         compute_metrics=dev_f1,
@@ -137,38 +144,50 @@ def predict(
     device = "cuda" if torch.cuda.is_available() else "cpu"
     names = tag_names(run.dataset)
     tokenizer = load_tokenizer(str(checkpoint))
-    model = AutoModelForTokenClassification.from_pretrained(checkpoint, dtype=torch.float32).to(device).eval()
-    size = run.model.prediction_batch_size
+    model = load_tagger(checkpoint).to(device).eval()
     watch = efficiency.Stopwatch()
 
-    def tag(batch: Sequence[Sentence]) -> list[Prediction]:
-        with watch("prepare"):
-            rows = encode(batch, tokenizer, run.model.training.max_length)
-            inputs = tokenizer.pad([{"input_ids": row["input_ids"]} for row in rows], return_tensors="pt")
-        with watch("model"), torch.inference_mode():
-            best = model(**inputs.to(device)).logits.argmax(-1).cpu().numpy()
-        with watch("read"):
-            return [
-                Prediction(sentence.id, tuple(_spans(row["word"], tags, len(sentence.tokens), names)))
-                for sentence, row, tags in zip(batch, rows, best, strict=True)
-            ]
+    def tag(rows: Sequence[dict]) -> np.ndarray:
+        inputs = tokenizer.pad([{"input_ids": row["input_ids"]} for row in rows], return_tensors="pt")
+        with torch.inference_mode():
+            return model(**inputs.to(device)).logits.argmax(-1).cpu().numpy()
 
-    times = efficiency.latency(lambda sentence: tag([sentence]), sentences[: run.latency_sentences])
-    watch.seconds.clear()
-    order = np.argsort([len(sentence.tokens) for sentence in sentences], kind="stable")
+    def read(sentence: Sentence, row: dict, tags: Sequence[int]) -> Prediction:
+        return Prediction(sentence.id, tuple(_spans(row["word"], tags, len(sentence.tokens), names)))
+
+    def tag_one(sentence: Sentence) -> Prediction:
+        row = encode([sentence], tokenizer, run.model.training.max_length)[0]
+        return read(sentence, row, tag([row])[0])
+
+    times = efficiency.latency(tag_one, sentences[: run.latency_sentences])
+    with watch("prepare"):
+        rows = encode(sentences, tokenizer, run.model.training.max_length)
+    lengths = [len(row["input_ids"]) for row in rows]
+    order = sorted(range(len(rows)), key=lambda index: -lengths[index])
+    budget, batches = run.model.prediction_batch_tokens, 0
     found: dict[int, Prediction] = {}
-    for start in range(0, len(order), size):
-        indices = order[start : start + size]
-        found.update(zip(indices, tag([sentences[i] for i in indices]), strict=True))
+    while len(found) < len(order):
+        indices = order[len(found) :][: max(1, budget // lengths[order[len(found)]])]
+        try:
+            with watch("model"):
+                tags = tag([rows[index] for index in indices])
+        except (RuntimeError, MemoryError) as error:
+            if len(indices) == 1 or not efficiency.is_out_of_memory(error):
+                raise
+            budget //= 2
+            print(f"out of memory: going on with {budget} tokens a batch", flush=True)
+            continue
+        batches += 1
+        with watch("read"):
+            for index, row_tags in zip(indices, tags, strict=True):
+                found[index] = read(sentences[index], rows[index], row_tags)
     cost = {
         "prediction_seconds": dict(watch.seconds),
         "sentences_per_second": len(sentences) / sum(watch.seconds.values()),
-        "batch_size": size,
+        "batch_size": round(len(sentences) / batches),
         "latency": times,
         "prediction_memory": efficiency.peak_memory(),
-        "prediction_truncation": lost_words(
-            sentences, encode(sentences, tokenizer, run.model.training.max_length)
-        ),
+        "prediction_truncation": lost_words(sentences, rows),
         "device": device,
         "threads": torch.get_num_threads(),
     }

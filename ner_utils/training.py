@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,10 @@ import numpy as np
 import torch
 import transformers
 from torch.utils.data import Sampler
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers import Trainer, TrainerCallback
 from transformers.trainer_callback import ExportableState, PrinterCallback
 
+from ner_utils.data import IGNORED
 from ner_utils.schema import Run
 
 NEVER = 10**9
@@ -79,15 +80,32 @@ class Looks(TrainerCallback, ExportableState):
 
 
 class LikeLengths:
-    """Before `Trainer`: batches of like length, in an order that seed and epoch alone decide.
+    """Before `Trainer`: batches of like length in which every labelled token weighs the same.
 
-    The library's grouping draws on global random state, so that an interrupted run would end
-    otherwise from its second epoch on.
+    Seed and epoch alone decide the order: the library's grouping draws on global random state, so that an
+    interrupted run would end otherwise from its second epoch on. The loss is divided by a constant:
+    divided by a batch's own number of labels, as is usual, those in short sentences would weigh more.
     """
+
+    def __init__(self, run: Run, **keywords: Any) -> None:
+        super().__init__(**keywords)
+        settings = run.model.training
+        self._batch, self._step = settings.batch_size, settings.batch_size * settings.accumulation_steps
+        self._labels = {True: _mean_labels(self.train_dataset), False: _mean_labels(self.eval_dataset)}
+        self.model_accepts_loss_kwargs = True  # that the loss is whole, and not to be divided once more
 
     def _get_train_sampler(self, train_dataset=None) -> Sampler:
         lengths = [len(row["input_ids"]) for row in self.train_dataset]
-        return _LikeLengths(lengths, self.args.train_batch_size, self.args.seed)
+        return _LikeLengths(lengths, self._batch, self.args.seed)
+
+    def divisor(self, rows: int) -> float:
+        """By what the summed loss of ``rows`` sentences is to be divided, in training and in looks."""
+        training = self.model.training
+        return self._labels[training] * (self._step if training else rows)
+
+
+def _mean_labels(rows: Iterable[dict]) -> float:
+    return float(np.mean([sum(label != IGNORED for label in row["labels"]) for row in rows]))
 
 
 class _LikeLengths(Sampler):
@@ -138,16 +156,17 @@ def _describe(look: dict[str, float]) -> str:
     return f"F1 {100 * look['dev_f1']:.2f}, loss {look['dev_loss']:.4f}"
 
 
-def arguments(run: Run, folder: Path) -> dict[str, Any]:
-    """Trainer arguments that both arms share; looks and stopping are `Looks`' work."""
+def arguments(run: Run, parts: int) -> dict[str, Any]:
+    """Trainer arguments that both arms share; looks and stopping are `Looks`' work. Each batch is computed
+    in so many ``parts``, which changes its memory alone."""
     settings = run.model.training
     gpu = torch.cuda.is_available()
     return {
-        "output_dir": str(folder),
+        "output_dir": str(run.scratch),
         "learning_rate": settings.learning_rate,
-        "per_device_train_batch_size": settings.batch_size,
-        "per_device_eval_batch_size": run.model.prediction_batch_size,
-        "gradient_accumulation_steps": settings.accumulation_steps,
+        "per_device_train_batch_size": settings.batch_size // parts,
+        "per_device_eval_batch_size": settings.batch_size // parts,
+        "gradient_accumulation_steps": settings.accumulation_steps * parts,
         "num_train_epochs": settings.epochs,
         "weight_decay": settings.weight_decay,
         "warmup_steps": settings.warmup_fraction,  # below 1 it is a share of all steps
@@ -223,8 +242,3 @@ def train(trainer: Trainer, run: Run) -> dict[str, Any]:
         # Found by its step: a moved folder must not lead astray.
         "best_checkpoint": f"checkpoint-{state['best_global_step']}",
     }
-
-
-def training_arguments(run: Run, folder: Path, **more: Any) -> TrainingArguments:
-    """`arguments`, as the plain Trainer takes them."""
-    return TrainingArguments(**arguments(run, folder), **more)

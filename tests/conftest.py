@@ -90,7 +90,9 @@ training:
   schedule: linear
   max_length: 64
   patience: 2
-prediction_batch_size: 4
+"""
+TAGGING = """
+prediction_batch_tokens: 256
 """
 GENERATION = """
 pad_token: null
@@ -98,6 +100,8 @@ output_format: json
 quantisation: nf4
 lora: {r: 8, alpha: 16, dropout: 0.0, target_modules: all-linear}
 max_new_tokens: 32
+constrained: none
+prediction_batch_size: 4
 merge_adapter: true
 """
 DATASET = """
@@ -137,7 +141,7 @@ class Params:
 
     def __init__(self, folder):
         self.folder = folder
-        tagger = MODEL.format(approach="tagging", revision="a" * 40)
+        tagger = MODEL.format(approach="tagging", revision="a" * 40) + TAGGING
         writer = MODEL.format(approach="generation", revision="b" * 40) + GENERATION
         self.write("models/tagger", tagger)
         self.write("models/writer", writer)

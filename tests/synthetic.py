@@ -67,7 +67,7 @@ def _efficiency(run: schema.Run, chance: random.Random) -> dict:
     cost = {
         "prediction_seconds": {"prepare": 0.2, "model": 5.1, "read": 0.3},
         "sentences_per_second": 230.0 if tagging else 4.4,
-        "batch_size": run.model.prediction_batch_size,
+        "batch_size": 32,
         "latency": {
             "sentences": run.latency_sentences,
             "mean_ms": 1.2 * p50,

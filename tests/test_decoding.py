@@ -7,6 +7,7 @@ import torch
 from conftest import TINY_LLAMA
 from transformers import (
     AutoModelForCausalLM,
+    AutoTokenizer,
     GenerationConfig,
     LlamaConfig,
     LlamaForCausalLM,
@@ -14,8 +15,10 @@ from transformers import (
     Qwen3_5TextConfig,
 )
 
-from ner_utils import experiment, generation
+from ner_utils import adapters, experiment, generation
+from ner_utils.constraints import Constraints
 from ner_utils.decoding import Decoder, shares_beginnings
+from ner_utils.prompts import JsonFormat
 
 PAD, LIMIT = 0, 24
 SHARED = [11, 12, 13, 14]
@@ -68,26 +71,53 @@ def test_rows_that_end_at_different_steps(llama):
     ends = {token for answer in free for token in answer[1::5]}
     lengths = set()
     for end in sorted(ends)[:12]:
-        answers = Decoder(llama, SHARED, PAD, end, LIMIT).answers(PROMPTS)
-        assert answers == list(one_by_one(llama, end))
-        lengths.update(map(len, answers))
+        decoder = Decoder(llama, SHARED, PAD, end, LIMIT)
+        wanted = list(one_by_one(llama, end))
+        for rows in (1, 3, len(PROMPTS)):  # rows that end make room for prompts that wait
+            answers = dict(decoder.answers(PROMPTS, rows))
+            assert [answers[index] for index in range(len(PROMPTS))] == wanted
+        lengths.update(map(len, wanted))
     assert len(lengths) > 3, "the rows ended alike, which proves little"
 
 
-def test_a_decoder_answers_batch_after_batch(llama):
-    decoder = Decoder(llama, SHARED, PAD, 1, LIMIT)
-    assert decoder.answers(PROMPTS[:3]) + decoder.answers(PROMPTS[3:]) == decoder.answers(PROMPTS)
+def test_the_model_is_left_as_it_was(llama):
+    """Between the steps of a decoder the model is anyone's."""
+    wanted = list(one_by_one(llama, 1))
+    steps = Decoder(llama, SHARED, PAD, 1, LIMIT).answers(PROMPTS, 3)
+    first = next(steps)
+    assert list(one_by_one(llama, 1)) == wanted
+    answers = dict([first, *steps])
+    assert [answers[index] for index in range(len(PROMPTS))] == wanted
+
+
+def test_the_library_and_the_packed_loop_obey_constraints_alike(make_tiny_llama, hybrid_folder):
+    """Tokens that must follow pass through the model in one step here, one by one there."""
+    tokenizer = AutoTokenizer.from_pretrained(make_tiny_llama())
+    torch.manual_seed(1)
+    config = LlamaConfig(**TINY_LLAMA, head_dim=32, vocab_size=len(tokenizer), initializer_range=0.5)
+    model, end = LlamaForCausalLM(config).eval(), tokenizer.eos_token_id
+    sentences = [["Ada", "met", "Bo"], ["in", "São", "Paulo", "and", "Rome"], ["x"], ["Zoë", "Quinn"] * 4]
+    makes = Constraints(
+        "grounded", JsonFormat({"PER": "person", "LOC": "location"}), tokenizer, len(tokenizer), 60
+    )
+    prompts = [SHARED + tokenizer(" ".join(words))["input_ids"] for words in sentences]
+    decoder = Decoder(model, SHARED, PAD, end, 60)
+    packed = dict(decoder.answers(prompts, 2, [makes.of(words) for words in sentences]))
+    plain = list(decoder._generate(prompts, [makes.of(words) for words in sentences]))
+    assert [packed[index] for index in range(len(prompts))] == plain
+    assert any(len(answer) > 12 for answer in plain), "nothing but [] proves little"
 
 
 def test_linear_attention_shares_nothing_and_answers_alike(hybrid_folder):
     model = AutoModelForCausalLM.from_pretrained(hybrid_folder).eval()
     assert not shares_beginnings(model.config)
-    assert Decoder(model, SHARED, PAD, 1, LIMIT).answers(PROMPTS) == list(one_by_one(model, 1))
+    answers = dict(Decoder(model, SHARED, PAD, 1, LIMIT).answers(PROMPTS, 3))
+    assert [answers[index] for index in range(len(PROMPTS))] == list(one_by_one(model, 1))
 
 
 def test_linear_attention_trains_and_predicts(hybrid_folder, make_run, twenty):
     run = make_run("tiny-qwen", {"max_new_tokens": 6}, weights_folder=hybrid_folder)
-    record = generation.train(run, twenty[:8], twenty[:4])
+    record = adapters.train(run, twenty[:8], twenty[:4])
     assert {"in_proj_qkv", "in_proj_z", "in_proj_a", "in_proj_b", "out_proj"} <= set(record["lora_layers"])
     predicted, _ = generation.predict(run, experiment.best_checkpoint(run, record), twenty[:4])
     assert [prediction.id for prediction in predicted] == [sentence.id for sentence in twenty[:4]]

@@ -2,43 +2,51 @@
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
-from ner_utils import evaluation, experiment, paths, predictions, provenance
+from ner_utils import evaluation, experiment, paths, predictions, provenance, weights
 from ner_utils.predictions import Prediction, ResultError
 
+# Trains in a process of its own, which dies after a step where one is given.
 TRAIN = """
-import sys
+import os, signal, sys
 from pathlib import Path
-from ner_utils import data, experiment, paths, schema
+from ner_utils import data, experiment, paths, schema, training
+
+class Mortal(training.Looks):
+    def on_step_end(self, args, state, control, **kwargs):
+        super().on_step_end(args, state, control, **kwargs)
+        if state.global_step == int(sys.argv[3]):
+            os.killpg(os.getpgrp(), signal.SIGKILL)
 
 if __name__ == "__main__":
     paths.RUNS = Path(sys.argv[1])
+    training.Looks, Mortal.__name__ = Mortal, "Looks"  # under which checkpoints know it
     run = schema.Run.model_validate_json(Path(sys.argv[2]).read_text())
     experiment.train(run, data.load(run.dataset_name, run.dataset))
 """
 
 
-def start(folder, run):
+def train(folder, run, until=0):
+    """Exit code of a training that is killed after step ``until``."""
     settings, script = folder / "run.json", folder / "train.py"
     settings.write_text(run.model_dump_json())
     script.write_text(TRAIN)
     environment = os.environ | {"PYTHONPATH": str(paths.ROOT)}
     with (folder / "log").open("a") as log:
-        return subprocess.Popen(
-            [sys.executable, str(script), str(folder), str(settings)],
-            env=environment, stdout=log, stderr=log, start_new_session=True,
-        )  # fmt: skip
+        return subprocess.run(
+            [sys.executable, str(script), str(folder), str(settings), str(until)],
+            env=environment, stdout=log, stderr=log, start_new_session=True, timeout=600,
+        ).returncode  # fmt: skip
 
 
 def finish(folder, run):
-    process = start(folder, run)
-    assert process.wait(600) == 0, (folder / "log").read_text()[-2000:]
+    assert train(folder, run) == 0, (folder / "log").read_text()[-2000:]
     return json.loads((scratch(folder, run) / "training.json").read_text())
 
 
@@ -53,36 +61,118 @@ def weights_of(folder, run, record):
 
 @pytest.mark.parametrize("arm", ["tagging", "generation"])
 def test_killed_and_resumed_training_ends_bit_identical(arm, make_run, make_tiny_llama, tmp_path):
+    """Killed twice, at random steps: of the first epoch, perhaps before any checkpoint, and of a later."""
     settings = {"training.epochs": 3, "training.batch_size": 8, "training.accumulation_steps": 1}
     if arm == "tagging":
         run = make_run("minilm", settings, train_sentences=80)
     else:
         folder = make_tiny_llama()
         settings |= {"max_new_tokens": 8, "lora.dropout": 0.1}
-        run = make_run("tiny-llama", settings, weights_folder=folder, train_sentences=160, dev_sample=4)
+        run = make_run("tiny-llama", settings, weights_folder=folder, train_sentences=80, dev_sample=4)
     calm, hurt = tmp_path / "calm", tmp_path / "hurt"
     calm.mkdir(), hurt.mkdir()
     undisturbed = finish(calm, run)
+    assert (undisturbed["steps"], len(undisturbed["looks"])) == (30, 3)
 
-    process = start(hurt, run)
-    deadline = time.monotonic() + 300
-    while not list(scratch(hurt, run).glob("checkpoint-*/trainer_state.json")):
-        assert time.monotonic() < deadline, "no checkpoint appeared"
-        assert process.poll() is None, (hurt / "log").read_text()[-2000:]
-        time.sleep(0.05)
-    time.sleep(0.4)  # some steps beyond the checkpoint
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    assert not (scratch(hurt, run) / "training.json").exists(), "it was killed too late to prove anything"
+    steps = random.randint(1, 10), random.randint(11, 29)
+    for step in steps:
+        assert train(hurt, run, until=step) == -signal.SIGKILL, (hurt / "log").read_text()[-2000:]
     # A checkpoint that was being written when the process died is not taken for whole.
     (scratch(hurt, run) / "checkpoint-999").mkdir()
     resumed = finish(hurt, run)
 
-    assert resumed["starts"] == 2
-    assert resumed["training_seconds"] > 0
-    assert resumed["looks"] == undisturbed["looks"]
-    assert resumed["losses"] == undisturbed["losses"]
-    assert weights_of(hurt, run, resumed) == weights_of(calm, run, undisturbed)
+    going_on = (hurt / "log").read_text().count("going on from checkpoint")
+    assert resumed["starts"] == 1 + going_on >= 2, steps
+    assert resumed["looks"] == undisturbed["looks"], steps
+    assert resumed["losses"] == undisturbed["losses"], steps
+    assert weights_of(hurt, run, resumed) == weights_of(calm, run, undisturbed), steps
+
+
+# Trains or predicts in a process that may take so many MiB more than it has when its model is loaded.
+CONFINED = """
+import json, resource, sys
+from pathlib import Path
+import torch
+from ner_utils import data, experiment, generation, paths, schema, tagging
+
+room, place, mib = sys.argv[3], sys.argv[4], int(sys.argv[5])
+room = {"tagging": tagging, "generation": generation}[room]
+load = getattr(room, place)
+
+def load_and_confine(*arguments, **keywords):
+    torch.manual_seed(0)
+    model = load(*arguments, **keywords)
+    if mib and resource.getrlimit(resource.RLIMIT_DATA)[0] == resource.RLIM_INFINITY:
+        fields = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+        limit = int(fields["VmData"].split()[0]) * 1024 + mib * 2**20
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    return model
+
+if __name__ == "__main__":
+    setattr(room, place, load_and_confine)
+    paths.RUNS = Path(sys.argv[1])
+    run = schema.Run.model_validate_json(Path(sys.argv[2]).read_text())
+    corpus = data.load(run.dataset_name, run.dataset)
+    if sys.argv[6:]:
+        found, cost = room.predict(run, Path(sys.argv[6]) if sys.argv[6] != "-" else None, corpus["test"])
+        result = [cost["batch_size"], [prediction.spans for prediction in found]]
+    else:
+        record = experiment.train(run, corpus)
+        result = [record["batch_parts"], record["losses"]]
+    print("RESULT", json.dumps(result))
+"""
+
+
+def confined(folder, run, *arguments):
+    """What a confined process printed, and its result."""
+    folder.mkdir()
+    settings, script = folder / "run.json", folder / "confined.py"
+    settings.write_text(run.model_dump_json())
+    script.write_text(CONFINED)
+    done = subprocess.run(
+        [sys.executable, str(script), str(folder), str(settings), *map(str, arguments)],
+        env=os.environ | {"PYTHONPATH": str(paths.ROOT), "MALLOC_ARENA_MAX": "1"},
+        capture_output=True, text=True, timeout=600,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    *log, result = done.stdout.strip().splitlines()
+    return "\n".join(log), json.loads(result.removeprefix("RESULT "))
+
+
+def test_a_tagger_short_of_memory_halves_its_batches(make_run, tmp_path):
+    run = make_run("minilm", {"prediction_batch_tokens": 100_000})
+    base = weights.resolve(run.model.weights)  # its head is random, and predicts something
+    place = ("tagging", "load_tagger")
+    _, (wide, wanted) = confined(tmp_path / "free", run, *place, 0, base)
+    log, (narrow, found) = confined(tmp_path / "confined", run, *place, 150, base)
+    assert "out of memory: going on with 50000 tokens a batch" in log
+    assert narrow < wide
+    assert found == wanted
+
+
+def test_a_generator_short_of_memory_halves_its_rows(make_run, make_tiny_llama, tmp_path):
+    settings = {"max_new_tokens": 24, "prediction_batch_size": 512}
+    run = make_run("tiny-llama", settings, weights_folder=make_tiny_llama())
+    run = run.model_copy(update={"zero_shot": True})
+    place = ("generation", "load_for_prediction")
+    _, (_, wanted) = confined(tmp_path / "free", run, *place, 0, "-")
+    log, (rows, found) = confined(tmp_path / "confined", run, *place, 60, "-")
+    assert "out of memory: going on with 256 answers side by side" in log
+    assert rows <= 256
+    assert found == wanted
+
+
+def test_a_training_short_of_memory_computes_its_batches_in_parts(make_run, tmp_path):
+    """And learns the same: a step is still the whole batch."""
+    settings = {"training.batch_size": 128, "training.epochs": 2}
+    run = make_run("minilm", settings, looks=2, train_sentences=200)
+    place = ("tagging", "load_tagger")
+    _, (whole, wanted) = confined(tmp_path / "free", run, *place, 0)
+    log, (parts, losses) = confined(tmp_path / "confined", run, *place, 1000)
+    assert "out of memory: going on with 64 sentences at a time" in log
+    assert (whole, parts % 2) == (1, 0)
+    assert [step for step, _ in losses] == [step for step, _ in wanted]
+    assert [loss for _, loss in losses] == pytest.approx([loss for _, loss in wanted], rel=0.05)
 
 
 def test_two_processes_never_train_one_run(tmp_path):

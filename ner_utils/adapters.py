@@ -1,0 +1,137 @@
+"""Training of a generative model: LoRA or QLoRA through TRL's SFTTrainer, which computes the loss of ours.
+
+Imported late: trl, peft and datasets take seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from datasets import Dataset, disable_progress_bars
+from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
+from transformers import set_seed
+from trl import SFTConfig, SFTTrainer
+
+from ner_utils import data, efficiency, scoring, training, weights
+from ner_utils.data import IGNORED, Sentence
+from ner_utils.decoding import shares_beginnings
+from ner_utils.generation import Generator, Prompter, load_base, load_for_prediction, merge
+from ner_utils.schema import Run
+
+
+def train(run: Run, sentences: Sequence[Sentence], dev: Sequence[Sentence], parts: int = 1) -> dict[str, Any]:
+    """Train an adapter, selecting by generated entity F1 on a seeded sample of dev; each batch is computed
+    in so many ``parts``.
+
+    The language-model loss on the same sample is recorded beside it at every look. Returns a
+    record for efficiency.json.
+    """
+    disable_progress_bars()
+    set_seed(run.seed)
+    settings = run.model.training
+    prompter = Prompter(run, weights.resolve(run.model.weights))
+    sample = data.draw(dev, run.dev_sample, run.seed)
+    examples = [prompter.example(sentence) for sentence in sentences]
+    cut = [len(example["input_ids"]) > settings.max_length for example in examples]
+    model = load_base(run)
+    if run.model.quantisation:
+        model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
+    prefix = len(prompter.shared_prefix()) if shares_beginnings(model.config) else 0
+    lora = run.model.lora
+    model = get_peft_model(
+        model,
+        LoraConfig(
+            r=lora.r,
+            lora_alpha=lora.alpha,
+            lora_dropout=lora.dropout,
+            target_modules=lora.target_modules,
+            task_type="CAUSAL_LM",
+        ),
+    )
+
+    class Selector(training.LikeLengths, SFTTrainer):
+        """Adds the generated entity F1 to each look, and computes the loss without waste."""
+
+        def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+            return answer_loss(model.get_base_model(), inputs, prefix, self.divisor(len(inputs["labels"])))
+
+        def evaluate(self, *arguments, **keywords):
+            metrics = super().evaluate(*arguments, **keywords)
+            adapter = run.scratch / "look"
+            self.model.save_pretrained(adapter)
+            generator = Generator(run, load_for_prediction(run, adapter), prompter)
+            found = [prediction.spans for prediction in generator.predict(sample)[0]]
+            metrics["eval_f1"] = scoring.score([sentence.spans for sentence in sample], found).f1
+            self.log({"eval_f1": metrics["eval_f1"]})
+            return metrics
+
+    trainer = Selector(
+        run,
+        model=model,
+        args=SFTConfig(
+            **training.arguments(run, parts),
+            max_length=settings.max_length,
+            # The shared prefix needs its cache, which checkpointing would drop.
+            gradient_checkpointing=False,
+            packing=False,
+        ),
+        train_dataset=Dataset.from_list(examples),
+        eval_dataset=Dataset.from_list([prompter.example(sentence) for sentence in sample]),
+        processing_class=prompter.tokenizer,
+    )
+    for parameter in trainer.model.parameters():
+        # SFTTrainer makes adapters bf16, but a resumed one comes back as fp32: one dtype for both.
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()
+    _assert_loss_on_answers(trainer, sentences, prompter, settings.max_length)
+    record = training.train(trainer, run)
+    if run.model.merge_adapter:
+        merge(run, run.scratch / record["best_checkpoint"])
+    return record | {
+        "parameters": efficiency.parameters(model),
+        "lora_layers": _coverage(model),
+        "training_memory": efficiency.peak_memory(),
+        "training_truncation": {"cut_off_examples": sum(cut)},
+        "dev_sample": len(sample),
+    }
+
+
+def answer_loss(model, inputs: dict, prefix: int, number: float) -> torch.Tensor:
+    """Cross-entropy of the labelled tokens, summed and divided by ``number``.
+
+    What SFTTrainer computes, at about half its cost on short sentences: the first ``prefix`` tokens
+    are the same in all rows, so they pass through the model once (gradients included), and only
+    labelled positions are projected onto the vocabulary.
+    """
+    ids, labels = inputs["input_ids"], inputs["labels"]
+    body = model.get_decoder()
+    cache = None
+    if prefix:
+        cache = body(input_ids=ids[:1, :prefix], use_cache=True).past_key_values
+        cache.batch_repeat_interleave(len(ids))
+    rest = {"input_ids": ids[:, prefix:], "attention_mask": inputs["attention_mask"]}
+    hidden = body(**rest, past_key_values=cache, use_cache=bool(prefix)).last_hidden_state
+    wanted = labels[:, prefix + 1 :]  # position t predicts token t + 1
+    chosen = wanted != IGNORED
+    logits = model.lm_head(hidden[:, :-1][chosen]).float()
+    return torch.nn.functional.cross_entropy(logits, wanted[chosen], reduction="sum") / number
+
+
+def _coverage(model) -> dict[str, int]:
+    """How many layers of each name carry an adapter."""
+    names = [name.split(".")[-1] for name, module in model.named_modules() if hasattr(module, "lora_A")]
+    return {name: names.count(name) for name in sorted(set(names))}
+
+
+def _assert_loss_on_answers(
+    trainer, sentences: Sequence[Sentence], prompter: Prompter, max_length: int
+) -> None:
+    """What the collator leaves unmasked must be the answer and its end token, to the letter."""
+    for index in range(min(8, len(sentences))):
+        row = trainer.train_dataset[index]
+        labels = trainer.data_collator([row])["labels"][0]
+        wanted = prompter.example(sentences[index])["labels"][:max_length]
+        if labels[labels != IGNORED].tolist() != [label for label in wanted if label != IGNORED]:
+            raise AssertionError(f"sentence {sentences[index].id}: the loss does not cover the answer alone")

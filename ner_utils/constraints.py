@@ -1,0 +1,77 @@
+"""Answers under a grammar: always readable, and where it is asked for, always from the sentence.
+
+llguidance keeps the grammar and says which tokens may come next; what must come next is taken at once.
+An answer that would outgrow its room is closed the shortest way.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from llguidance import LLMatcher
+from llguidance.hf import from_tokenizer
+
+
+class Constraints:
+    """Makes a constraint for each sentence: ``schema`` for valid answers of any text, ``grounded`` for
+    answers whose every mention is a span of the sentence.
+
+    ``vocabulary`` is the number of a model's scores, ``limit`` the room of an answer in tokens, its end
+    token included.
+    """
+
+    def __init__(self, kind: str, form: Any, tokenizer: Any, vocabulary: int, limit: int) -> None:
+        self.kind, self.form, self.limit = kind, form, limit
+        self.end = tokenizer.eos_token_id
+        self.tokens = from_tokenizer(tokenizer, n_vocab=vocabulary, eos_token=self.end)
+
+    def of(self, words: Sequence[str]) -> Constrained:
+        """The constraint of a sentence."""
+        return Constrained(self, list(words) if self.kind == "grounded" else None)
+
+
+class Constrained:
+    """One answer under its grammar, see `decoding.Constraint`."""
+
+    def __init__(self, makes: Constraints, words: list[str] | None) -> None:
+        self.makes, self.words = makes, words
+        self.matcher = LLMatcher(makes.tokens, makes.form.grammar(words))
+        self.answer: list[int] = []
+        # No closing has more tokens than bytes: an entity's frame, at most a mention's rest and a type.
+        parts = sorted(len(json.dumps(part)) for part in [*makes.form.types.values(), *(words or ())])
+        self.reserve = len(makes.form.closing(b"[{", words)) + sum(parts[-2:])
+
+    def begin(self) -> list[int]:
+        """The tokens with which the answer must begin."""
+        return self._write(self.matcher.compute_ff_tokens())
+
+    def choose(self, scores: np.ndarray) -> list[int]:
+        """The best permitted token by its scores [vocabulary], and those that must follow it."""
+        permitted = np.frombuffer(self.matcher.compute_bitmask(), dtype=np.uint8)
+        best = int(scores.argmax())
+        if not permitted[best >> 3] >> (best & 7) & 1:
+            ids = np.flatnonzero(np.unpackbits(permitted, count=len(scores), bitorder="little"))
+            best = int(ids[scores[ids].argmax()])
+        self.matcher.consume_token(best)
+        follow = [best, *self.matcher.compute_ff_tokens()]
+        room = self.makes.limit - len(self.answer) - len(follow) - 1
+        if room < self.reserve and room < len(self._closing(follow)):
+            return [*self._closing([]), self.makes.end]
+        self.matcher.rollback(1)
+        self._write(follow)
+        return [*follow, self.makes.end] if self.matcher.is_stopped() else follow
+
+    def _closing(self, follow: list[int]) -> list[int]:
+        """Tokens that close the answer and what follows it the shortest way."""
+        written = self.makes.tokens.decode_bytes(self.answer + follow)
+        return self.makes.tokens.tokenize_bytes(self.makes.form.closing(written, self.words))
+
+    def _write(self, tokens: list[int]) -> list[int]:
+        self.matcher.consume_tokens(tokens)
+        if self.matcher.is_error():
+            raise RuntimeError(f"the grammar of an answer failed: {self.matcher.get_error()}")
+        self.answer += tokens
+        return list(tokens)

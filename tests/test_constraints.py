@@ -1,0 +1,143 @@
+"""Answers under a grammar: whatever the scores, readable, of known types, and where asked for, grounded."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ner_utils import generation, weights
+from ner_utils.constraints import Constraints
+from ner_utils.data import Sentence
+from ner_utils.prompts import JsonFormat
+from ner_utils.spans import Span
+
+TYPES = {"PER": "person", "LOC": "location", "ART": 'creative "work"'}
+HOSTILE = [
+    "Ada",
+    '"',
+    "\\",
+    "São",
+    "🙂",
+    "\u202eabc",
+    "]",
+    '"}]',
+    "< |im_end|>",
+    "U.S.",
+    "a b",
+    "\x07",
+    "}, {",
+]
+
+
+@pytest.fixture(scope="module")
+def tokenizer(make_tiny_llama):
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(make_tiny_llama())
+
+
+def write(tokenizer, kind, words, limit, seed):
+    """An answer of a model that knows nothing: its scores are noise."""
+    form, vocabulary = JsonFormat(TYPES), len(tokenizer)
+    constraint = Constraints(kind, form, tokenizer, vocabulary, limit).of(words)
+    random = np.random.default_rng(seed)
+    answer = constraint.begin()
+    while tokenizer.eos_token_id not in answer:
+        answer += constraint.choose(random.normal(size=vocabulary).astype(np.float32))
+        assert len(answer) <= limit, tokenizer.decode(answer)
+    assert answer.index(tokenizer.eos_token_id) == len(answer) - 1
+    return form, tokenizer.decode(answer[:-1])
+
+
+@settings(max_examples=40)
+@given(
+    words=st.lists(st.sampled_from(HOSTILE), min_size=1, max_size=9),
+    limit=st.integers(8, 90),
+    seed=st.integers(0, 2**32),
+)
+def test_grounded_answers_of_noise_are_spans_of_the_sentence(tokenizer, words, limit, seed):
+    form, text = write(tokenizer, "grounded", words, limit, seed)
+    reading = form.read(text, tuple(words))
+    assert reading.status == "ok"
+    assert {reason for reason, number in reading.dropped.items() if number} <= {"duplicate"}
+    assert json.dumps(json.loads(text), ensure_ascii=False) == text
+
+
+@settings(max_examples=40)
+@given(limit=st.integers(8, 90), seed=st.integers(0, 2**32))
+def test_schema_answers_of_noise_are_lists_of_known_types(tokenizer, limit, seed):
+    form, text = write(tokenizer, "schema", ["Ada"], limit, seed)
+    reading = form.read(text, ("Ada",))
+    assert reading.status == "ok"
+    assert not reading.dropped["unknown_type"] + reading.dropped["malformed"]
+
+
+@given(words=st.lists(st.sampled_from(HOSTILE), min_size=1, max_size=9), data=st.data())
+def test_every_beginning_of_an_answer_can_be_closed(words, data):
+    form = JsonFormat(TYPES)
+    starts = data.draw(st.lists(st.integers(0, len(words) - 1), max_size=3))
+    spans = [Span(start, data.draw(st.integers(start + 1, len(words))), "ART") for start in starts]
+    answer = form.target(Sentence("s", None, tuple(words), tuple(spans))).encode()
+    cut = data.draw(st.integers(0, len(answer)))
+    free = [None] if b"\\u" not in answer else []  # free text is never escaped like that
+    for known in [words, *free]:
+        closed = answer[:cut] + form.closing(answer[:cut], known)
+        found = json.loads(closed)
+        assert len(found) in {len(json.loads(answer)), *range(answer[:cut].count(b'{"text"') + 1 + 1)}
+        assert all(set(item) == {"text", "type"} and item["type"] in TYPES.values() for item in found)
+        if known:
+            assert form.read(closed.decode(), tuple(words)).dropped["ungrounded"] == 0
+    assert form.closing(answer, words) == b""
+
+
+def test_the_best_permitted_token_is_taken(tokenizer):
+    """A model that has its way within the grammar says what it wants to say."""
+    words = ["Ada", "met", "Bo", "in", "São", "Paulo"]
+    form = JsonFormat(TYPES)
+    wanted = form.target(Sentence("s", None, tuple(words), (Span(0, 1, "PER"), Span(4, 6, "LOC"))))
+    ids = tokenizer(wanted, add_special_tokens=False)["input_ids"]
+    constraint = Constraints("grounded", form, tokenizer, len(tokenizer), 64).of(words)
+    answer, chosen = constraint.begin(), 0
+    while len(answer) < len(ids):
+        scores = np.zeros(len(tokenizer), dtype=np.float32)
+        scores[ids[len(answer)]] = 1
+        answer += constraint.choose(scores)
+        chosen += 1
+    assert answer == [*ids, tokenizer.eos_token_id]
+    assert chosen < len(ids) / 2, "forced tokens were not taken at once"
+
+
+@pytest.mark.parametrize("kind", ["schema", "grounded"])
+def test_an_untrained_model_answers_readably(kind, make_tiny_llama, make_run, demo):
+    """No parse failure, nothing cut off, and grounded: no mention from elsewhere."""
+    hostile = [Sentence(word, None, (word, "Ada"), ()) for word in [*HOSTILE, "<|im_end|>"]]
+    run = make_run(
+        "tiny-llama", {"max_new_tokens": 24, "constrained": kind}, weights_folder=make_tiny_llama()
+    )
+    predicted, cost = generation.predict(
+        run.model_copy(update={"zero_shot": True}), None, [*demo["test"], *hostile]
+    )
+    assert {prediction.status for prediction in predicted} == {"ok"}
+    assert cost["prediction_truncation"] == {"cut_off_answers": 0}
+    assert sum(p.dropped["unknown_type"] + p.dropped["malformed"] for p in predicted) == 0
+    assert any(prediction.spans for prediction in predicted) or kind == "schema"
+    if kind == "grounded":
+        assert sum(prediction.dropped["ungrounded"] for prediction in predicted) == 0
+
+
+def test_without_constraint_the_same_model_does_not(make_tiny_llama, make_run, demo):
+    run = make_run("tiny-llama", {"max_new_tokens": 24}, weights_folder=make_tiny_llama())
+    predicted, _ = generation.predict(run.model_copy(update={"zero_shot": True}), None, demo["test"][:20])
+    assert {prediction.status for prediction in predicted} == {"failed"}
+
+
+def test_prompter_and_constraints_share_the_tokens_of_real_weights(load_model):
+    """A forced beginning must be what training taught: `[` is a token of its own in every target."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(weights.resolve(load_model("smollm2-135m").weights))
+    begin = Constraints("grounded", JsonFormat(TYPES), tokenizer, len(tokenizer), 32).of(["Ada"]).begin()
+    for target in ("[]", '[{"text": "Ada", "type": "person"}]'):
+        assert tokenizer(target, add_special_tokens=False)["input_ids"][: len(begin)] == begin
