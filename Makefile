@@ -5,7 +5,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export TOKENIZERS_PARALLELISM := false
 export HF_HUB_DISABLE_TELEMETRY := 1
 BATCH = @scripts/batch.sh '$(STUDY)' '$(OVERRIDES)'
-.PHONY: study dry-run thesis test bench lab setup
+.PHONY: study dry-run thesis test bench bench-gpu lab setup
 
 study: setup    # train, evaluate and typeset whatever is missing
 	$(BATCH)
@@ -21,6 +21,9 @@ test: setup     # all tests
 
 bench: setup    # speed against plain library calls, side by side
 	@python bench/bench.py
+
+bench-gpu: setup  # the same rows with models of full size and random weights, on the GPU at hand
+	@python bench/bench.py --full-size
 
 lab: setup      # explore in JupyterLab
 	@jupyter lab notebooks

@@ -35,16 +35,18 @@ PLAIN = FuncFormatter(lambda value, _: f"{value:,.15g}")
 Marks = dict[str, dict[str, Any]]  # by label, how a series is drawn
 
 
-def _styled(make: Callable[..., Figure]) -> Callable[..., Figure]:
+def styled(make: Callable[..., Figure]) -> Callable[..., Figure]:
+    """Draw in the thesis' style, whatever the user's."""
+
     @functools.wraps(make)
-    def styled(*arguments: Any) -> Figure:
+    def drawn(*arguments: Any) -> Figure:
         plt.draw_if_interactive()  # loads a notebook's backend now: leaving the context would undo it
         with plt.style.context(STYLE):
             figure = make(*arguments)
             figure.draw_without_rendering()  # ticks take their style when first drawn
         return figure
 
-    return styled
+    return drawn
 
 
 def save(figure: Figure, path: Path) -> None:
@@ -109,11 +111,11 @@ def _wrap(text: str, width: int = 24) -> str:
     return "\n".join(textwrap.fill(line, width, break_on_hyphens=False) for line in text.split("\n"))
 
 
-def _rows(axis: Axes, names: Sequence[str]) -> None:
+def name_rows(axis: Axes, names: Sequence[str], width: int = 24) -> None:
     """Named rows from top to bottom, every other one shaded."""
     for index in range(0, len(names), 2):
         axis.axhspan(index - 0.5, index + 0.5, color="0.96", zorder=0, linewidth=0)
-    axis.set_yticks(range(len(names)), map(_wrap, names))
+    axis.set_yticks(range(len(names)), [_wrap(name, width) for name in names])
     axis.set_ylim(len(names) - 0.5, -0.5)
     axis.grid(visible=False, axis="y")
     axis.tick_params(axis="y", length=0, pad=7)  # clear of a mark at zero
@@ -121,7 +123,7 @@ def _rows(axis: Axes, names: Sequence[str]) -> None:
 
 def _dots(axis: Axes, frame: pd.DataFrame, x: str, hue: str, marks: Marks) -> None:
     """A dot for each value in rows named by type, dodged so that equal values do not hide each other."""
-    _rows(axis, list(dict.fromkeys(frame["type"])))
+    name_rows(axis, list(dict.fromkeys(frame["type"])))
     style = {"palette": [mark["color"] for mark in marks.values()], "markersize": 4, "linestyle": "none"}
     style |= {"markers": [mark["marker"] for mark in marks.values()], "errorbar": None, "legend": False}
     style |= {"dodge": 0.5 if len(marks) > 1 else False, "clip_on": False}
@@ -129,7 +131,7 @@ def _dots(axis: Axes, frame: pd.DataFrame, x: str, hue: str, marks: Marks) -> No
     axis.set_ylabel("")
 
 
-def _log(axis: Axes, zero: bool = False) -> None:
+def log_scale(axis: Axes, zero: bool = False) -> None:
     """A logarithmic x axis with plain numbers, and with room for zero where it is needed."""
     if zero:
         axis.set_xscale("symlog", linthresh=1, linscale=0.3)
@@ -148,7 +150,7 @@ def _score(results: Results) -> tuple[str, str]:
 
 
 # ---------------------------------------------------------------------------- results
-@_styled
+@styled
 def fig_f1(results: Results) -> Figure:
     """The primary score of each system: mean, 95 % interval, and the seeds as small dots."""
     metric, name = _score(results)
@@ -156,7 +158,7 @@ def fig_f1(results: Results) -> Figure:
     seeds = results.runs.groupby(["corpus", "label"])[metric]
     figure, panels = _panels(results.summary, 0.33 * len(marks) + 0.35, sharex=True, sharey=True)
     for axis, rows in panels:
-        _rows(axis, list(rows["label"]))
+        name_rows(axis, list(rows["label"]))
         for at, row in enumerate(rows.to_dict("records")):
             low, high = row[f"{metric}_low"], row[f"{metric}_high"]
             axis.plot([low, high], [at, at], color=marks[row["label"]]["color"], linewidth=1.4)
@@ -172,7 +174,7 @@ def fig_f1(results: Results) -> Figure:
     return figure
 
 
-@_styled
+@styled
 def fig_types(results: Results) -> Figure:
     """F1 by type, systems side by side, frequent types first, with their gold mentions in test."""
     marks = _marks(results.types["label"])
@@ -189,14 +191,14 @@ def fig_types(results: Results) -> Figure:
     return figure
 
 
-@_styled
+@styled
 def fig_latency(results: Results) -> Figure:
     """The primary score against the latency of a sentence: median, and a line to the 95th percentile."""
     line = {"to the 95th percentile": {"color": "0.4", "linestyle": ":"}}
     return _scatter(results, "latency_p50_ms", "latency_p95_ms", "Latency of a sentence (ms)", line)
 
 
-@_styled
+@styled
 def fig_memory(results: Results) -> Figure:
     """The primary score against peak memory: in prediction, and hollow in training."""
     hollow = {"training": {"color": "0.4", "marker": "o", "markerfacecolor": "white", "linestyle": ":"}}
@@ -219,7 +221,7 @@ def _scatter(results: Results, x: str, other: str, title: str, second: Marks) ->
             if "training" in second:
                 axis.plot(row[other], row[metric], **mark, markerfacecolor="white", clip_on=False)
         if wide:
-            _log(axis)
+            log_scale(axis)
         else:
             axis.set_xlim(left=0)
         axis.xaxis.set_major_formatter(PLAIN)
@@ -231,7 +233,7 @@ def _scatter(results: Results, x: str, other: str, title: str, second: Marks) ->
 
 
 # --------------------------------------------------------------------------- training
-@_styled
+@styled
 def fig_learning(results: Results) -> Figure:
     """Dev F1 and dev loss at the looks of every trained system, a line for each seed."""
     frame = results.looks
@@ -241,7 +243,7 @@ def fig_learning(results: Results) -> Figure:
     return _learning(frame.assign(title=frame["label"] + ("\n" + frame["corpus"] if many else "")))
 
 
-@_styled
+@styled
 def learning_curve(record: dict[str, Any], label: str) -> Figure:
     """Dev F1 and dev loss at the looks of one run, from its training record."""
     return _learning(pd.DataFrame(look_rows(record)).assign(title=label, seed=0))
@@ -277,7 +279,7 @@ def _learning(frame: pd.DataFrame) -> Figure:
 
 
 # ------------------------------------------------------------------- answers and corpora
-@_styled
+@styled
 def fig_parse(results: Results) -> Figure:
     """States of the answers of generative systems, and what was dropped from them."""
     frame = results.summary[results.summary["approach"] == "generation"]
@@ -287,7 +289,7 @@ def fig_parse(results: Results) -> Figure:
     figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 0.42 * len(names) + 1.15), sharey=True)
     dropped = tuple(f"dropped.{reason}" for reason in DROPPED)
     for axis, parts, whole in zip(axes, (STATUSES, dropped), ("answers", "items"), strict=True):
-        _rows(axis, names)
+        name_rows(axis, names)
         left = np.zeros(len(names))
         for part, (colour, hatch) in zip(parts, FILLS, strict=False):
             fill = {"facecolor": colour, "hatch": hatch, "edgecolor": "black", "linewidth": 0.5}
@@ -300,7 +302,7 @@ def fig_parse(results: Results) -> Figure:
     return figure
 
 
-@_styled
+@styled
 def fig_corpus(audits: Mapping[str, dict[str, Any]]) -> Figure:
     """Mentions by type and split, from the audits of corpora by their labels."""
     rows = [
@@ -314,7 +316,7 @@ def fig_corpus(audits: Mapping[str, dict[str, Any]]) -> Figure:
     figure, panels = _panels(frame, 0.26 * frame.groupby("corpus")["type"].nunique().max() + 0.35)
     for axis, part in panels:
         _dots(axis, part, "mentions", "split", marks)
-        _log(axis, zero=part["mentions"].min() == 0)
+        log_scale(axis, zero=part["mentions"].min() == 0)
         axis.xaxis.set_major_formatter(PLAIN)
         axis.set_xlabel("Mentions, log scale")
     _legend(figure, marks)

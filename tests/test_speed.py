@@ -1,0 +1,60 @@
+"""The bench's result in the thesis: its table and figures, from a stored file alone."""
+
+import pytest
+
+from ner_utils import paths, provenance, speed
+
+ROW = {
+    "what": "LLM generation",
+    "against": "generate, one sentence at a time",
+    "ours": [11.0, 10.0, 12.0],
+    "theirs": [2.0, 1.6, 1.7],
+    "sentences": [256, 16],
+    "floor": 24.31,
+    "note": "16 of 16 answers identical & 100 % _so_",
+    "reach": 7.0,
+    "ratio": [6.47, 5.5, 7.06],
+}
+IMPORTS = ROW | {"what": "Imports", "floor": None, "reach": 0.0, "note": ""}
+COMMAND = {"what": "All of it", "command": "make study", "seconds": 312.4, "most": 600}
+GROWTH = [
+    {
+        "what": what,
+        "sentences": 12 * times,
+        "seconds": 0.1 * times,
+        "mib": None if what == "scoring" else 900.0,
+    }
+    for times in (1, 3, 10)
+    for what in speed.SERIES
+]
+
+
+@pytest.fixture
+def places(tmp_path, monkeypatch):
+    for name in ("RESULTS", "FIGURES", "THESIS"):
+        monkeypatch.setattr(paths, name, tmp_path / name.lower())
+
+
+def test_without_a_bench_nothing_is_written(places):
+    assert speed.write("demo") == []
+    assert not paths.THESIS.exists()
+
+
+def test_a_bench_becomes_a_table_and_two_figures(places):
+    bench = {"rows": [ROW, ROW | {"against": "a batch"}, IMPORTS], "growth": GROWTH, "commands": [COMMAND]}
+    provenance.write_json(paths.RESULTS / "bench" / "bench.json", bench)
+    assert speed.write("demo") == ["tab_bench", "tab_commands", "fig_speed", "fig_growth"]
+    text = (paths.THESIS / "generated" / "demo" / "tab_bench.tex").read_text()
+    assert text.count("LLM generation") == 1
+    assert "6.5 & 5.5 to 7.1 & 7 & 11.0 & 1.7 & 24.3" in text
+    assert r"identical \& 100 \% \_so\_" in text
+    assert all((paths.FIGURES / "demo" / f"fig_{name}.pdf").stat().st_size for name in ("speed", "growth"))
+
+
+def test_the_stored_bench_is_of_this_form():
+    bench = speed.load()
+    if bench is None:
+        pytest.skip("no bench is stored")
+    assert set(bench["rows"][0]) == set(ROW)
+    assert {row["what"] for row in bench["growth"]} == set(speed.SERIES)
+    assert speed.tab_bench(bench) and speed.tab_commands(bench)
