@@ -38,7 +38,6 @@ class Constrained:
 
     def __init__(self, makes: Constraints, words: list[str] | None) -> None:
         self.makes, self.words = makes, words
-        self.matcher = LLMatcher(makes.tokens, makes.form.grammar(words))
         self.answer: list[int] = []
         # No closing has more tokens than bytes: an entity's frame, at most a mention's rest and a type.
         parts = sorted(len(json.dumps(part)) for part in [*makes.form.types.values(), *(words or ())])
@@ -46,6 +45,7 @@ class Constrained:
 
     def begin(self) -> list[int]:
         """The tokens with which the answer must begin."""
+        self.matcher = LLMatcher(self.makes.tokens, self.makes.form.grammar(self.words))
         return self._write(self.matcher.compute_ff_tokens())
 
     def choose(self, scores: np.ndarray) -> list[int]:
@@ -59,10 +59,14 @@ class Constrained:
         follow = [best, *self.matcher.compute_ff_tokens()]
         room = self.makes.limit - len(self.answer) - len(follow) - 1
         if room < self.reserve and room < len(self._closing(follow)):
-            return [*self._closing([]), self.makes.end]
+            return self._end(self._closing([]))
         self.matcher.rollback(1)
         self._write(follow)
-        return [*follow, self.makes.end] if self.matcher.is_stopped() else follow
+        return self._end(follow) if self.matcher.is_stopped() else follow
+
+    def _end(self, tokens: list[int]) -> list[int]:
+        del self.matcher  # a grammar a sentence would add up over a corpus
+        return [*tokens, self.makes.end]
 
     def _closing(self, follow: list[int]) -> list[int]:
         """Tokens that close the answer and what follows it the shortest way."""

@@ -23,10 +23,16 @@ from ner_utils.predictions import ResultError
 from ner_utils.schema import Run
 
 PACKAGES = ("torch", "transformers", "tokenizers", "peft", "trl", "bitsandbytes", "datasets", "accelerate")
-# Rooms whose code decides predictions, and rooms whose code decides scores.
-MAKERS = ("data", "spans", "prompts", "training", "tagging")
-MAKERS += ("adapters", "generation", "decoding", "constraints")
-SCORERS = ("spans", "scoring")
+SCORERS = ("spans", "scoring")  # rooms whose code decides scores
+
+
+def makers(run: Run) -> tuple[str, ...]:
+    """Rooms whose code decides the predictions of a run."""
+    if run.model.approach == "tagging":
+        return ("data", "spans", "training", "tagging")
+    rooms = ("data", "spans", "prompts", "generation", "decoding")
+    rooms += () if run.zero_shot else ("training", "adapters")
+    return rooms if run.model.constrained == "none" else (*rooms, "constraints")
 
 
 def manifest_path(run: Run) -> Path:
@@ -61,7 +67,7 @@ def write_manifest(run: Run, files: Iterable[str]) -> Path:
         "identity": run.identity,
         "written": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         **environment(),
-        "code": source_hash(MAKERS),
+        "code": {room: source_hash([room]) for room in makers(run)},
         "files": {name: _sha256(run.results / name) for name in sorted(files)},
     }
     path = manifest_path(run)
@@ -109,8 +115,9 @@ def _differences(stored: Any, wanted: Any, key: str = "") -> list[str]:
 def warnings(run: Run, manifest: dict[str, Any]) -> list[str]:
     """What differs between the environment of a stored run and this one, for the thesis to print."""
     found = []
-    if manifest["code"] != source_hash(MAKERS):
-        found.append(f"{run.system}: the code of training and prediction has changed since the run")
+    changed = [room for room, code in manifest["code"].items() if code != source_hash([room])]
+    if changed:
+        found.append(f"{run.system}: the code of {', '.join(changed)} has changed since the run")
     for package, version in manifest["versions"].items():
         now = importlib.metadata.version(package)
         if now.split("+")[0] != version.split("+")[0]:

@@ -232,6 +232,19 @@ def test_versions_are_a_warning_not_a_refusal(sealed):
     assert "torch 1.0.0" in provenance.warnings(sealed, manifest)[0]
 
 
+def test_changed_code_is_a_warning_that_names_the_rooms(sealed, make_run):
+    manifest = provenance.read_manifest(sealed)
+    assert "decoding" not in manifest["code"], "a tagger does not decode"
+    manifest["code"] |= {"spans": "0", "tagging": "0"}
+    assert provenance.warnings(sealed, manifest) == [
+        "minilm: the code of spans, tagging has changed since the run"
+    ]
+    free, held = (make_run("smollm2-135m", {"constrained": kind}) for kind in ("none", "grounded"))
+    assert set(provenance.makers(held)) - set(provenance.makers(free)) == {"constraints"}
+    zero_shot = free.model_copy(update={"zero_shot": True})
+    assert set(provenance.makers(free)) - set(provenance.makers(zero_shot)) == {"training", "adapters"}
+
+
 def test_predictions_hold_no_text(sealed, demo):
     text = (sealed.results / "predictions.jsonl").read_text()
     longest = max((token for s in demo["test"] for token in s.tokens), key=len)
