@@ -1,7 +1,7 @@
 # The batch of a study: explore -> train -> evaluate -> analyse -> thesis, papermill all the way.
 #
-#   make study STUDY=wnut17-quick     everything that is missing, then the PDF
-#   make thesis STUDY=wnut17-quick    from stored results alone: nothing is ever trained
+#   make study STUDY=wnut17-cpu     everything that is missing, then the PDF
+#   make thesis STUDY=wnut17-cpu    from stored results alone: nothing is ever trained
 #
 # A run's result is its manifest, which bears the configuration's fingerprint in its name: an edited
 # configuration asks for another file, an interrupted run has none, and file times decide nothing

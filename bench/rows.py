@@ -85,7 +85,7 @@ FULL_SIZE: dict[str, str] = {}  # by system, the folder of weights that stand in
 
 def load_run(dataset: str, system: str, overrides: str = "") -> Any:
     """A run of the demo study or of its twin on WNUT-17."""
-    study = {"demo": "demo", "wnut17": "wnut17-quick"}[dataset]
+    study = {"demo": "demo", "wnut17": "wnut17-cpu"}[dataset]
     run = config.load_run(study, dataset, system, 1, overrides).model_copy(update={"study": "bench"})
     if system in FULL_SIZE:
         model = run.model.model_copy(update={"weights": schema.Weights(folder=FULL_SIZE[system])})

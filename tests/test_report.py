@@ -86,7 +86,7 @@ def test_an_unknown_key_names_its_place_and_leaves_the_numbers(made_up):
 
 
 def test_another_studys_discussion_does_not_matter(made_up):
-    discuss("\\claim{no.such > 0}{x}", "wnut17-quick")
+    discuss("\\claim{no.such > 0}{x}", "wnut17-cpu")
     assert report.write(made_up())
 
 

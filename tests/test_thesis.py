@@ -10,7 +10,7 @@ from conftest import make
 
 from ner_utils import config, paths, plots, report, study
 
-STUDY = "wnut17-quick"
+STUDY = "wnut17-cpu"
 DISCUSSION = f"thesis/discussions/{STUDY}.tex"
 # What may hold digits in a chapter on results: comments, labels, keys, predicates, file names, citations.
 NO_PROSE = re.compile(

@@ -98,7 +98,7 @@ def test_a_missing_corpus_and_a_truncated_one_stop_before_any_work(clone, tmp_pa
     places = {"NER_DATA_DIR": str(tmp_path), "NER_CACHE_DIR": str(tmp_path / "cache")}
     code, said = make(clone, "study", "STUDY=wnut17-elsewhere", **places, **offline)
     assert code != 0  # no such study; the next one exists
-    study = (clone / "params/studies/wnut17-quick.yaml").read_text().replace("seeds: [1]", "seeds: [7]")
+    study = (clone / "params/studies/wnut17-cpu.yaml").read_text().replace("seeds: [1", "seeds: [7")
     (clone / "params/studies/wnut17-elsewhere.yaml").write_text(study)
     code, said = make(clone, "study", "STUDY=wnut17-elsewhere", **places, **offline)
     assert code != 0
