@@ -16,7 +16,7 @@ def check(study: str, overrides: str = "") -> None:
     pending = [run for run in config.runs_of(study, overrides) if not provenance.is_done(run)]
     for name, dataset in {run.dataset_name: run.dataset for run in pending}.items():
         data.load(name, dataset)
-    for source in {run.model.weights for run in pending}:
+    for source in dict.fromkeys(run.model.weights for run in pending):  # in the study's order
         weights.resolve(source)
 
 
