@@ -60,8 +60,8 @@ class Constrained:
         room = self.makes.limit - len(self.answer) - len(follow) - 1
         if room < self.reserve and room < len(self._closing(follow)):
             return self._end(self._closing([]))
-        self.matcher.rollback(1)
-        self._write(follow)
+        self.answer.append(best)
+        self._write(follow[1:])
         return self._end(follow) if self.matcher.is_stopped() else follow
 
     def _end(self, tokens: list[int]) -> list[int]:

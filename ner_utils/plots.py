@@ -73,7 +73,7 @@ def save_all(results: Results, folder: Path) -> list[Path]:
 
 
 # ------------------------------------------------------------------------------ parts
-def _marks(labels: Iterable[str]) -> Marks:
+def marks_of(labels: Iterable[str]) -> Marks:
     """Colour and marker of each label, in the labels' order."""
     styles = zip(itertools.cycle(COLOURS), itertools.cycle(MARKERS), strict=False)
     pairs = zip(dict.fromkeys(labels), styles, strict=False)
@@ -154,7 +154,7 @@ def _score(results: Results) -> tuple[str, str]:
 def fig_f1(results: Results) -> Figure:
     """The primary score of each system: mean, 95 % interval, and the seeds as small dots."""
     metric, name = _score(results)
-    marks = _marks(results.summary["label"])
+    marks = marks_of(results.summary["label"])
     seeds = results.runs.groupby(["corpus", "label"])[metric]
     figure, panels = _panels(results.summary, 0.33 * len(marks) + 0.35, sharex=True, sharey=True)
     for axis, rows in panels:
@@ -177,7 +177,7 @@ def fig_f1(results: Results) -> Figure:
 @styled
 def fig_types(results: Results) -> Figure:
     """F1 by type, systems side by side, frequent types first, with their gold mentions in test."""
-    marks = _marks(results.types["label"])
+    marks = marks_of(results.types["label"])
     names = [f"{row.type} ({row.mentions:,.0f})" for row in results.types.itertuples()]
     frame = results.types.assign(type=names)
     most = frame.groupby("corpus")["type"].nunique().max()
@@ -207,7 +207,7 @@ def fig_memory(results: Results) -> Figure:
 
 def _scatter(results: Results, x: str, other: str, title: str, second: Marks) -> Figure:
     metric, name = _score(results)
-    marks = _marks(results.summary["label"])
+    marks = marks_of(results.summary["label"])
     values = results.summary[[x, other]]
     wide = values.max(axis=None) > 10 * values.min(axis=None)
     figure, panels = _panels(results.summary, 2.1, sharey=True)
@@ -312,7 +312,7 @@ def fig_corpus(audits: Mapping[str, dict[str, Any]]) -> Figure:
         for kind, mentions in sorted(part["types"].items(), key=lambda item: -item[1])
     ]
     frame = pd.DataFrame(rows)
-    marks = _marks(frame["split"])
+    marks = marks_of(frame["split"])
     figure, panels = _panels(frame, 0.26 * frame.groupby("corpus")["type"].nunique().max() + 0.35)
     for axis, part in panels:
         _dots(axis, part, "mentions", "split", marks)

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from ner_utils import latex, paths, plots
 from ner_utils.latex import Column, Raw
 
-SERIES = {"tagging": plots.COLOURS[0], "generation": plots.COLOURS[1], "scoring": plots.COLOURS[2]}
+SERIES = ("tagging", "generation", "scoring")
 
 
 def load() -> dict[str, Any] | None:
@@ -26,13 +26,14 @@ def write(study: str) -> list[str]:
     bench = load()
     if bench is None:
         return []
-    for make in (tab_bench, tab_commands):
+    tables, figures = (tab_bench, tab_commands), (fig_speed, fig_growth)
+    for make in tables:
         latex.write(paths.THESIS / "generated" / study / f"{make.__name__}.tex", make(bench))
-    for make in (fig_speed, fig_growth):
+    for make in figures:
         figure = make(bench)
         plots.save(figure, paths.FIGURES / study / f"{make.__name__}.pdf")
         plt.close(figure)
-    return ["tab_bench", "tab_commands", "fig_speed", "fig_growth"]
+    return [make.__name__ for make in (*tables, *figures)]
 
 
 def tab_bench(bench: dict[str, Any]) -> str:
@@ -90,10 +91,10 @@ def fig_speed(bench: dict[str, Any]) -> Figure:
 def fig_growth(bench: dict[str, Any]) -> Figure:
     """Seconds and peak memory of prediction, and seconds of scoring, as sentences grow."""
     figure, axes = plt.subplots(1, 2, figsize=(plots.WIDTH, 2.5))
-    for name, colour in SERIES.items():
+    for name, mark in plots.marks_of(SERIES).items():
         rows = [row for row in bench["growth"] if row["what"] == name]
         numbers = [row["sentences"] for row in rows]
-        style = {"color": colour, "marker": plots.MARKERS[list(SERIES).index(name)], "label": name}
+        style = mark | {"linestyle": "-", "label": name}
         axes[0].plot(numbers, [row["seconds"] for row in rows], **style)
         if all(row["mib"] for row in rows):
             axes[1].plot(numbers, [row["mib"] for row in rows], **style)

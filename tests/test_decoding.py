@@ -90,7 +90,7 @@ def test_the_model_is_left_as_it_was(llama):
     assert [answers[index] for index in range(len(PROMPTS))] == wanted
 
 
-def test_the_library_and_the_packed_loop_obey_constraints_alike(make_tiny_llama, hybrid_folder):
+def test_the_library_and_the_packed_loop_obey_constraints_alike(make_tiny_llama):
     """Tokens that must follow pass through the model in one step here, one by one there."""
     tokenizer = AutoTokenizer.from_pretrained(make_tiny_llama())
     torch.manual_seed(1)

@@ -32,15 +32,20 @@ if __name__ == "__main__":
 """
 
 
+def command(folder, run, code, *arguments):
+    """How to start a process of its own that does something with the run, in that folder."""
+    settings, script = folder / "run.json", folder / "script.py"
+    settings.write_text(run.model_dump_json())
+    script.write_text(code)
+    return [sys.executable, str(script), str(folder), str(settings), *map(str, arguments)]
+
+
 def train(folder, run, until=0):
     """Exit code of a training that is killed after step ``until``."""
-    settings, script = folder / "run.json", folder / "train.py"
-    settings.write_text(run.model_dump_json())
-    script.write_text(TRAIN)
     environment = os.environ | {"PYTHONPATH": str(paths.ROOT)}
     with (folder / "log").open("a") as log:
         return subprocess.run(
-            [sys.executable, str(script), str(folder), str(settings), str(until)],
+            command(folder, run, TRAIN, until),
             env=environment, stdout=log, stderr=log, start_new_session=True, timeout=600,
         ).returncode  # fmt: skip
 
@@ -126,11 +131,8 @@ if __name__ == "__main__":
 def confined(folder, run, *arguments):
     """What a confined process printed, and its result."""
     folder.mkdir()
-    settings, script = folder / "run.json", folder / "confined.py"
-    settings.write_text(run.model_dump_json())
-    script.write_text(CONFINED)
     done = subprocess.run(
-        [sys.executable, str(script), str(folder), str(settings), *map(str, arguments)],
+        command(folder, run, CONFINED, *arguments),
         env=os.environ | {"PYTHONPATH": str(paths.ROOT), "MALLOC_ARENA_MAX": "1"},
         capture_output=True, text=True, timeout=600,
     )  # fmt: skip
