@@ -116,9 +116,7 @@ def train_tagger(run: Run, sentences: Sequence[Sentence], folder: str) -> float:
     set_seed(run.seed)
     names = data.tag_names(run.dataset)
     tokenizer = tagging.load_tokenizer(weights.resolve(run.model.weights))
-    model = AutoModelForTokenClassification.from_pretrained(
-        weights.resolve(run.model.weights), num_labels=len(names), dtype=torch.float32
-    )
+    model = tagging.load_tagger(weights.resolve(run.model.weights), num_labels=len(names))
     settings = run.model.training
     rows = tagging.examples(sentences, tagging.encode(sentences, tokenizer, settings.max_length), names)
     clock = Clock()

@@ -30,7 +30,7 @@ from ner_utils import (
     statistics,
     tagging,
     weights,
-)  # fmt: skip
+)
 
 TURNS = 3
 PARALLEL = (32, 64)  # batch sizes of which the plain way may take the better
@@ -58,11 +58,17 @@ class Row(NamedTuple):
         return median(self.ours) / median(self.theirs), min(turns), max(turns)
 
 
-def rate(number: int, work: Callable[[], Any]) -> tuple[float, Any]:
-    """Sentences/s of some work, and its output."""
+def timed(work: Callable[..., Any], *arguments: Any, **keywords: Any) -> tuple[float, Any]:
+    """Seconds of some work, and its output."""
     start = time.perf_counter()
-    output = work()
-    return number / (time.perf_counter() - start), output
+    output = work(*arguments, **keywords)
+    return time.perf_counter() - start, output
+
+
+def rate(number: int, work: Callable[..., Any], *arguments: Any, **keywords: Any) -> tuple[float, Any]:
+    """Sentences/s of some work, and its output."""
+    seconds, output = timed(work, *arguments, **keywords)
+    return number / seconds, output
 
 
 def matmul_peak() -> float:
@@ -86,7 +92,9 @@ FULL_SIZE: dict[str, str] = {}  # by system, the folder of weights that stand in
 def load_run(dataset: str, system: str, overrides: str = "") -> Any:
     """A run of the demo study or of its twin on WNUT-17."""
     study = {"demo": "demo", "wnut17": "wnut17-cpu"}[dataset]
-    run = config.load_run(study, dataset, system, 1, overrides).model_copy(update={"study": "bench"})
+    # The bench asks for throughput: latency would be taken, sentence by sentence, and thrown away.
+    changes = {"study": "bench", "latency_sentences": 1}
+    run = config.load_run(study, dataset, system, 1, overrides).model_copy(update=changes)
     if system in FULL_SIZE:
         model = run.model.model_copy(update={"weights": schema.Weights(folder=FULL_SIZE[system])})
         run = run.model_copy(update={"model": model})
@@ -142,21 +150,22 @@ def generation_rows(run: Any, adapter: Any, corpus: dict, machine: Machine, size
         return baselines.generate(model, prompter, chosen, run.model.max_new_tokens, rows)
 
     trial = by_length[::4]
-    rates = {rows: rate(len(trial), lambda rows=rows: plain(trial, rows))[0] for rows in PARALLEL}
+    rates = {rows: rate(len(trial), plain, trial, rows)[0] for rows in PARALLEL}
     best = max(rates, key=rates.get)
     turns: dict[str, list[float]] = {"ours": [], "grounded": [], "one": [], "batch": []}
     for _ in range(TURNS):
-        mine, (_, answers) = rate(len(sentences), lambda: generator.predict(sentences))
-        held, (read, _) = rate(len(sentences), lambda: grounded.predict(sentences))
-        single, alone = rate(len(few), lambda: plain(few, 1))
-        batched, together = rate(len(sentences), lambda: plain(sentences, best))
+        mine, (_, answers) = rate(len(sentences), generator.predict, sentences)
+        held, (read, _) = rate(len(sentences), grounded.predict, sentences)
+        single, alone = rate(len(few), plain, few, 1)
+        batched, together = rate(len(sentences), plain, sentences, best)
         for name, value in zip(turns, (mine, held, single, batched), strict=True):
             turns[name].append(value)
         index = {sentence.id: answer for sentence, answer in zip(sentences, answers, strict=True)}
         same = sum(a == b for a, b in zip(answers, together, strict=True))
         same_few = sum(index[s.id] == b for s, b in zip(few, alone, strict=True))
         stray = sum(p.status != "ok" or p.dropped["ungrounded"] > 0 for p in read)
-    tokens = sum(len(prompter.ids(prompter.prompt(s))) - len(prompter.shared_prefix()) for s in sentences)
+    shared = len(prompter.shared_prefix())
+    tokens = sum(len(prompter.ids(prompter.prompt(s))) - shared for s in sentences)
     written = sum(len(prompter.ids(answer)) + 1 for answer in answers)
     head = model.lm_head.weight.numel()
     operations = 2 * linear_parameters(model) * (tokens + written) + 2 * head * written
@@ -210,8 +219,9 @@ def llm_training_row(dataset: str, corpus: dict, machine: Machine, size: Sizes, 
     prompter = generation.Prompter(run, weights.resolve(run.model.weights))
     model = AutoModelForCausalLM.from_pretrained(weights.resolve(run.model.weights))
     rows = [prompter.example(sentence) for sentence in sentences]
-    tokens = sum(len(row["input_ids"]) - len(prompter.shared_prefix()) for row in rows)
-    tokens += len(prompter.shared_prefix()) * len(rows) / run.model.training.batch_size
+    shared = len(prompter.shared_prefix())
+    tokens = sum(len(row["input_ids"]) - shared for row in rows)
+    tokens += shared * len(rows) / run.model.training.batch_size
     answers = sum(label != data.IGNORED for row in rows for label in row["labels"])
     # Forward, and backward to the inputs: frozen weights need no gradient of their own.
     operations = 4 * linear_parameters(model) * tokens + 4 * model.lm_head.weight.numel() * answers
@@ -252,9 +262,8 @@ def encoder_rows(dataset: str, corpus: dict, machine: Machine, size: Sizes) -> l
         predicted, cost = tagging.predict(again, checkpoint, test)
         turns["predict"].append(cost["sentences_per_second"])
         for name, batch in (("one", 1), ("many", 32)):
-            start = time.perf_counter()
-            spans = baselines.pipeline_spans(str(checkpoint), test, batch)
-            turns[name].append(len(test) / (time.perf_counter() - start))
+            speed, spans = rate(len(test), baselines.pipeline_spans, str(checkpoint), test, batch)
+            turns[name].append(speed)
         same = sum(list(p.spans) == s for p, s in zip(predicted, spans, strict=True))
     scores = [tagging.predict(run, folder, corpus["dev"])[0] for folder in (checkpoint, theirs)]
     mine, other = (dev_f1(corpus, run.dataset.types, predicted) for predicted in scores)
@@ -297,7 +306,7 @@ def import_rows() -> list[Row]:
     """Fresh interpreters that import what a step needs, or all that training could ever need."""
 
     def starts(code: str) -> float:
-        return rate(1, lambda: subprocess.run([sys.executable, "-c", code], check=True))[0]
+        return rate(1, subprocess.run, [sys.executable, "-c", code], check=True)[0]
 
     steps = {
         "tagging": "Imports before tagging",
@@ -332,9 +341,8 @@ def growth(dataset: str, run: Any, adapter: Any, corpus: dict, size: Sizes) -> l
             seconds = sum(cost["prediction_seconds"].values())
             row = {"what": what, "sentences": wanted, "seconds": seconds}
             found.append(row | {"mib": cost["prediction_memory"]["process_mib"]})
-        start = time.perf_counter()
-        scoring.score([s.spans for s in sentences], [p.spans for p in predicted])
-        seconds = time.perf_counter() - start
+        gold, spans = ([item.spans for item in items] for items in (sentences, predicted))
+        seconds, _ = timed(scoring.score, gold, spans)
         found.append({"what": "scoring", "sentences": wanted, "seconds": seconds, "mib": None})
     return found
 
@@ -350,13 +358,11 @@ def workflow() -> list[dict[str, Any]]:
             ("The same, when all is done", "study", 5),
             ("A thesis from stored results", "thesis STUDY=wnut17-cpu", 90),
         ):
-            start = time.perf_counter()
-            done = subprocess.run(
-                ["make", *command.split()],
+            seconds, done = timed(
+                subprocess.run, ["make", *command.split()],
                 cwd=folder, env=os.environ | {"PYTHONPATH": folder}, capture_output=True, text=True,
             )  # fmt: skip
             if done.returncode:
                 raise RuntimeError(f"make {command} failed: {done.stderr[-1000:]}")
-            seconds = time.perf_counter() - start
             found.append({"what": what, "command": f"make {command}", "seconds": seconds, "most": most})
     return found
