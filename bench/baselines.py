@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -58,7 +57,7 @@ def generate(model: Any, prompter: generation.Prompter, sentences: Sequence[Sent
         rows = order[start : start + size]
         batch = tokenizer(
             [prompts[row] for row in rows], add_special_tokens=False, padding=True, return_tensors="pt"
-        )
+        ).to(model.device)
         with torch.inference_mode():
             output = model.generate(**batch, generation_config=settings)
         new = output[:, batch["input_ids"].shape[1] :]
@@ -66,8 +65,9 @@ def generate(model: Any, prompter: generation.Prompter, sentences: Sequence[Sent
     return [answers[index] for index in range(len(prompts))]
 
 
-def train_sft(run: Run, sentences: Sequence[Sentence]) -> float:
-    """SFTTrainer on prompts and completions, bf16 and checkpointing off; seconds of its steps."""
+def train_sft(run: Run, sentences: Sequence[Sentence], folder: str) -> float:
+    """SFTTrainer on prompts and completions, checkpointing off, bf16 where the project takes it; saves the
+    adapter, returns seconds of its steps."""
     from datasets import Dataset
     from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
     from trl import SFTConfig, SFTTrainer
@@ -87,26 +87,29 @@ def train_sft(run: Run, sentences: Sequence[Sentence]) -> float:
         for sentence in sentences
     ]
     clock = Clock()
-    with tempfile.TemporaryDirectory() as folder:
-        trainer = SFTTrainer(
-            model=get_peft_model(model, adapter),
-            args=SFTConfig(
-                output_dir=folder,
-                per_device_train_batch_size=settings.batch_size * settings.accumulation_steps,
-                learning_rate=settings.learning_rate,
-                num_train_epochs=1,
-                max_length=settings.max_length,
-                bf16=False,
-                gradient_checkpointing=False,
-                save_strategy="no",
-                report_to="none",
-                disable_tqdm=True,
-            ),
-            train_dataset=Dataset.from_list(rows),
-            processing_class=prompter.tokenizer,
-            callbacks=[clock],
-        )
-        trainer.train()
+    trainer = SFTTrainer(
+        model=get_peft_model(model, adapter),
+        args=SFTConfig(
+            output_dir=folder,
+            per_device_train_batch_size=settings.batch_size * settings.accumulation_steps,
+            learning_rate=settings.learning_rate,
+            weight_decay=settings.weight_decay,
+            warmup_steps=settings.warmup_fraction,
+            lr_scheduler_type=settings.schedule,
+            num_train_epochs=settings.epochs,
+            max_length=settings.max_length,
+            bf16=model.dtype == torch.bfloat16,
+            gradient_checkpointing=False,
+            save_strategy="no",
+            report_to="none",
+            disable_tqdm=True,
+        ),
+        train_dataset=Dataset.from_list(rows),
+        processing_class=prompter.tokenizer,
+        callbacks=[clock],
+    )
+    trainer.train()
+    trainer.save_model(folder)
     return clock.seconds
 
 

@@ -4,7 +4,8 @@ Both sides of a row do the same work in one run: same machine, weights, sentence
 where they predict, the same outputs. They take turns, and the ratio is that of their median rates; its
 spread comes from the single turns. The floor is the rate that the machine would allow if all arithmetic
 ran at the speed of a large matrix product, or all weights were read at the speed of a long sum. Then
-prediction and scoring of 1, 3 and 10 times as many sentences, and README's commands in a fresh clone.
+prediction and scoring of 1, 3 and 10 times as many sentences. README's commands come first, in a fresh
+clone.
 Prints tables, writes ``results/bench/bench.json``; log.md tells what was tried and did not pay.
 """
 
@@ -76,13 +77,14 @@ def main() -> None:
     machine = rows.Machine(rows.matmul_peak(), rows.memory_peak())
     speeds = f"{machine.flops / 1e9:.0f} GFLOP/s, memory {machine.bytes / 1e9:.0f} GB/s"
     print(f"{dataset}; a matrix product reaches {speeds}", flush=True)
+    commands = rows.workflow() if scale == 1 and not options.full_size else []
     work = (dataset, corpus, machine, size)
     found = [*rows.import_rows(), *rows.encoder_rows(*work)]
-    run, adapter = rows.learnt_adapter(dataset, corpus, size)
+    run, adapter, note = rows.learnt_adapters(dataset, corpus, size)
     found += rows.generation_rows(run, adapter, corpus, machine, size)
-    found += [rows.llm_training_row(*work, quantisation) for quantisation in ("nf4", "null")]
+    notes = {"nf4": note, "null": "same loss and gradients by test"}
+    found += [rows.llm_training_row(*work, *quantised) for quantised in notes.items()]
     grown = rows.growth(dataset, run, adapter, corpus, size)
-    commands = rows.workflow() if scale == 1 and not options.full_size else []
     titles = ["what", "against", "ratio (turns)", "reach", "ours, /s", "theirs, /s", "floor, /s", ""]
     show([titles, *map(describe, found)])
     for records in (grown, commands):
