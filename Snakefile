@@ -63,7 +63,7 @@ rule analyse:
         audits=AUDITS,
         discussion=[f for f in [f"thesis/discussions/{STUDY}.tex"] if (paths.ROOT / f).is_file()],
         bench=[f for f in ["results/bench/bench.json"] if (paths.ROOT / f).is_file()],
-        rooms=rooms("study", "statistics", "report", "tables", "claims", "plots", "latex", "prompts", "evaluation", "speed"),
+        rooms=rooms("study", "statistics", "report", "tables", "claims", "plots", "latex", "prompts", "forms", "json_forms", "copy_forms", "evaluation", "speed"),
     output:
         f"{GENERATED}/numbers.tex",
         f"{GENERATED}/claims.tex",

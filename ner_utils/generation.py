@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from ner_utils import efficiency, weights
 from ner_utils.data import IGNORED, Sentence
 from ner_utils.decoding import Decoder
 from ner_utils.predictions import Prediction
-from ner_utils.prompts import FORMATS
+from ner_utils.prompts import form
 from ner_utils.schema import Run
 
 
@@ -38,7 +39,7 @@ class Prompter:
     """Turns sentences into the token ids of prompts and answers."""
 
     def __init__(self, run: Run, source: str) -> None:
-        self.format = FORMATS[run.model.output_format](run.dataset.types)
+        self.format = form(run.model, run.dataset)
         self.tokenizer = AutoTokenizer.from_pretrained(source, padding_side="left")
         if run.model.pad_token:
             self.tokenizer.pad_token = run.model.pad_token
@@ -81,7 +82,8 @@ class Prompter:
     def example(self, sentence: Sentence) -> dict[str, list[int]]:
         """A training example: the loss counts on the answer and its end token alone."""
         prompt = self.ids(self.prompt(sentence))
-        answer = [*self.ids(self.format.target(sentence)), self.tokenizer.eos_token_id]
+        calm = replace(sentence, tokens=tuple(map(self.calm, sentence.tokens)))
+        answer = [*self.ids(self.format.target(calm)), self.tokenizer.eos_token_id]
         return {"input_ids": prompt + answer, "labels": [IGNORED] * len(prompt) + answer}
 
 

@@ -99,13 +99,14 @@ class GenerationModel(Strict):
     label: str
     weights: Weights
     pad_token: str | None
-    output_format: Literal["json"]
+    output_format: Literal["json", "json-occurrence", "inline", "bio"]
+    wording: Literal[1, 2, 3] = 1  # of the instruction: the same request in other words
     quantisation: Literal["nf4"] | None
     lora: Lora
     training: Training
     max_new_tokens: Positive
     # Answers under a grammar: always readable (schema), and every mention a span of the sentence too.
-    constrained: Literal["none", "schema", "grounded"]
+    constrained: Literal["none", "schema", "grounded"] = "none"
     prediction_batch_size: Positive  # answers that are written side by side
     # False keeps the adapter on 4-bit weights for prediction: slower, but a model that fits a card
     # only in 4 bits has no other way.
@@ -242,16 +243,14 @@ class Run(Strict):
     @property
     def identity(self) -> dict[str, Any]:
         """What decides the predictions, and nothing else (no labels, no study's name)."""
-        # Keys left at None or none say nothing: a new optional key leaves old fingerprints alone.
+        # Keys at their defaults say nothing: a new key with a default leaves old fingerprints alone.
         dataset = self.dataset.model_dump(include={"format", "types", "splits", "hub"}, exclude_none=True)
         for split in dataset["splits"].values():
             split.pop("url", None)  # where a file came from does not matter, its checksum does
         dataset["types"] = [
             list(pair) for pair in dataset["types"].items()
         ]  # their order decides tags and prompts
-        model = self.model.model_dump(exclude={"label"}, exclude_none=True)
-        if model.get("constrained") == "none":
-            del model["constrained"]
+        model = self.model.model_dump(exclude={"label"}, exclude_none=True, exclude_defaults=True)
         protocol: dict[str, Any] = {"looks": self.looks}
         if self.model.approach == "generation":  # tagging looks at all of dev
             protocol["dev_sample"] = self.dev_sample

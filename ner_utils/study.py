@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 
 from ner_utils import config, evaluation, paths, provenance, scoring, statistics
+from ner_utils.forms import DROPPED
 from ner_utils.predictions import ResultError
-from ner_utils.prompts import DROPPED
 from ner_utils.schema import Run, Study
 
 SEED = 0  # of resampling: the same documents are drawn for every system

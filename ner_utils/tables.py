@@ -9,8 +9,9 @@ import pandas as pd
 
 from ner_utils import latex
 from ner_utils.data import Sentence
+from ner_utils.forms import DROPPED
 from ner_utils.latex import Column, Raw, escape
-from ner_utils.prompts import DROPPED, FORMATS
+from ner_utils.prompts import form
 from ner_utils.schema import Run
 from ner_utils.spans import Span
 from ner_utils.study import STATUSES, Results
@@ -171,17 +172,18 @@ def prompts(results: Results) -> str:
     """The conversation that generative systems have, for each corpus."""
     texts = {}
     for run in (item.run for item in results.stored if item.run.model.approach == "generation"):
-        form = FORMATS[run.model.output_format](run.dataset.types)
+        shape = form(run.model, run.dataset)
         kinds = {name.lower(): kind for kind, name in run.dataset.types.items()}
         spans = (Span(*at, kinds[name]) for name, at in EXAMPLE_MENTIONS.items() if name in kinds)
         example = Sentence("", None, EXAMPLE, tuple(spans))
-        text = rf"\paragraph{{{escape(run.dataset.label)}}}" + "\n"
-        parts = {"Instruction": form.instruction, "User": example.text, "Answer": form.target(example)}
+        title = f"{run.dataset.label}, {run.model.output_format}, wording {run.model.wording}"
+        text = rf"\paragraph{{{escape(title)}}}" + "\n"
+        parts = {"Instruction": shape.instruction, "User": example.text, "Answer": shape.target(example)}
         for title, part in parts.items():
             # Verbatim knows no escape: nothing in it may look like its end.
             part = part.replace(r"\end{", r"\end {")
             text += f"\\noindent\\emph{{{title}}}\n\\begin{{prompt}}\n{part}\n\\end{{prompt}}\n"
-        texts[run.dataset.label, run.model.output_format] = text
+        texts[title] = text
     return "\n".join(texts.values()) or "No system of this study is prompted.\n"
 
 

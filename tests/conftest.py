@@ -8,7 +8,8 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from ner_utils import config, data, paths, prompts, schema, weights
+from ner_utils import config, data, paths, schema, weights
+from ner_utils.json_forms import JsonForm
 
 # No deadline: a loaded machine is no bug.
 hypothesis.settings.register_profile("kit", deadline=None)
@@ -188,7 +189,7 @@ def load_model():
 def twenty(demo):
     """Twenty training sentences that a JSON list can state: no earlier twin of a mention."""
     settings = config.load_dataset("demo")
-    json_format = prompts.JsonFormat(settings.types)
+    json_format = JsonForm(settings.types)
     short = [s for s in demo["train"] if s.spans and len(s.tokens) <= 14]
     return [s for s in short if json_format.read(json_format.target(s), s.tokens).spans == list(s.spans)][:20]
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ner_utils import config, data, paths, schema
 from ner_utils.data import DataError, Sentence
-from ner_utils.prompts import JsonFormat
+from ner_utils.json_forms import JsonForm
 from ner_utils.spans import Span, surface
 
 TYPES = {"PER": "person", "LOC": "location"}
@@ -336,7 +336,7 @@ def test_real_corpora_are_whole(corpora, name):
 @pytest.mark.parametrize("name", REAL)
 def test_real_mentions_survive_as_json(corpora, name):
     """Every gold answer is read as ``ok`` with nothing dropped; ids alone are shown on failure."""
-    answers = JsonFormat(config.load_dataset(name).types)
+    answers = JsonForm(config.load_dataset(name).types)
     failed, moved, whole = [], 0, 0
     for sentences in corpora(name).values():
         for sentence in sentences:
