@@ -6,10 +6,11 @@ import re
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 
+from ner_utils.alignment import bare, transfer
 from ner_utils.data import Sentence
 from ner_utils.forms import DROPPED, Form, Reading, without_thoughts
 from ner_utils.grammar import END, START, Edge, Free, Grammar, whole_characters
-from ner_utils.spans import bare, spans_from_tags, transfer
+from ner_utils.spans import spans_from_tags
 
 LEGIBLE = 0.5  # share of a sentence's letters without which an answer is no copy of it
 _MARK = re.compile(r"([\\\[\]|])")

@@ -8,10 +8,11 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from ner_utils.alignment import align, occurrences
 from ner_utils.data import Sentence
 from ner_utils.forms import DROPPED, Form, Reading, Status, without_thoughts
 from ner_utils.grammar import END, START, Edge, Free, Grammar
-from ner_utils.spans import Span, align, occurrences, surface
+from ner_utils.spans import Span, surface
 
 # A "[" of the surrounding prose is rarely followed by an object or by the list's end.
 _LIST = re.compile(r"\[(?=\s*[{\]])")

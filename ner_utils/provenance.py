@@ -29,14 +29,14 @@ SCORERS = ("spans", "scoring")  # rooms whose code decides scores
 def makers(run: Run) -> tuple[str, ...]:
     """Rooms whose code decides the predictions of a run."""
     if run.model.approach == "tagging":
-        return ("data", "spans", "training", "tagging")
-    rooms = ("data", "spans", *_form_rooms(run.model.output_format), "generation", "decoding")
+        return ("data", "spans", "backbones", "training", "tagging")
+    rooms = ("data", "spans", *_form_rooms(run.model.output_format), "backbones", "generation", "decoding")
     rooms += () if run.zero_shot else ("training", "adapters")
     return rooms if run.model.constrained == "none" else (*rooms, "grammar", "constraints")
 
 
 def _form_rooms(name: str) -> tuple[str, ...]:
-    return ("forms", "json_forms" if name.startswith("json") else "copy_forms")
+    return ("alignment", "forms", "json_forms" if name.startswith("json") else "copy_forms")
 
 
 def manifest_path(run: Run) -> Path:

@@ -83,13 +83,22 @@ class Lora(Strict):
 
 
 class TaggingModel(Strict):
-    """An encoder with a token-classification head."""
+    """A token-classification head on an encoder, or on a causal language model."""
 
     approach: Literal["tagging"]
     label: str
     weights: Weights
+    # A causal model knows a word at its last sub-token; encoders are usually asked at the first.
+    labelled: Literal["first", "last"] = "first"
+    pad_token: str | None = None  # for tokenizers that have none
+    quantisation: Literal["nf4"] | None = None
+    lora: Lora | None = None  # None trains all weights
     training: Training
     prediction_batch_tokens: Positive  # of a batch, padding included
+
+    @model_validator(mode="after")
+    def _trainable(self) -> TaggingModel:
+        return _check_trainable(self)
 
 
 class GenerationModel(Strict):
@@ -102,7 +111,9 @@ class GenerationModel(Strict):
     output_format: Literal["json", "json-occurrence", "inline", "bio"]
     wording: Literal[1, 2, 3] = 1  # of the instruction: the same request in other words
     quantisation: Literal["nf4"] | None
-    lora: Lora
+    lora: Lora | None  # None trains all weights
+    # On the answer, or on the whole sequence with its instruction, as paper A has it.
+    loss: Literal["answer", "sequence"] = "answer"
     training: Training
     max_new_tokens: Positive
     # Answers under a grammar: always readable (schema), and every mention a span of the sentence too.
@@ -116,7 +127,13 @@ class GenerationModel(Strict):
     def _room_to_close(self) -> GenerationModel:
         if self.constrained != "none" and self.max_new_tokens < 8:
             raise ValueError("max_new_tokens: a constrained answer needs room for [] and its end, 8 at least")
-        return self
+        return _check_trainable(self)
+
+
+def _check_trainable(model: Any) -> Any:
+    if model.quantisation and not model.lora:
+        raise ValueError("quantisation: 4-bit weights cannot be trained, so lora must not be null")
+    return model
 
 
 Model = Annotated[TaggingModel | GenerationModel, Field(discriminator="approach")]
@@ -179,6 +196,7 @@ class Protocol(Strict):
     comparisons: list[Annotated[list[str], Field(min_length=2, max_length=2)]]
     looks: Positive  # how often a run may look at dev, equally spaced over its training
     dev_sample: Positive | None  # sentences that generation looks at; None is all of dev
+    dev_draw: Literal["random", "first"] = "random"  # the first ones, as paper A has it
     test_sentences: Positive | None = None  # a seeded sample of test, for a first look
     latency_sentences: Positive
     resamples: Positive
@@ -226,6 +244,7 @@ class Run(Strict):
     seed: Annotated[int, Field(ge=0)]
     looks: Positive
     dev_sample: Positive | None
+    dev_draw: Literal["random", "first"] = "random"
     test_sentences: Positive | None
     latency_sentences: Positive
 
@@ -254,6 +273,8 @@ class Run(Strict):
         protocol: dict[str, Any] = {"looks": self.looks}
         if self.model.approach == "generation":  # tagging looks at all of dev
             protocol["dev_sample"] = self.dev_sample
+            if self.dev_draw != "random":
+                protocol["dev_draw"] = self.dev_draw
         if self.zero_shot:
             for untrained in ("training", "lora", "merge_adapter"):
                 model.pop(untrained, None)

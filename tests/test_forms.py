@@ -4,10 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ner_utils.alignment import occurrences, transfer
 from ner_utils.data import Sentence
 from ner_utils.forms import DROPPED, TASKS
 from ner_utils.prompts import FORMS
-from ner_utils.spans import Span, occurrences, spans_from_tags, tags_from_spans, transfer
+from ner_utils.spans import Span, spans_from_tags, tags_from_spans
 
 TYPES = {"PER": "person", "LOC": "location", "creative-work": "creative work", "ODD": "a|b]: [c]"}
 EXACT = ("json-occurrence", "inline", "bio")  # these say where a mention stands

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ner_utils import spans as rooms
+from ner_utils import alignment
 from ner_utils.spans import Span, spans_from_tags, surface, tags_from_spans
 
 TYPES = ("PER", "LOC", "creative-work")
@@ -120,7 +120,7 @@ def test_surface():
 # ------------------------------------------------------------------------- alignment
 def align(mentions, tokens):
     """Mentions that name no occurrence."""
-    return rooms.align([(*mention, None) for mention in mentions], tokens)
+    return alignment.align([(*mention, None) for mention in mentions], tokens)
 
 
 @pytest.mark.parametrize(
@@ -207,6 +207,6 @@ def test_white_space_never_matters(data, tokens):
 
 def test_a_named_occurrence_is_that_one():
     tokens = ("a", "b", "a", "b")
-    found = rooms.align([("a b", "PER", 2), ("a", "LOC", 1), ("b", "PER", 2), ("b", "LOC", 3)], tokens)
+    found = alignment.align([("a b", "PER", 2), ("a", "LOC", 1), ("b", "PER", 2), ("b", "LOC", 3)], tokens)
     assert found.spans == [Span(0, 1, "LOC"), Span(2, 4, "PER")]
     assert (found.duplicate, found.ungrounded) == (1, 1)
