@@ -73,9 +73,9 @@ def test_nbval_sees_a_bug(tmp_path):
     for name in ("ner_utils", "params", "notebooks", "corpora"):
         shutil.copytree(paths.ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     room = tmp_path / "ner_utils" / "spans.py"
-    healthy = 'if prefix == "I" and continues:'
+    healthy = 'if prefix in "IE" and continues:'
     assert healthy in room.read_text()
-    room.write_text(room.read_text().replace(healthy, 'if prefix == "I" and not continues:'))
+    room.write_text(room.read_text().replace(healthy, 'if prefix in "IE" and not continues:'))
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
     notebook = tmp_path / "notebooks" / "01_data_exploration.ipynb"
     done = nbval(tmp_path, notebook, {"PYTHONPATH": str(tmp_path)})
