@@ -79,8 +79,8 @@ if not config.get("from_results"):
         message: "Explore: audit of corpus {wildcards.dataset}"
         input:
             notebook="notebooks/01_data_exploration.ipynb",
-            settings="params/datasets/{dataset}.yaml",
-            rooms=rooms("data", "spans", "audit"),
+            settings=lambda w: f"params/datasets/{paths.corpus(w.dataset)}.yaml",
+            rooms=rooms(*provenance.READERS, "spans", "audit"),
         output: f"{RESULTS}/{{dataset}}/audit.json"
         log: notebook=f"runs/{STUDY}/{{dataset}}/01_data_exploration.ipynb"
         shell: f"{PAPERMILL} -r dataset {{wildcards.dataset}}"
@@ -109,7 +109,7 @@ if not config.get("from_results"):
             manifest=lambda w: paths.relative(
                 provenance.manifest_path(RUNS[f"{w.dataset}/{w.system}/seed{w.seed}"])
             ),
-            rooms=rooms("data", "spans", "scoring", "evaluation"),
+            rooms=rooms(*provenance.READERS, "spans", "scoring", "evaluation"),
         output:
             f"{RESULTS}/{{dataset}}/{{system}}/seed{{seed}}/metrics.json",
             f"{RESULTS}/{{dataset}}/{{system}}/seed{{seed}}/counts.jsonl",

@@ -13,7 +13,7 @@ import yaml
 from pydantic import ValidationError
 
 from ner_utils import paths
-from ner_utils.schema import Dataset, Model, Run, Strict, Study
+from ner_utils.schema import Dataset, Model, Run, Split, Strict, Study
 
 
 class ConfigError(Exception):
@@ -97,8 +97,24 @@ def load_model(name: str, overrides: dict[str, Any] | None = None, where: str = 
 
 
 def load_dataset(name: str) -> Dataset:
-    """A corpus from ``params/datasets``."""
-    return _check(Dataset, *_load("datasets", name))
+    """A corpus from ``params/datasets``; ``multinerd.de`` is multinerd.yaml in German."""
+    stem, _, language = name.partition(".")
+    dataset = _check(Dataset, *_load("datasets", stem if stem in names("datasets") else name))
+    if language and language not in dataset.languages:
+        known = ", ".join([stem, *(f"{stem}.{code}" for code in dataset.languages)])
+        raise ConfigError(f"params/datasets/{name}.yaml: no such file; there are: {known}")
+    return _in_language(dataset, language or dataset.language)
+
+
+def _in_language(dataset: Dataset, code: str) -> Dataset:
+    def of(split: Split) -> Split:
+        file = split.file.replace("{language}", code)
+        # What is known of the files is known of those in the corpus' first language.
+        return split.model_copy(update={"file": file}) if code == dataset.language else Split(file=file)
+
+    splits = {name: of(split) for name, split in dataset.splits.items()}
+    label = dataset.label.replace("{language}", code)
+    return dataset.model_copy(update={"label": label, "language": code, "languages": [], "splits": splits})
 
 
 def load_study(name: str, overrides: Sequence[str] = ()) -> Study:

@@ -24,13 +24,14 @@ from ner_utils.schema import Run
 
 PACKAGES = ("torch", "transformers", "tokenizers", "peft", "trl", "bitsandbytes", "datasets", "accelerate")
 SCORERS = ("spans", "scoring")  # rooms whose code decides scores
+READERS = ("data", "readers", "standoff")  # rooms whose code decides what is read
 
 
 def makers(run: Run) -> tuple[str, ...]:
     """Rooms whose code decides the predictions of a run."""
     if run.model.approach == "tagging":
-        return ("data", "spans", "backbones", "training", "tagging")
-    rooms = ("data", "spans", *_form_rooms(run.model.output_format), "backbones", "generation", "decoding")
+        return (*READERS, "spans", "backbones", "training", "tagging")
+    rooms = (*READERS, "spans", *_form_rooms(run.model.output_format), "backbones", "generation", "decoding")
     rooms += () if run.zero_shot else ("training", "adapters")
     return rooms if run.model.constrained == "none" else (*rooms, "grammar", "constraints")
 

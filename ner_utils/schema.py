@@ -140,13 +140,20 @@ Model = Annotated[TaggingModel | GenerationModel, Field(discriminator="approach"
 
 
 # -------------------------------------------------------------------------- datasets
-class Split(Strict):
-    """One file of a corpus. ``sentences`` guards against truncated and doubled copies."""
+class File(Strict):
+    """A file of a corpus; with a checksum where one is known."""
 
     file: str
-    sentences: Positive
     sha256: Sha256 | None = None
     url: str | None = None
+
+
+class Split(File):
+    """One split of a corpus. Numbers that are known guard against truncated and doubled copies."""
+
+    sentences: Positive | None = None
+    documents: Positive | None = None
+    annotations: File | None = None  # where they have a file of their own
 
 
 class HubData(Strict):
@@ -156,6 +163,16 @@ class HubData(Strict):
     revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
 
 
+# Keys that say something about some formats only.
+_OPTIONS = {
+    "columns": ("conll",),
+    "separator": ("conll",),
+    "scheme": ("conll", "jsonl"),
+    "overlaps": ("pubtator", "biocreative"),
+    "languages": ("conll", "jsonl", "pubtator"),
+}
+
+
 class Dataset(Strict):
     """A corpus. ``types`` maps each tag's type to the words that prompts use for it."""
 
@@ -163,13 +180,29 @@ class Dataset(Strict):
     description: str
     licence: str
     language: str
-    format: Literal["conll", "jsonl"]
+    format: Literal["conll", "jsonl", "pubtator", "biocreative"]
+    columns: list[str] = ["token", "tag"]  # of conll; others may stand between and around these two
+    separator: Literal["tab", "space"] = "tab"
+    scheme: Literal["iob2", "iob1", "bioes"] = "iob2"  # of tags
+    overlaps: Literal["refuse", "longest"] = "refuse"  # of mentions with offsets
     types: Annotated[dict[str, str], Field(min_length=1)]
     splits: dict[Literal["train", "dev", "test"], Split]
     hub: HubData | None = None
+    languages: list[str] = []  # others in which it exists: <name>.<language>, {language} in file names
+    private: bool = False  # its text is shown nowhere
 
     @model_validator(mode="after")
     def _whole(self) -> Dataset:
+        for key, formats in _OPTIONS.items():
+            if getattr(self, key) != Dataset.model_fields[key].default and self.format not in formats:
+                raise ValueError(f"{key}: format {self.format} has none")
+        if self.columns.count("token") != 1 or self.columns.count("tag") != 1:
+            raise ValueError("columns: expected token and tag among them, each once")
+        for name, split in self.splits.items():
+            if (split.annotations is None) == (self.format == "biocreative"):
+                raise ValueError(f"splits.{name}.annotations: format biocreative has them, and no other")
+            if self.languages and "{language}" not in split.file:
+                raise ValueError(f"splits.{name}.file: expected {{language}} in it, for there are several")
         if missing := {"train", "dev", "test"} - set(self.splits):
             raise ValueError(f"splits lacks {', '.join(sorted(missing))}")
         if len({name.lower() for name in self.types.values()}) < len(self.types):
@@ -263,9 +296,11 @@ class Run(Strict):
     def identity(self) -> dict[str, Any]:
         """What decides the predictions, and nothing else (no labels, no study's name)."""
         # Keys at their defaults say nothing: a new key with a default leaves old fingerprints alone.
-        dataset = self.dataset.model_dump(include={"format", "types", "splits", "hub"}, exclude_none=True)
+        decisive = {"format", "types", "splits", "hub", "columns", "separator", "scheme", "overlaps"}
+        dataset = self.dataset.model_dump(include=decisive, exclude_defaults=True)
         for split in dataset["splits"].values():
-            split.pop("url", None)  # where a file came from does not matter, its checksum does
+            for file in (split, split.get("annotations", {})):
+                file.pop("url", None)  # where a file came from does not matter, its checksum does
         dataset["types"] = [
             list(pair) for pair in dataset["types"].items()
         ]  # their order decides tags and prompts

@@ -64,6 +64,11 @@ FINDINGS = {
     Raw(r"\quad with case"): ("unseen_mentions_cased", "mentions"),
     "Mentions whose surface occurs again in the sentence": ("repeated_mentions", "mentions"),
     "Malformed tags, repaired": ("repaired_tags", None),
+    # These are counted where a corpus has offsets.
+    "Mentions that overlap a longer one, dropped": ("overlapping_mentions", None),
+    "Mentions of parts that lie apart, kept as one": ("discontinuous_mentions", None),
+    "Mentions across the end of a sentence, joined": ("split_mentions", None),
+    "Mentions with a border inside a token, widened": ("widened_mentions", None),
 }
 
 
@@ -75,7 +80,8 @@ def audit(results: Results) -> str:
         rows.append(f"{label}: {surfaces} distinct surfaces, {ambiguous} of them with two or more types")
         splits = report["splits"]
         for title, (key, whole) in FINDINGS.items():
-            rows.append([title, *(_count(split[key], split.get(whole)) for split in splits.values())])
+            counts = [_count(split.get(key), split.get(whole)) for split in splits.values()]
+            rows += [[title, *counts]] if any(counts) else []
         lengths = (map(latex.number, split["mention_tokens"].values()) for split in splits.values())
         rows.append(["Mentions of one / two / three or more tokens", *map(" / ".join, lengths)])
     return latex.tabular([Column(""), *(Column(name, layout="r") for name in splits)], rows)

@@ -84,6 +84,12 @@ def test_every_study_resolves_to_runs(name):
         pytest.param("datasets/small", "LOC: location", "LOC: Person", "share one name", id="one word twice"),
         pytest.param("datasets/small", "LOC: location", "NO: norm", "types", id="a YAML boolean as type"),
         pytest.param("datasets/small", "conll", "csv", "format: Input should be", id="unknown format"),
+        pytest.param("datasets/small", "conll", "conll\nscheme: bilou", "'iob1' or 'bioes'", id="scheme"),
+        pytest.param("datasets/small", "conll", "jsonl\nseparator: space", "separator: format", id="tab"),
+        pytest.param("datasets/small", "conll", "conll\noverlaps: longest", "overlaps: format", id="nested"),
+        pytest.param("datasets/small", "conll", "conll\ncolumns: [token, pos]", "token and tag", id="no tag"),
+        pytest.param("datasets/small", "conll", "biocreative", "splits.train.annotations", id="one file"),
+        pytest.param("datasets/small", "conll", "conll\nlanguages: [de]", "{language}", id="one for two"),
         pytest.param(
             SMALL,
             "[[encoder, writer]]",
@@ -176,6 +182,19 @@ def test_a_missing_file_lists_what_exists(params, load, name):
     message = refused(load, name)
     known = {"load_model": "tagger, writer", "load_dataset": "small", "load_study": "small"}
     assert message.endswith(f"no such file; there are: {known[load.__name__]}")
+
+
+def test_a_corpus_in_another_language():
+    """One file: the other languages differ in what stands for {language}, and lose its guards."""
+    english, german = config.load_dataset("multinerd"), config.load_dataset("multinerd.de")
+    assert (english.splits["dev"].file, english.splits["dev"].sentences) == ("val/val_en.jsonl", 16410)
+    assert (german.splits["dev"].file, german.splits["dev"].sentences) == ("val/val_de.jsonl", None)
+    assert (german.language, german.label, german.types) == ("de", "MultiNERD (de)", english.types)
+    assert paths.data_dirs("multinerd.de") == paths.data_dirs("multinerd")
+    message = refused(config.load_dataset, "multinerd.xx")
+    assert "multinerd.xx.yaml: no such file; there are: multinerd, multinerd.de, " in message
+    assert message.count("multinerd.") == 10
+    assert schema.Dataset.model_validate_json(german.model_dump_json()) == german
 
 
 def test_sections_cannot_be_changed(params):
@@ -293,6 +312,9 @@ def test_runs_that_do_not_exist(params, arguments, message):
         pytest.param("datasets/small", "label: Small", "label: Tiny", id="corpus' label"),
         pytest.param("datasets/small", "CC0 1.0", "MIT", id="licence"),
         pytest.param("datasets/small", "train.tsv,", "train.tsv, url: 'https://x.org',", id="address"),
+        pytest.param("datasets/small", "conll", "conll\ncolumns: [token, tag]", id="usual columns"),
+        pytest.param("datasets/small", "conll", "conll\nscheme: iob2\nseparator: tab", id="usual scheme"),
+        pytest.param("datasets/small", "conll", "conll\nprivate: true", id="private"),
         pytest.param(TAGGER, "epochs: 2", "epochs: 2  # enough", id="comment"),
         pytest.param(
             TAGGER, "epochs: 2\n  weight_decay: 0.01", "weight_decay: 0.01\n  epochs: 2", id="order of keys"
@@ -315,6 +337,10 @@ def test_fingerprint_is_stable(params, name, old, new):
         pytest.param(SMALL, "resamples: 100", "resamples: 100\n  test_sentences: 2", id="test sentences"),
         pytest.param("datasets/small", "PER: person", "PER: human", id="word of a type"),
         pytest.param("datasets/small", "sentences: 3", "sentences: 4", id="number of sentences"),
+        pytest.param("datasets/small", "conll", "conll\nscheme: bioes", id="scheme"),
+        pytest.param("datasets/small", "conll", "conll\ncolumns: [tag, token]", id="columns"),
+        pytest.param("datasets/small", "conll", "conll\nseparator: space", id="separator"),
+        pytest.param("datasets/small", "conll", "pubtator", id="format"),
         pytest.param("datasets/small", "train.tsv,", f"train.tsv, sha256: {'a' * 64},", id="checksum"),
         pytest.param(
             "datasets/small",
@@ -327,6 +353,13 @@ def test_fingerprint_is_stable(params, name, old, new):
 def test_fingerprint_changes(params, name, old, new):
     before = run().fingerprint
     params.edit(name, old, new)
+    assert run().fingerprint != before
+
+
+def test_fingerprint_knows_what_happens_to_overlaps(params):
+    params.edit("datasets/small", "conll", "pubtator\noverlaps: refuse")
+    before = run().fingerprint
+    params.edit("datasets/small", "refuse", "longest")
     assert run().fingerprint != before
 
 
