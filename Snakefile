@@ -94,6 +94,11 @@ if not config.get("from_results"):
                 if RUNS[f"{w.dataset}/{w.system}/seed{w.seed}"].model.approach == "tagging"
                 else "notebooks/03_llm.ipynb"
             ),
+            base=lambda w: [
+                ancient(paths.relative(provenance.manifest_path(run.base)))
+                for run in [RUNS[f"{w.dataset}/{w.system}/seed{w.seed}"]]
+                if run.base
+            ],
         output: f"{RESULTS}/{{dataset}}/{{system}}/seed{{seed}}/manifest-{{fingerprint}}.json"
         log: notebook=f"runs/{STUDY}/{{dataset}}/{{system}}/seed{{seed}}/train-{{fingerprint}}.ipynb"
         wildcard_constraints: seed=r"\d+"

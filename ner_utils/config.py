@@ -86,14 +86,21 @@ def load_model(name: str, overrides: dict[str, Any] | None = None, where: str = 
     values, source = _load("models", name)
     if not isinstance(values, dict):
         raise ConfigError(f"{source}: expected a mapping of keys")
-    for key, value in (overrides or {}).items():
+    model = _check_model(values, source)
+    if not overrides:
+        return model
+    values = model.model_dump()
+    for key, value in overrides.items():
         _set(values, key, value, where or source)
+    return _check_model(values, f"{source} with {where}" if where else source)
+
+
+def _check_model(values: dict, where: str) -> Any:
     try:
         return _ModelFile.model_validate({"model": values}).model
     except ValidationError as error:
         problems = [{**p, "loc": p["loc"][1:]} for p in error.errors()]
-        source += f" with {where}" if where else ""
-        raise ConfigError("\n".join(_explain(problem, source) for problem in problems)) from None
+        raise ConfigError("\n".join(_explain(problem, where) for problem in problems)) from None
 
 
 def load_dataset(name: str) -> Dataset:
@@ -140,7 +147,24 @@ def load_study(name: str, overrides: Sequence[str] = ()) -> Study:
             )
         if settings.zero_shot and settings.train_sentences:
             raise ConfigError(f"{where}: systems.{system}.train_sentences: zero-shot trains on nothing")
+        if settings.weights_of:
+            _check_weights_of(study, system, model, where)
     return study
+
+
+def _check_weights_of(study: Study, system: str, model: Any, where: str) -> None:
+    """A system that predicts with another's weights may differ from it in how it predicts alone."""
+    key = f"{where}: systems.{system}.weights_of"
+    other = study.systems.get(study.systems[system].weights_of)
+    if other is None or other.weights_of or other.zero_shot:
+        raise ConfigError(f"{key}: expected a system that is trained; there are: {', '.join(study.systems)}")
+    if study.systems[system].train_sentences or study.systems[system].zero_shot:
+        raise ConfigError(f"{key}: such a system is not trained: neither train_sentences nor zero_shot")
+    free = {"label", "max_new_tokens", "constrained", "prediction_batch_size", "prediction_batch_tokens"}
+    mine, theirs = (m.model_dump(exclude=free) for m in (model, load_model(other.model, other.overrides)))
+    for name in mine:
+        if mine[name] != theirs.get(name):
+            raise ConfigError(f"{key}: {name} must be that of {study.systems[system].weights_of}")
 
 
 def _set(values: dict, key: str, value: Any, where: str) -> None:
@@ -203,6 +227,7 @@ def load_run(study: str, dataset: str, system: str, seed: int, overrides: str = 
     if seed not in allowed:
         raise ConfigError(f"{where}: system {system} has no seed {seed!r}; there are: {allowed}")
     model = load_model(chosen.model, chosen.overrides)
+    base = load_run(study, dataset, chosen.weights_of, seed, overrides) if chosen.weights_of else None
     return Run(
         study=study,
         dataset_name=dataset,
@@ -211,7 +236,8 @@ def load_run(study: str, dataset: str, system: str, seed: int, overrides: str = 
         dataset=load_dataset(dataset),
         model=model,
         zero_shot=chosen.zero_shot,
-        train_sentences=chosen.train_sentences,
+        train_sentences=base.train_sentences if base else chosen.train_sentences,
+        base=base,
         seed=seed,
         looks=settings.protocol.looks,
         dev_sample=settings.protocol.dev_sample,

@@ -43,6 +43,8 @@ def test_sentences(run: Run, corpus: dict[str, list[Sentence]]) -> list[Sentence
 
 def train(run: Run, corpus: dict[str, list[Sentence]]) -> dict[str, Any]:
     """Train, or take up an interrupted training; the record of a finished one is kept."""
+    if run.base:
+        return train(run.base, corpus)
     kept = run.scratch / "training.json"
     if kept.is_file():
         return json.loads(kept.read_text(encoding="utf-8"))
@@ -87,7 +89,7 @@ def predict(run: Run, checkpoint: Path | None, sentences: list[Sentence]) -> tup
 
 def best_checkpoint(run: Run, record: dict[str, Any]) -> Path | None:
     """Folder of the checkpoint that dev chose; ``None`` for zero-shot."""
-    return run.scratch / record["best_checkpoint"] if record else None
+    return (run.base or run).scratch / record["best_checkpoint"] if record else None
 
 
 def complete(run: Run) -> None:

@@ -219,6 +219,7 @@ class System(Strict):
     train_sentences: Positive | None = None
     seeds: Annotated[list[Positive], Field(min_length=1)] | None = None  # where fewer than the study's do
     zero_shot: bool = False
+    weights_of: str | None = None  # another system of the study, whose weights this one predicts with
     overrides: dict[str, Any] = {}
 
 
@@ -274,6 +275,7 @@ class Run(Strict):
     model: Model
     zero_shot: bool
     train_sentences: Positive | None
+    base: Run | None = None  # whose weights this run predicts with
     seed: Annotated[int, Field(ge=0)]
     looks: Positive
     dev_sample: Positive | None
@@ -316,6 +318,8 @@ class Run(Strict):
             protocol = {}
         if self.test_sentences:
             protocol["test_sentences"] = self.test_sentences
+        if self.base:
+            protocol["weights_of"] = self.base.fingerprint
         return {
             "format": FORMAT,
             "dataset": {"name": self.dataset_name, **dataset},

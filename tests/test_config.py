@@ -252,7 +252,7 @@ def test_no_override_changes_nothing(params):
         ("protocol.looks=0", "protocol.looks: Input should be greater than 0"),
         ("model.training.learning_rate=5e-5", "write 5.0e-5"),
         ("model.training.epochs=[1", "not valid YAML"),
-        ("model.approach=generation", "lora: Field required"),
+        ("model.approach=generation", "labelled: unknown key"),
         ("datasets=[large]", "large.yaml: no such file"),
         ("protocol.comparisons=[[encoder,reader]]", "names 'reader'"),
     ],
@@ -443,3 +443,29 @@ def test_params_hold_nothing_but_yaml():
         if path.is_file():
             assert path.suffix == ".yaml", path
             yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def test_a_system_predicts_with_the_weights_of_another(params):
+    params.edit("studies/small", "  untrained:", "  strict: {model: writer, label: S, weights_of: writer, "
+                "overrides: {constrained: grounded}}\n  untrained:")  # fmt: skip
+    params.edit("studies/small", "{model: writer, label: A writer}", "{model: writer, train_sentences: 2}")
+    run = config.load_run("small", "small", "strict", 2)
+    assert run.base == config.load_run("small", "small", "writer", 2)
+    assert run.train_sentences == 2
+    assert run.fingerprint != run.base.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("system", "message"),
+    [
+        ("{model: writer, weights_of: nobody}", "expected a system that is trained"),
+        ("{model: writer, weights_of: untrained}", "expected a system that is trained"),
+        ("{model: tagger, weights_of: writer}", "approach must be that of writer"),
+        ("{model: writer, weights_of: writer, train_sentences: 1}", "not trained"),
+        ("{model: writer, weights_of: writer, overrides: {output_format: bio}}", "output_format must be"),
+    ],
+)
+def test_refused_weights_of_another(params, system, message):
+    params.edit("studies/small", "  untrained:", f"  other: {system}\n  untrained:")
+    with pytest.raises(config.ConfigError, match=message):
+        config.load_study("small")
