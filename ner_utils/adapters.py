@@ -17,7 +17,7 @@ from ner_utils import backbones, data, efficiency, scoring, training, weights
 from ner_utils.data import IGNORED, Sentence
 from ner_utils.decoding import shares_beginnings
 from ner_utils.generation import Generator, Prompter, load_base, load_for_prediction, merge
-from ner_utils.schema import Run
+from ner_utils.run import Run
 
 
 def train(run: Run, sentences: Sequence[Sentence], dev: Sequence[Sentence], parts: int = 1) -> dict[str, Any]:

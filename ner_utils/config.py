@@ -13,7 +13,8 @@ import yaml
 from pydantic import ValidationError
 
 from ner_utils import paths
-from ner_utils.schema import Dataset, Model, Run, Split, Strict, Study
+from ner_utils.run import Run
+from ner_utils.schema import Dataset, Model, Split, Strict, Study
 
 
 class ConfigError(Exception):
@@ -141,12 +142,13 @@ def load_study(name: str, overrides: Sequence[str] = ()) -> Study:
         load_dataset(dataset)
     for system, settings in study.systems.items():
         model = load_model(settings.model, settings.overrides, f"{where}: systems.{system}.overrides")
-        if settings.zero_shot and model.approach != "generation":
+        kind = "zero_shot" if settings.zero_shot else "few_shot"
+        if settings.untrained and model.approach != "generation":
             raise ConfigError(
-                f"{where}: systems.{system}.zero_shot: only a generation model has no head to train"
+                f"{where}: systems.{system}.{kind}: only a generation model has no head to train"
             )
-        if settings.zero_shot and settings.train_sentences:
-            raise ConfigError(f"{where}: systems.{system}.train_sentences: zero-shot trains on nothing")
+        if settings.untrained and settings.train_sentences:
+            raise ConfigError(f"{where}: systems.{system}.train_sentences: {kind} trains on nothing")
         if settings.weights_of:
             _check_weights_of(study, system, model, where)
     return study
@@ -156,10 +158,10 @@ def _check_weights_of(study: Study, system: str, model: Any, where: str) -> None
     """A system that predicts with another's weights may differ from it in how it predicts alone."""
     key = f"{where}: systems.{system}.weights_of"
     other = study.systems.get(study.systems[system].weights_of)
-    if other is None or other.weights_of or other.zero_shot:
+    if other is None or other.weights_of or other.untrained:
         raise ConfigError(f"{key}: expected a system that is trained; there are: {', '.join(study.systems)}")
-    if study.systems[system].train_sentences or study.systems[system].zero_shot:
-        raise ConfigError(f"{key}: such a system is not trained: neither train_sentences nor zero_shot")
+    if study.systems[system].train_sentences or study.systems[system].untrained:
+        raise ConfigError(f"{key}: such a system is not trained: no train_sentences, zero_shot or few_shot")
     free = {"label", "max_new_tokens", "constrained", "prediction_batch_size", "prediction_batch_tokens"}
     mine, theirs = (m.model_dump(exclude=free) for m in (model, load_model(other.model, other.overrides)))
     for name in mine:
@@ -235,7 +237,8 @@ def load_run(study: str, dataset: str, system: str, seed: int, overrides: str = 
         label=chosen.label or model.label,
         dataset=load_dataset(dataset),
         model=model,
-        zero_shot=chosen.zero_shot,
+        untrained=chosen.untrained,
+        few_shot=chosen.few_shot or 0,
         train_sentences=base.train_sentences if base else chosen.train_sentences,
         base=base,
         seed=seed,
@@ -248,7 +251,7 @@ def load_run(study: str, dataset: str, system: str, seed: int, overrides: str = 
 
 
 def runs_of(study: str, overrides: str = "") -> list[Run]:
-    """All runs of a study: datasets × systems × seeds, zero-shot once (seed 0)."""
+    """All runs of a study: datasets × systems × seeds, zero-shot once (seed 0), few-shot a draw a seed."""
     settings = load_study(study, split_overrides(overrides))
     return [
         load_run(study, dataset, system, seed, overrides)

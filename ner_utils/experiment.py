@@ -11,7 +11,7 @@ from typing import Any
 
 from ner_utils import data, efficiency, paths, predictions, provenance
 from ner_utils.data import Sentence
-from ner_utils.schema import Run
+from ner_utils.run import Run
 
 
 # Rooms that train and predict are imported late, for all are heavy, and no heavier than needed.
@@ -98,7 +98,7 @@ def complete(run: Run) -> None:
         return
     print(f"{paths.relative(run.results)}: no result yet, so the run is made first", flush=True)
     corpus = data.load(run.dataset_name, run.dataset)
-    record = {} if run.zero_shot else train(run, corpus)
+    record = {} if run.untrained else train(run, corpus)
     predicted, cost = predict(run, best_checkpoint(run, record), test_sentences(run, corpus))
     seal(run, predicted, record, cost)
 

@@ -6,7 +6,9 @@ them again, and 4-bit products are slow. `adapters` trains.
 
 from __future__ import annotations
 
+import itertools
 import json
+import random
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,20 +17,33 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from ner_utils import backbones, efficiency, weights
+from ner_utils import backbones, data, efficiency, weights
 from ner_utils.data import IGNORED, Sentence
 from ner_utils.decoding import Decoder
 from ner_utils.predictions import Prediction
 from ner_utils.prompts import form
-from ner_utils.schema import Run
+from ner_utils.run import Run
 
 
 # ---------------------------------------------------------------------------- prompts
+def examples(run: Run) -> list[Sentence]:
+    """What a few-shot prompt shows: training sentences drawn with the run's seed, every other one of those
+    that hold mentions."""
+    if not run.few_shot:
+        return []
+    train = data.load_split(run.dataset_name, run.dataset, "train")
+    train = random.Random(run.seed).sample(train, len(train))
+    full, empty = ([s for s in train if bool(s.spans) is some] for some in (True, False))
+    shown = [s for pair in itertools.zip_longest(full, empty) for s in pair if s]
+    return shown[: run.few_shot]
+
+
 class Prompter:
     """Turns sentences into the token ids of prompts and answers."""
 
     def __init__(self, run: Run, source: str) -> None:
         self.format, self.loss = form(run.model, run.dataset), run.model.loss
+        self.examples = examples(run)
         self.tokenizer = AutoTokenizer.from_pretrained(source, padding_side="left")
         if run.model.pad_token:
             self.tokenizer.pad_token = run.model.pad_token
@@ -44,10 +59,11 @@ class Prompter:
 
     def prompt(self, sentence: Sentence) -> str:
         """The text that the model continues."""
-        messages = [
-            {"role": "system", "content": self.format.instruction},
-            {"role": "user", "content": self.calm(sentence.text)},
-        ]
+        messages = [{"role": "system", "content": self.format.instruction}]
+        for shown in self.examples:
+            messages.append({"role": "user", "content": self.calm(shown.text)})
+            messages.append({"role": "assistant", "content": self.answer(shown)})
+        messages.append({"role": "user", "content": self.calm(sentence.text)})
         return self.tokenizer.apply_chat_template(
             # Qwen's templates differ by size in whether they think unless told; others ignore it.
             messages,
@@ -55,6 +71,10 @@ class Prompter:
             add_generation_prompt=True,
             enable_thinking=False,
         )
+
+    def answer(self, sentence: Sentence) -> str:
+        """The answer that is wanted."""
+        return self.format.target(replace(sentence, tokens=tuple(map(self.calm, sentence.tokens))))
 
     def shared_prefix(self) -> list[int]:
         """Token ids with which every prompt begins, whatever its sentence."""
@@ -71,8 +91,7 @@ class Prompter:
     def example(self, sentence: Sentence) -> dict[str, list[int]]:
         """A training example: the loss counts on the answer and its end token, or on the whole sequence."""
         prompt = self.ids(self.prompt(sentence))
-        calm = replace(sentence, tokens=tuple(map(self.calm, sentence.tokens)))
-        answer = [*self.ids(self.format.target(calm)), self.tokenizer.eos_token_id]
+        answer = [*self.ids(self.answer(sentence)), self.tokenizer.eos_token_id]
         asked = prompt if self.loss == "sequence" else [IGNORED] * len(prompt)
         return {"input_ids": prompt + answer, "labels": asked + answer}
 
@@ -81,7 +100,7 @@ class Prompter:
 def load_base(run: Run):
     """The pretrained model, its linear layers in NF4 where the run says so; in fp32 where all of it is to
     be trained."""
-    whole = {} if run.model.lora or run.zero_shot else {"dtype": torch.float32}
+    whole = {} if run.model.lora or run.untrained else {"dtype": torch.float32}
     return backbones.load(
         AutoModelForCausalLM, weights.resolve(run.model.weights), run.model.quantisation, **whole
     )

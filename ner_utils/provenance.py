@@ -20,7 +20,7 @@ from typing import Any
 
 from ner_utils import paths
 from ner_utils.predictions import ResultError
-from ner_utils.schema import Run
+from ner_utils.run import Run
 
 PACKAGES = ("torch", "transformers", "tokenizers", "peft", "trl", "bitsandbytes", "datasets", "accelerate")
 SCORERS = ("spans", "scoring")  # rooms whose code decides scores
@@ -32,7 +32,7 @@ def makers(run: Run) -> tuple[str, ...]:
     if run.model.approach == "tagging":
         return (*READERS, "spans", "backbones", "training", "tagging")
     rooms = (*READERS, "spans", *_form_rooms(run.model.output_format), "backbones", "generation", "decoding")
-    rooms += () if run.zero_shot else ("training", "adapters")
+    rooms += () if run.untrained else ("training", "adapters")
     return rooms if run.model.constrained == "none" else (*rooms, "grammar", "constraints")
 
 

@@ -1,24 +1,17 @@
-"""What a configuration may hold: strict and typed sections, and a run resolved from them.
+"""What a configuration may hold: strict and typed sections.
 
 `config` reads them from files; nothing here touches the disk.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from ner_utils import paths
-
 Positive = Annotated[int, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-# Raise when the meaning of stored predictions changes: every older result is then refused.
-FORMAT = 1
 
 
 class Strict(BaseModel):
@@ -219,8 +212,13 @@ class System(Strict):
     train_sentences: Positive | None = None
     seeds: Annotated[list[Positive], Field(min_length=1)] | None = None  # where fewer than the study's do
     zero_shot: bool = False
+    few_shot: Positive | None = None  # not trained, but shown so many examples; each seed draws others
     weights_of: str | None = None  # another system of the study, whose weights this one predicts with
     overrides: dict[str, Any] = {}
+
+    @property
+    def untrained(self) -> bool:
+        return self.zero_shot or self.few_shot is not None
 
 
 class Protocol(Strict):
@@ -254,7 +252,9 @@ class Study(Strict):
                 raise ValueError(f"{key} names one twice")
         for name, system in self.systems.items():
             if system.seeds and (system.zero_shot or not set(system.seeds) <= set(self.seeds)):
-                raise ValueError(f"systems.{name}.seeds: expected some of {self.seeds}, of a trained system")
+                raise ValueError(f"systems.{name}.seeds: expected some of {self.seeds}, not of zero-shot")
+            if system.zero_shot and system.few_shot:
+                raise ValueError(f"systems.{name}: zero_shot or few_shot, not both")
         for pair in self.protocol.comparisons:
             for system in pair:
                 if system not in self.systems:
@@ -262,76 +262,3 @@ class Study(Strict):
                         f"protocol.comparisons names {system!r}; systems are {', '.join(self.systems)}"
                     )
         return self
-
-
-class Run(Strict):
-    """One run, resolved: everything that decides its predictions, and its names."""
-
-    study: str
-    dataset_name: str
-    system: str
-    label: str
-    dataset: Dataset
-    model: Model
-    zero_shot: bool
-    train_sentences: Positive | None
-    base: Run | None = None  # whose weights this run predicts with
-    seed: Annotated[int, Field(ge=0)]
-    looks: Positive
-    dev_sample: Positive | None
-    dev_draw: Literal["random", "first"] = "random"
-    test_sentences: Positive | None
-    latency_sentences: Positive
-
-    @property
-    def results(self) -> Path:
-        """Folder of the run's small, committed files."""
-        return paths.RESULTS / self.study / paths.run_id(self.dataset_name, self.system, self.seed)
-
-    @property
-    def scratch(self) -> Path:
-        """Folder of checkpoints and raw outputs; a changed configuration gets another one."""
-        run = paths.run_id(self.dataset_name, self.system, self.seed)
-        return paths.RUNS / self.study / run / self.fingerprint[:12]
-
-    @property
-    def identity(self) -> dict[str, Any]:
-        """What decides the predictions, and nothing else (no labels, no study's name)."""
-        # Keys at their defaults say nothing: a new key with a default leaves old fingerprints alone.
-        decisive = {"format", "types", "splits", "hub", "columns", "separator", "scheme", "overlaps"}
-        dataset = self.dataset.model_dump(include=decisive, exclude_defaults=True)
-        for split in dataset["splits"].values():
-            for file in (split, split.get("annotations", {})):
-                file.pop("url", None)  # where a file came from does not matter, its checksum does
-        dataset["types"] = [
-            list(pair) for pair in dataset["types"].items()
-        ]  # their order decides tags and prompts
-        model = self.model.model_dump(exclude={"label"}, exclude_none=True, exclude_defaults=True)
-        protocol: dict[str, Any] = {"looks": self.looks}
-        if self.model.approach == "generation":  # tagging looks at all of dev
-            protocol["dev_sample"] = self.dev_sample
-            if self.dev_draw != "random":
-                protocol["dev_draw"] = self.dev_draw
-        if self.zero_shot:
-            for untrained in ("training", "lora", "merge_adapter"):
-                model.pop(untrained, None)
-            protocol = {}
-        if self.test_sentences:
-            protocol["test_sentences"] = self.test_sentences
-        if self.base:
-            protocol["weights_of"] = self.base.fingerprint
-        return {
-            "format": FORMAT,
-            "dataset": {"name": self.dataset_name, **dataset},
-            "model": model,
-            "zero_shot": self.zero_shot,
-            "train_sentences": self.train_sentences,
-            "seed": self.seed,
-            **protocol,
-        }
-
-    @property
-    def fingerprint(self) -> str:
-        """SHA-256 (hex) over `identity`."""
-        text = json.dumps(self.identity, sort_keys=True, ensure_ascii=False)
-        return hashlib.sha256(text.encode()).hexdigest()

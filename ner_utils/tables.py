@@ -12,7 +12,7 @@ from ner_utils.data import Sentence
 from ner_utils.forms import DROPPED
 from ner_utils.latex import Column, Raw, escape
 from ner_utils.prompts import form
-from ner_utils.schema import Run
+from ner_utils.run import Run
 from ner_utils.spans import Span
 from ner_utils.study import STATUSES, Results
 
@@ -124,7 +124,7 @@ def protocol(results: Results) -> str:
 
 def hyperparameters(results: Results) -> str:
     """The settings of the trained systems."""
-    trained = {item.run.system: item.run for item in results.stored if not item.run.zero_shot}.values()
+    trained = {item.run.system: item.run for item in results.stored if not item.run.untrained}.values()
     if not trained:
         return latex.statement("No system of this study is trained.")
     settings = [_settings(run) for run in trained]

@@ -13,7 +13,7 @@ from transformers import AutoConfig, AutoModelForTokenClassification, AutoTokeni
 from ner_utils import backbones, efficiency, scoring, weights
 from ner_utils.data import IGNORED, Sentence, tag_names
 from ner_utils.predictions import Prediction
-from ner_utils.schema import Run
+from ner_utils.run import Run
 from ner_utils.spans import spans_from_tags
 
 

@@ -17,7 +17,7 @@ from transformers.trainer_callback import ExportableState, PrinterCallback
 
 from ner_utils import backbones
 from ner_utils.data import IGNORED
-from ner_utils.schema import Run
+from ner_utils.run import Run
 
 NEVER = 10**9
 # Progress is told in lines, which a log keeps; bars of a second's loading only bury them.

@@ -10,6 +10,7 @@ import pytest
 
 from ner_utils import config, data, paths, schema, weights
 from ner_utils.json_forms import JsonForm
+from ner_utils.run import Run
 
 # No deadline: a loaded machine is no bug.
 hypothesis.settings.register_profile("kit", deadline=None)
@@ -233,7 +234,7 @@ def make_run(tmp_path_factory):
             "label": system,
             "dataset": config.load_dataset("demo"),
             "model": model,
-            "zero_shot": False,
+            "untrained": False,
             "train_sentences": None,
             "seed": 1,
             "looks": looks,
@@ -241,7 +242,7 @@ def make_run(tmp_path_factory):
             "test_sentences": None,
             "latency_sentences": 2,
         }
-        return schema.Run(**settings | more)
+        return Run(**settings | more)
 
     yield make
     patch.undo()

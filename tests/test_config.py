@@ -246,7 +246,7 @@ def test_no_override_changes_nothing(params):
         ("train_sentences=1", "train_sentences: unknown key"),
         ("encoder:looks=1", "looks: unknown key"),
         ("encoder:seeds=[3]", "expected some of [1, 2]"),
-        ("untrained:seeds=[1]", "of a trained system"),
+        ("untrained:seeds=[1]", "not of zero-shot"),
         ("=1", "unknown key"),
         ("protocol.looks=many", "protocol.looks: Input should be a valid integer, found 'many'"),
         ("protocol.looks=0", "protocol.looks: Input should be greater than 0"),
