@@ -17,6 +17,8 @@ from ner_utils import paths
 Positive = Annotated[int, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+# transformers' configuration of a model, as far as it decides sizes: what is known before any download.
+Architecture = dict[str, str | int | float | bool | list[str] | None]
 # Raise when the meaning of stored predictions changes: every older result is then refused.
 FORMAT = 1
 
@@ -88,6 +90,7 @@ class TaggingModel(Strict):
     approach: Literal["tagging"]
     label: str
     weights: Weights
+    architecture: Architecture | None = None
     training: Training
     prediction_batch_tokens: Positive  # of a batch, padding included
 
@@ -98,6 +101,7 @@ class GenerationModel(Strict):
     approach: Literal["generation"]
     label: str
     weights: Weights
+    architecture: Architecture | None = None
     pad_token: str | None
     output_format: Literal["json"]
     quantisation: Literal["nf4"] | None
@@ -241,7 +245,8 @@ class Run(Strict):
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What decides the predictions, and nothing else (no labels, no study's name)."""
+        """What decides the predictions, and nothing else (no labels, no study's name). The architecture is
+        that of the weights, which are named."""
         # Keys left at None or none say nothing: a new optional key leaves old fingerprints alone.
         dataset = self.dataset.model_dump(include={"format", "types", "splits", "hub"}, exclude_none=True)
         for split in dataset["splits"].values():
@@ -249,7 +254,7 @@ class Run(Strict):
         dataset["types"] = [
             list(pair) for pair in dataset["types"].items()
         ]  # their order decides tags and prompts
-        model = self.model.model_dump(exclude={"label"}, exclude_none=True)
+        model = self.model.model_dump(exclude={"label", "architecture"}, exclude_none=True)
         if model.get("constrained") == "none":
             del model["constrained"]
         protocol: dict[str, Any] = {"looks": self.looks}
