@@ -59,16 +59,20 @@ class Prompter:
 
     def prompt(self, sentence: Sentence) -> str:
         """The text that the model continues."""
+        turns = [(self.calm(shown.text), self.answer(shown)) for shown in self.examples]
+        text = self.calm(sentence.text)
+        if not self.tokenizer.chat_template:  # a base model: the same in plain text
+            shown = [f"Text: {asked}\nAnswer:\n{answer}" for asked, answer in turns]
+            parts = [self.format.instruction, *shown, f"Text: {text}\nAnswer:\n"]
+            return (self.tokenizer.bos_token or "") + "\n\n".join(parts)
         messages = [{"role": "system", "content": self.format.instruction}]
-        for shown in self.examples:
-            messages.append({"role": "user", "content": self.calm(shown.text)})
-            messages.append({"role": "assistant", "content": self.answer(shown)})
-        messages.append({"role": "user", "content": self.calm(sentence.text)})
+        for asked, answer in turns:
+            messages += [{"role": "user", "content": asked}, {"role": "assistant", "content": answer}]
         return self.tokenizer.apply_chat_template(
-            # Qwen's templates differ by size in whether they think unless told; others ignore it.
-            messages,
+            [*messages, {"role": "user", "content": text}],
             tokenize=False,
             add_generation_prompt=True,
+            # Qwen's templates differ by size in whether they think unless told; others ignore it.
             enable_thinking=False,
         )
 

