@@ -46,7 +46,8 @@ def train(run: Run, sentences: Sequence[Sentence], dev: Sequence[Sentence], part
 
         def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
             base = model.get_base_model() if run.model.lora else model
-            return answer_loss(base, inputs, prefix, self.divisor(len(inputs["labels"])))
+            with self.accelerator.autocast():  # which the library wraps around the model that is passed by
+                return answer_loss(base, inputs, prefix, self.divisor(len(inputs["labels"])))
 
         def evaluate(self, *arguments, **keywords):
             metrics = super().evaluate(*arguments, **keywords)

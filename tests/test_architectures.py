@@ -18,7 +18,8 @@ from ner_utils import config, experiment, generation, scoring, tagging, training
 from ner_utils.schema import Lora, Weights
 
 TINY = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4}
-DECODER = TINY | {"num_key_value_heads": 2, "head_dim": 32}
+# Adapters cannot make a small head speak up: its random weights are larger than a real model's at first.
+DECODER = TINY | {"num_key_value_heads": 2, "head_dim": 32, "initializer_range": 0.3}
 LINEAR = {"linear_num_key_heads": 2, "linear_num_value_heads": 4, "linear_key_head_dim": 16}
 LINEAR |= {"linear_value_head_dim": 16, "num_hidden_layers": 4}  # three linear layers, one of attention
 SIZES = {
