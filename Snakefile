@@ -55,8 +55,6 @@ def needs(key):
 
 # Only a profile that submits jobs sets their number. What takes seconds waits in no queue.
 JOB = {"mem_mb": needs("mem_mb"), "gpu": needs("gpus"), "runtime": needs("runtime")} if workflow.nodes else {}
-
-
 localrules: thesis, analyse
 
 
@@ -85,7 +83,7 @@ rule analyse:
         audits=AUDITS,
         discussion=[f for f in [f"thesis/discussions/{STUDY}.tex"] if (paths.ROOT / f).is_file()],
         bench=[f for f in ["results/bench/bench.json"] if (paths.ROOT / f).is_file()],
-        rooms=rooms("study", "statistics", "report", "tables", "claims", "plots", "latex", "prompts", "evaluation", "speed"),
+        rooms=rooms("study", "statistics", "report", "tables", "claims", "plots", "latex", "prompts", "forms", "json_forms", "copy_forms", "evaluation", "speed"),
     output:
         f"{GENERATED}/numbers.tex",
         f"{GENERATED}/claims.tex",
@@ -103,8 +101,8 @@ if not config.get("from_results"):
         message: "Explore: audit of corpus {wildcards.dataset}"
         input:
             notebook="notebooks/01_data_exploration.ipynb",
-            settings="params/datasets/{dataset}.yaml",
-            rooms=rooms("data", "spans", "audit"),
+            settings=lambda w: f"params/datasets/{paths.corpus(w.dataset)}.yaml",
+            rooms=rooms(*provenance.READERS, "spans", "audit"),
         output: f"{RESULTS}/{{dataset}}/audit.json"
         log: notebook=f"runs/{STUDY}/{{dataset}}/01_data_exploration.ipynb"
         shell: f"{PAPERMILL} -r dataset {{wildcards.dataset}}"
@@ -116,10 +114,11 @@ if not config.get("from_results"):
         input:
             # ancient: an edited comment must not cost a day of training; the thesis warns instead.
             notebook=lambda w: ancient(
-                "notebooks/02_encoder.ipynb"
-                if run_of(w).model.approach == "tagging"
-                else "notebooks/03_llm.ipynb"
+                "notebooks/02_encoder.ipynb" if run_of(w).model.approach == "tagging" else "notebooks/03_llm.ipynb"
             ),
+            base=lambda w: [
+                ancient(paths.relative(provenance.manifest_path(base))) for base in [run_of(w).base] if base
+            ],
         output: f"{RESULTS}/{{dataset}}/{{system}}/seed{{seed}}/manifest-{{fingerprint}}.json"
         log: notebook=f"runs/{STUDY}/{{dataset}}/{{system}}/seed{{seed}}/train-{{fingerprint}}.ipynb"
         wildcard_constraints: seed=r"\d+"
@@ -135,7 +134,7 @@ if not config.get("from_results"):
         input:
             notebook="notebooks/04_evaluation.ipynb",
             manifest=lambda w: paths.relative(provenance.manifest_path(run_of(w))),
-            rooms=rooms("data", "spans", "scoring", "evaluation"),
+            rooms=rooms(*provenance.READERS, "spans", "scoring", "evaluation"),
         output:
             f"{RESULTS}/{{dataset}}/{{system}}/seed{{seed}}/metrics.json",
             f"{RESULTS}/{{dataset}}/{{system}}/seed{{seed}}/counts.jsonl",

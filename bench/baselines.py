@@ -24,7 +24,7 @@ from transformers import (
 
 from ner_utils import config, data, generation, tagging, weights
 from ner_utils.data import Sentence
-from ner_utils.schema import Run
+from ner_utils.run import Run
 from ner_utils.spans import spans_from_tags
 
 

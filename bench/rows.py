@@ -18,6 +18,7 @@ from transformers import AutoModelForCausalLM
 
 from ner_utils import (
     adapters,
+    backbones,
     config,
     data,
     efficiency,
@@ -74,7 +75,7 @@ def rate(number: int, work: Callable[..., Any], *arguments: Any, **keywords: Any
 def matmul_peak() -> float:
     """FLOP/s of a large matrix product, the best of five: in fp32, on a GPU in the dtype that LLMs take."""
     gpu = torch.cuda.is_available()
-    size, place = (8192, {"device": "cuda", "dtype": generation._dtype()}) if gpu else (2048, {})
+    size, place = (8192, {"device": "cuda", "dtype": backbones.dtype()}) if gpu else (2048, {})
     a, b = torch.randn(size, size, **place), torch.randn(size, size, **place)
 
     def multiply() -> None:
@@ -103,7 +104,7 @@ def load_run(dataset: str, system: str, overrides: str = "") -> Any:
 
 def memory_peak() -> float:
     """Bytes/s of reading a large tensor, the best of five."""
-    large = torch.randn(2**27 if torch.cuda.is_available() else 2**26, device=generation._device())
+    large = torch.randn(2**27 if torch.cuda.is_available() else 2**26, device=backbones.device())
     return max(4 * large.numel() * rate(1, lambda: float(large.sum()))[0] for _ in range(5))
 
 

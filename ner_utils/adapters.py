@@ -1,4 +1,4 @@
-"""Training of a generative model: LoRA or QLoRA through TRL's SFTTrainer, which computes the loss of ours.
+"""Training of a generative model: QLoRA, LoRA or all weights, through TRL's SFTTrainer with our loss.
 
 Imported late: trl, peft and datasets take seconds.
 """
@@ -10,15 +10,14 @@ from typing import Any
 
 import torch
 from datasets import Dataset, disable_progress_bars
-from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
 from transformers import set_seed
 from trl import SFTConfig, SFTTrainer
 
-from ner_utils import data, efficiency, scoring, training, weights
+from ner_utils import backbones, data, efficiency, scoring, training, weights
 from ner_utils.data import IGNORED, Sentence
 from ner_utils.decoding import shares_beginnings
 from ner_utils.generation import Generator, Prompter, load_base, load_for_prediction, merge
-from ner_utils.schema import Run
+from ner_utils.run import Run
 
 
 def train(run: Run, sentences: Sequence[Sentence], dev: Sequence[Sentence], parts: int = 1) -> dict[str, Any]:
@@ -32,30 +31,22 @@ def train(run: Run, sentences: Sequence[Sentence], dev: Sequence[Sentence], part
     set_seed(run.seed)
     settings = run.model.training
     prompter = Prompter(run, weights.resolve(run.model.weights))
-    sample = data.draw(dev, run.dev_sample, run.seed)
+    sample = dev[: run.dev_sample] if run.dev_draw == "first" else data.draw(dev, run.dev_sample, run.seed)
     examples = [prompter.example(sentence) for sentence in sentences]
     cut = [len(example["input_ids"]) > settings.max_length for example in examples]
     model = load_base(run)
-    if run.model.quantisation:
-        model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
-    prefix = len(prompter.shared_prefix()) if shares_beginnings(model.config) else 0
-    lora = run.model.lora
-    model = get_peft_model(
-        model,
-        LoraConfig(
-            r=lora.r,
-            lora_alpha=lora.alpha,
-            lora_dropout=lora.dropout,
-            target_modules=lora.target_modules,
-            task_type="CAUSAL_LM",
-        ),
-    )
+    if run.model.lora:
+        model = backbones.with_adapter(model, run.model.lora, "CAUSAL_LM", bool(run.model.quantisation))
+    # What all prompts begin with passes through the model once, where no loss counts on it.
+    shared = run.model.loss == "answer" and shares_beginnings(model.config)
+    prefix = len(prompter.shared_prefix()) if shared else 0
 
     class Selector(training.LikeLengths, SFTTrainer):
         """Adds the generated entity F1 to each look, and computes the loss without waste."""
 
         def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-            return answer_loss(model.get_base_model(), inputs, prefix, self.divisor(len(inputs["labels"])))
+            base = model.get_base_model() if run.model.lora else model
+            return answer_loss(base, inputs, prefix, self.divisor(len(inputs["labels"])))
 
         def evaluate(self, *arguments, **keywords):
             metrics = super().evaluate(*arguments, **keywords)
@@ -81,17 +72,14 @@ def train(run: Run, sentences: Sequence[Sentence], dev: Sequence[Sentence], part
         eval_dataset=Dataset.from_list([prompter.example(sentence) for sentence in sample]),
         processing_class=prompter.tokenizer,
     )
-    for parameter in trainer.model.parameters():
-        # SFTTrainer makes adapters bf16, but a resumed one comes back as fp32: one dtype for both.
-        if parameter.requires_grad:
-            parameter.data = parameter.data.float()
+    backbones.train_in_fp32(trainer.model)
     _assert_loss_on_answers(trainer, sentences, prompter, settings.max_length)
     record = training.train(trainer, run)
     if run.model.merge_adapter:
         merge(run, run.scratch / record["best_checkpoint"])
     return record | {
         "parameters": efficiency.parameters(model),
-        "lora_layers": _coverage(model),
+        "lora_layers": backbones.coverage(model),
         "training_memory": efficiency.peak_memory(),
         "training_truncation": {"cut_off_examples": sum(cut)},
         "dev_sample": len(sample),
@@ -117,12 +105,6 @@ def answer_loss(model, inputs: dict, prefix: int, number: float) -> torch.Tensor
     chosen = wanted != IGNORED
     logits = model.lm_head(hidden[:, :-1][chosen]).float()
     return torch.nn.functional.cross_entropy(logits, wanted[chosen], reduction="sum") / number
-
-
-def _coverage(model) -> dict[str, int]:
-    """How many layers of each name carry an adapter."""
-    names = [name.split(".")[-1] for name, module in model.named_modules() if hasattr(module, "lora_A")]
-    return {name: names.count(name) for name in sorted(set(names))}
 
 
 def _assert_loss_on_answers(

@@ -20,6 +20,7 @@ from ner_utils import scoring
 from ner_utils.data import DataError, Sentence
 from ner_utils.schema import Dataset
 from ner_utils.spans import Span, surface
+from ner_utils.standoff import TREATED
 
 
 def audit(name: str, dataset: Dataset, corpus: dict[str, list[Sentence]]) -> dict[str, Any]:
@@ -61,12 +62,15 @@ def _split(sentences: Sequence[Sentence], dataset: Dataset) -> dict[str, Any]:
     - ``repaired_tags``: malformed tags that reading had to repair
     - ``repeated_mentions``: mentions whose tokens stand twice or more in their sentence, in exactly
       this spelling; an output format without positions is ambiguous there
+    - in corpora with offsets, each of `standoff.TREATED`: mentions that spans of a sentence could not
+      state as annotated
     """
     mentions = _mentions(sentences)
     documents = {sentence.document for sentence in sentences}
     types = Counter(span.type for _, span in mentions)
     lengths = Counter(min(span.end - span.start, 3) for _, span in mentions)
     empty = sum(not sentence.spans for sentence in sentences)
+    treated = Counter(reason for sentence in sentences for reason in sentence.treated)
     copies: dict[tuple[str, ...], list[tuple[Span, ...]]] = defaultdict(list)
     for sentence in sentences:
         copies[sentence.tokens].append(sentence.spans)
@@ -87,6 +91,7 @@ def _split(sentences: Sequence[Sentence], dataset: Dataset) -> dict[str, Any]:
         ),
         "repaired_tags": sum(sentence.repaired for sentence in sentences),
         "repeated_mentions": sum(_occurrences(*mention) > 1 for mention in mentions),
+        **({reason: treated[reason] for reason in TREATED} if any(s.offsets for s in sentences) else {}),
     }
 
 

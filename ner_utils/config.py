@@ -13,7 +13,8 @@ import yaml
 from pydantic import ValidationError
 
 from ner_utils import paths
-from ner_utils.schema import Dataset, Model, Run, Strict, Study
+from ner_utils.run import Run
+from ner_utils.schema import Dataset, Model, Split, Strict, Study
 
 
 class ConfigError(Exception):
@@ -86,19 +87,42 @@ def load_model(name: str, overrides: dict[str, Any] | None = None, where: str = 
     values, source = _load("models", name)
     if not isinstance(values, dict):
         raise ConfigError(f"{source}: expected a mapping of keys")
-    for key, value in (overrides or {}).items():
+    model = _check_model(values, source)
+    if not overrides:
+        return model
+    values = model.model_dump()
+    for key, value in overrides.items():
         _set(values, key, value, where or source)
+    return _check_model(values, f"{source} with {where}" if where else source)
+
+
+def _check_model(values: dict, where: str) -> Any:
     try:
         return _ModelFile.model_validate({"model": values}).model
     except ValidationError as error:
         problems = [{**p, "loc": p["loc"][1:]} for p in error.errors()]
-        source += f" with {where}" if where else ""
-        raise ConfigError("\n".join(_explain(problem, source) for problem in problems)) from None
+        raise ConfigError("\n".join(_explain(problem, where) for problem in problems)) from None
 
 
 def load_dataset(name: str) -> Dataset:
-    """A corpus from ``params/datasets``."""
-    return _check(Dataset, *_load("datasets", name))
+    """A corpus from ``params/datasets``; ``multinerd.de`` is multinerd.yaml in German."""
+    stem, _, language = name.partition(".")
+    dataset = _check(Dataset, *_load("datasets", stem if stem in names("datasets") else name))
+    if language and language not in dataset.languages:
+        known = ", ".join([stem, *(f"{stem}.{code}" for code in dataset.languages)])
+        raise ConfigError(f"params/datasets/{name}.yaml: no such file; there are: {known}")
+    return _in_language(dataset, language or dataset.language)
+
+
+def _in_language(dataset: Dataset, code: str) -> Dataset:
+    def of(split: Split) -> Split:
+        file = split.file.replace("{language}", code)
+        # What is known of the files is known of those in the corpus' first language.
+        return split.model_copy(update={"file": file}) if code == dataset.language else Split(file=file)
+
+    splits = {name: of(split) for name, split in dataset.splits.items()}
+    label = dataset.label.replace("{language}", code)
+    return dataset.model_copy(update={"label": label, "language": code, "languages": [], "splits": splits})
 
 
 def load_study(name: str, overrides: Sequence[str] = ()) -> Study:
@@ -118,13 +142,31 @@ def load_study(name: str, overrides: Sequence[str] = ()) -> Study:
         load_dataset(dataset)
     for system, settings in study.systems.items():
         model = load_model(settings.model, settings.overrides, f"{where}: systems.{system}.overrides")
-        if settings.zero_shot and model.approach != "generation":
+        kind = "zero_shot" if settings.zero_shot else "few_shot"
+        if settings.untrained and model.approach != "generation":
             raise ConfigError(
-                f"{where}: systems.{system}.zero_shot: only a generation model has no head to train"
+                f"{where}: systems.{system}.{kind}: only a generation model has no head to train"
             )
-        if settings.zero_shot and settings.train_sentences:
-            raise ConfigError(f"{where}: systems.{system}.train_sentences: zero-shot trains on nothing")
+        if settings.untrained and settings.train_sentences:
+            raise ConfigError(f"{where}: systems.{system}.train_sentences: {kind} trains on nothing")
+        if settings.weights_of:
+            _check_weights_of(study, system, model, where)
     return study
+
+
+def _check_weights_of(study: Study, system: str, model: Any, where: str) -> None:
+    """A system that predicts with another's weights may differ from it in how it predicts alone."""
+    key = f"{where}: systems.{system}.weights_of"
+    other = study.systems.get(study.systems[system].weights_of)
+    if other is None or other.weights_of or other.untrained:
+        raise ConfigError(f"{key}: expected a system that is trained; there are: {', '.join(study.systems)}")
+    if study.systems[system].train_sentences or study.systems[system].untrained:
+        raise ConfigError(f"{key}: such a system is not trained: no train_sentences, zero_shot or few_shot")
+    free = {"label", "max_new_tokens", "constrained", "prediction_batch_size", "prediction_batch_tokens"}
+    mine, theirs = (m.model_dump(exclude=free) for m in (model, load_model(other.model, other.overrides)))
+    for name in mine:
+        if mine[name] != theirs.get(name):
+            raise ConfigError(f"{key}: {name} must be that of {study.systems[system].weights_of}")
 
 
 def _set(values: dict, key: str, value: Any, where: str) -> None:
@@ -187,6 +229,7 @@ def load_run(study: str, dataset: str, system: str, seed: int, overrides: str = 
     if seed not in allowed:
         raise ConfigError(f"{where}: system {system} has no seed {seed!r}; there are: {allowed}")
     model = load_model(chosen.model, chosen.overrides)
+    base = load_run(study, dataset, chosen.weights_of, seed, overrides) if chosen.weights_of else None
     return Run(
         study=study,
         dataset_name=dataset,
@@ -194,18 +237,21 @@ def load_run(study: str, dataset: str, system: str, seed: int, overrides: str = 
         label=chosen.label or model.label,
         dataset=load_dataset(dataset),
         model=model,
-        zero_shot=chosen.zero_shot,
-        train_sentences=chosen.train_sentences,
+        untrained=chosen.untrained,
+        few_shot=chosen.few_shot or 0,
+        train_sentences=base.train_sentences if base else chosen.train_sentences,
+        base=base,
         seed=seed,
         looks=settings.protocol.looks,
         dev_sample=settings.protocol.dev_sample,
+        dev_draw=settings.protocol.dev_draw,
         test_sentences=settings.protocol.test_sentences,
         latency_sentences=settings.protocol.latency_sentences,
     )
 
 
 def runs_of(study: str, overrides: str = "") -> list[Run]:
-    """All runs of a study: datasets × systems × seeds, zero-shot once (seed 0)."""
+    """All runs of a study: datasets × systems × seeds, zero-shot once (seed 0), few-shot a draw a seed."""
     settings = load_study(study, split_overrides(overrides))
     return [
         load_run(study, dataset, system, seed, overrides)

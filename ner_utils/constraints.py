@@ -6,7 +6,6 @@ An answer that would outgrow its room is closed the shortest way.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -39,13 +38,11 @@ class Constrained:
     def __init__(self, makes: Constraints, words: list[str] | None) -> None:
         self.makes, self.words = makes, words
         self.answer: list[int] = []
-        # No closing has more tokens than bytes: an entity's frame, at most a mention's rest and a type.
-        parts = sorted(len(json.dumps(part)) for part in [*makes.form.types.values(), *(words or ())])
-        self.reserve = len(makes.form.closing(b"[{", words)) + sum(parts[-2:])
 
     def begin(self) -> list[int]:
         """The tokens with which the answer must begin."""
-        self.matcher = LLMatcher(self.makes.tokens, self.makes.form.grammar(self.words))
+        self.grammar = self.makes.form.grammar(self.words)
+        self.matcher = LLMatcher(self.makes.tokens, self.grammar.lark)
         return self._write(self.matcher.compute_ff_tokens())
 
     def choose(self, scores: np.ndarray) -> list[int]:
@@ -55,23 +52,26 @@ class Constrained:
         if not permitted[best >> 3] >> (best & 7) & 1:
             ids = np.flatnonzero(np.unpackbits(permitted, count=len(scores), bitorder="little"))
             best = int(ids[scores[ids].argmax()])
+        if best == self.makes.end:
+            return self._end([])
         self.matcher.consume_token(best)
         follow = [best, *self.matcher.compute_ff_tokens()]
         room = self.makes.limit - len(self.answer) - len(follow) - 1
-        if room < self.reserve and room < len(self._closing(follow)):
+        # No closing has more tokens than bytes.
+        if room < self.grammar.reserve and room < len(self._closing(follow)):
             return self._end(self._closing([]))
         self.answer.append(best)
         self._write(follow[1:])
         return self._end(follow) if self.matcher.is_stopped() else follow
 
     def _end(self, tokens: list[int]) -> list[int]:
-        del self.matcher  # a grammar a sentence would add up over a corpus
+        del self.matcher, self.grammar  # one a sentence would add up over a corpus
         return [*tokens, self.makes.end]
 
     def _closing(self, follow: list[int]) -> list[int]:
         """Tokens that close the answer and what follows it the shortest way."""
         written = self.makes.tokens.decode_bytes(self.answer + follow)
-        return self.makes.tokens.tokenize_bytes(self.makes.form.closing(written, self.words))
+        return self.makes.tokens.tokenize_bytes(self.grammar.closing(written))
 
     def _write(self, tokens: list[int]) -> list[int]:
         self.matcher.consume_tokens(tokens)

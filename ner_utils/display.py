@@ -21,19 +21,28 @@ from ner_utils.spans import Span
 
 COLOURS = ("#77AADD", "#EE8866", "#EEDD88", "#FFAABB", "#99DDFF", "#44BB99", "#BBCC33", "#AAAA00", "#DDDDDD")
 BORDERS = {"": "1px solid", "missed": "2px dashed", "false alarm": "2px dotted"}
+WITHHELD = "(the corpus is private: its text is not shown)"
+
+
+def quote(text: str, private: bool) -> str:
+    """Text of a corpus, or what stands in its place where the corpus is private."""
+    return WITHHELD if private else text
 
 
 def show_sentences(
     sentences: Sequence[Sentence],
     gold: Sequence[Iterable[Span]],
     predicted: Sequence[Iterable[Span]] | None = None,
+    private: bool = False,
 ) -> HTML:
-    """Sentences with coloured mentions, [sentences] spans each.
+    """Sentences with coloured mentions, [sentences] spans each; nothing of a ``private`` corpus.
 
     With ``predicted``, a sentence on which both agree is shown once; any other twice, as gold with
     its misses (dashed) and as predicted with its false alarms (dotted). Raises `ValueError` where the
     arguments differ in length.
     """
+    if private:
+        return _page(WITHHELD)
     gold = [sorted(spans) for spans in gold]
     guesses = gold if predicted is None else [sorted(spans) for spans in predicted]
     kinds = sorted({span.type for spans in [*gold, *guesses] for span in spans})

@@ -10,7 +10,7 @@ from typing import Any
 from ner_utils import predictions, provenance, scoring
 from ner_utils.data import Sentence
 from ner_utils.predictions import Prediction, ResultError
-from ner_utils.schema import Run
+from ner_utils.run import Run
 
 
 def evaluate(run: Run, gold: Sequence[Sentence], predicted: Sequence[Prediction]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from ner_utils import data, efficiency, paths, predictions, provenance
 from ner_utils.data import Sentence
-from ner_utils.schema import Run
+from ner_utils.run import Run
 
 
 # Rooms that train and predict are imported late, for all are heavy, and no heavier than needed.
@@ -43,6 +43,8 @@ def test_sentences(run: Run, corpus: dict[str, list[Sentence]]) -> list[Sentence
 
 def train(run: Run, corpus: dict[str, list[Sentence]]) -> dict[str, Any]:
     """Train, or take up an interrupted training; the record of a finished one is kept."""
+    if run.base:
+        return train(run.base, corpus)
     kept = run.scratch / "training.json"
     if kept.is_file():
         return json.loads(kept.read_text(encoding="utf-8"))
@@ -87,7 +89,7 @@ def predict(run: Run, checkpoint: Path | None, sentences: list[Sentence]) -> tup
 
 def best_checkpoint(run: Run, record: dict[str, Any]) -> Path | None:
     """Folder of the checkpoint that dev chose; ``None`` for zero-shot."""
-    return run.scratch / record["best_checkpoint"] if record else None
+    return (run.base or run).scratch / record["best_checkpoint"] if record else None
 
 
 def complete(run: Run) -> None:
@@ -96,7 +98,7 @@ def complete(run: Run) -> None:
         return
     print(f"{paths.relative(run.results)}: no result yet, so the run is made first", flush=True)
     corpus = data.load(run.dataset_name, run.dataset)
-    record = {} if run.zero_shot else train(run, corpus)
+    record = {} if run.untrained else train(run, corpus)
     predicted, cost = predict(run, best_checkpoint(run, record), test_sentences(run, corpus))
     seal(run, predicted, record, cost)
 

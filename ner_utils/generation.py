@@ -6,39 +6,44 @@ them again, and 4-bit products are slow. `adapters` trains.
 
 from __future__ import annotations
 
+import itertools
 import json
+import random
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from ner_utils import efficiency, weights
+from ner_utils import backbones, data, efficiency, weights
 from ner_utils.data import IGNORED, Sentence
 from ner_utils.decoding import Decoder
 from ner_utils.predictions import Prediction
-from ner_utils.prompts import FORMATS
-from ner_utils.schema import Run
-
-
-def _device() -> str:
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def _dtype() -> torch.dtype:
-    """Dtype of computation: bf16 on cards that have it, fp16 on older ones, fp32 on a CPU."""
-    if not torch.cuda.is_available():
-        return torch.float32
-    return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+from ner_utils.prompts import form
+from ner_utils.run import Run
 
 
 # ---------------------------------------------------------------------------- prompts
+def examples(run: Run) -> list[Sentence]:
+    """What a few-shot prompt shows: training sentences drawn with the run's seed, every other one of those
+    that hold mentions."""
+    if not run.few_shot:
+        return []
+    train = data.load_split(run.dataset_name, run.dataset, "train")
+    train = random.Random(run.seed).sample(train, len(train))
+    full, empty = ([s for s in train if bool(s.spans) is some] for some in (True, False))
+    shown = [s for pair in itertools.zip_longest(full, empty) for s in pair if s]
+    return shown[: run.few_shot]
+
+
 class Prompter:
     """Turns sentences into the token ids of prompts and answers."""
 
     def __init__(self, run: Run, source: str) -> None:
-        self.format = FORMATS[run.model.output_format](run.dataset.types)
+        self.format, self.loss = form(run.model, run.dataset), run.model.loss
+        self.examples = examples(run)
         self.tokenizer = AutoTokenizer.from_pretrained(source, padding_side="left")
         if run.model.pad_token:
             self.tokenizer.pad_token = run.model.pad_token
@@ -54,10 +59,11 @@ class Prompter:
 
     def prompt(self, sentence: Sentence) -> str:
         """The text that the model continues."""
-        messages = [
-            {"role": "system", "content": self.format.instruction},
-            {"role": "user", "content": self.calm(sentence.text)},
-        ]
+        messages = [{"role": "system", "content": self.format.instruction}]
+        for shown in self.examples:
+            messages.append({"role": "user", "content": self.calm(shown.text)})
+            messages.append({"role": "assistant", "content": self.answer(shown)})
+        messages.append({"role": "user", "content": self.calm(sentence.text)})
         return self.tokenizer.apply_chat_template(
             # Qwen's templates differ by size in whether they think unless told; others ignore it.
             messages,
@@ -65,6 +71,10 @@ class Prompter:
             add_generation_prompt=True,
             enable_thinking=False,
         )
+
+    def answer(self, sentence: Sentence) -> str:
+        """The answer that is wanted."""
+        return self.format.target(replace(sentence, tokens=tuple(map(self.calm, sentence.tokens))))
 
     def shared_prefix(self) -> list[int]:
         """Token ids with which every prompt begins, whatever its sentence."""
@@ -79,58 +89,38 @@ class Prompter:
         return self.tokenizer(text, add_special_tokens=False)["input_ids"]
 
     def example(self, sentence: Sentence) -> dict[str, list[int]]:
-        """A training example: the loss counts on the answer and its end token alone."""
+        """A training example: the loss counts on the answer and its end token, or on the whole sequence."""
         prompt = self.ids(self.prompt(sentence))
-        answer = [*self.ids(self.format.target(sentence)), self.tokenizer.eos_token_id]
-        return {"input_ids": prompt + answer, "labels": [IGNORED] * len(prompt) + answer}
+        answer = [*self.ids(self.answer(sentence)), self.tokenizer.eos_token_id]
+        asked = prompt if self.loss == "sequence" else [IGNORED] * len(prompt)
+        return {"input_ids": prompt + answer, "labels": asked + answer}
 
 
 # ----------------------------------------------------------------------------- models
-def _load(folder: str | Path, **settings: Any):
-    place = {"": _device()}
-    return AutoModelForCausalLM.from_pretrained(folder, dtype=_dtype(), device_map=place, **settings)
-
-
 def load_base(run: Run):
-    """The pretrained model, its linear layers in NF4 where the run says so."""
-    source = weights.resolve(run.model.weights)
-    if run.model.quantisation is None:
-        return _load(source)
-    from bitsandbytes.nn import Linear4bit
-    from transformers import BitsAndBytesConfig
-
-    nf4 = BitsAndBytesConfig(
-        load_in_4bit=True,
-        bnb_4bit_quant_type="nf4",
-        bnb_4bit_use_double_quant=True,
-        bnb_4bit_compute_dtype=_dtype(),
+    """The pretrained model, its linear layers in NF4 where the run says so; in fp32 where all of it is to
+    be trained."""
+    whole = {} if run.model.lora or run.untrained else {"dtype": torch.float32}
+    return backbones.load(
+        AutoModelForCausalLM, weights.resolve(run.model.weights), run.model.quantisation, **whole
     )
-    model = _load(source, quantization_config=nf4)
-    for module in model.modules():
-        # On a CPU with bf16 units, bitsandbytes would repack weights at the first evaluation and round
-        # them once more: what is trained after a look would not be what was trained before it.
-        if isinstance(module, Linear4bit):
-            module.support_avx512bf16_for_cpu = False
-    return model
 
 
 def load_for_prediction(run: Run, adapter: Path | None):
-    """The model that predicts: the base as training saw it, with the adapter of a checkpoint."""
-    model = load_base(run)
-    if run.model.quantisation and (run.model.merge_adapter or adapter is None):
-        model = model.dequantize().to(_dtype())
-    if adapter is not None:
-        from peft import PeftModel
-
-        model = PeftModel.from_pretrained(model, adapter)
-        if run.model.merge_adapter:
-            model = model.merge_and_unload()
-    return model.eval()
+    """The model that predicts: the base as training saw it, with the adapter of a checkpoint; or the
+    checkpoint itself, where all weights were trained."""
+    if adapter is not None and not run.model.lora:
+        return backbones.load(AutoModelForCausalLM, adapter, None).eval()
+    merge = run.model.merge_adapter
+    dequantise = run.model.quantisation is not None and (merge or adapter is None)
+    return backbones.for_prediction(load_base(run), adapter, dequantise, merge)
 
 
 def merge(run: Run, adapter: Path) -> Path:
     """Folder of the model that predicts with an adapter, written once: it loads in a second, and without
     the libraries that merging needs."""
+    if not run.model.lora:
+        return adapter
     folder = run.scratch / f"merged-{adapter.name}"
     if not folder.is_dir():
         partial = folder.with_name(f".{folder.name}.partial")
@@ -213,7 +203,10 @@ def predict(
     """
     prompter = Prompter(run, weights.resolve(run.model.weights))
     merged = adapter is not None and run.model.merge_adapter
-    model = _load(merge(run, adapter)).eval() if merged else load_for_prediction(run, adapter)
+    if merged:
+        model = backbones.load(AutoModelForCausalLM, merge(run, adapter), None).eval()
+    else:
+        model = load_for_prediction(run, adapter)
     generator = Generator(run, model, prompter)
     times = efficiency.latency(
         lambda sentence: generator.read(sentence, generator.answers([sentence])[0]),
@@ -234,7 +227,7 @@ def predict(
         "latency": times,
         "prediction_memory": efficiency.peak_memory(),
         "prediction_truncation": {"cut_off_answers": generator.cut_off},
-        "device": _device(),
+        "device": backbones.device(),
         "threads": torch.get_num_threads(),
     }
     if adapter is None:

@@ -25,7 +25,12 @@ def data_dirs(dataset: str) -> list[Path]:
     """Local folders in which a corpus is looked for, in order: the user's, ours, the cache."""
     user = os.environ.get("NER_DATA_DIR")
     folders = [Path(user).expanduser().resolve()] if user else []
-    return [folder / dataset for folder in [*folders, CORPORA, cache_dir() / "data"]]
+    return [folder / corpus(dataset) for folder in [*folders, CORPORA, cache_dir() / "data"]]
+
+
+def corpus(dataset: str) -> str:
+    """The name of a corpus without its language, ``multinerd`` for ``multinerd.de``."""
+    return dataset.partition(".")[0]
 
 
 def run_id(dataset: str, system: str, seed: int) -> str:

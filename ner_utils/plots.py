@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from ner_utils.prompts import DROPPED
+from ner_utils.forms import DROPPED
 from ner_utils.study import STATUSES, Results, look_rows
 
 WIDTH = 5.78  # inches: the thesis' text width

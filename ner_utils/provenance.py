@@ -20,19 +20,24 @@ from typing import Any
 
 from ner_utils import paths
 from ner_utils.predictions import ResultError
-from ner_utils.schema import Run
+from ner_utils.run import Run
 
 PACKAGES = ("torch", "transformers", "tokenizers", "peft", "trl", "bitsandbytes", "datasets", "accelerate")
 SCORERS = ("spans", "scoring")  # rooms whose code decides scores
+READERS = ("data", "readers", "standoff")  # rooms whose code decides what is read
 
 
 def makers(run: Run) -> tuple[str, ...]:
     """Rooms whose code decides the predictions of a run."""
     if run.model.approach == "tagging":
-        return ("data", "spans", "training", "tagging")
-    rooms = ("data", "spans", "prompts", "generation", "decoding")
-    rooms += () if run.zero_shot else ("training", "adapters")
-    return rooms if run.model.constrained == "none" else (*rooms, "constraints")
+        return (*READERS, "spans", "backbones", "training", "tagging")
+    rooms = (*READERS, "spans", *_form_rooms(run.model.output_format), "backbones", "generation", "decoding")
+    rooms += () if run.untrained else ("training", "adapters")
+    return rooms if run.model.constrained == "none" else (*rooms, "grammar", "constraints")
+
+
+def _form_rooms(name: str) -> tuple[str, ...]:
+    return ("alignment", "forms", "json_forms" if name.startswith("json") else "copy_forms")
 
 
 def manifest_path(run: Run) -> Path:

@@ -1,24 +1,17 @@
-"""What a configuration may hold: strict and typed sections, and a run resolved from them.
+"""What a configuration may hold: strict and typed sections.
 
 `config` reads them from files; nothing here touches the disk.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from ner_utils import paths
-
 Positive = Annotated[int, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-# Raise when the meaning of stored predictions changes: every older result is then refused.
-FORMAT = 1
 
 
 class Strict(BaseModel):
@@ -83,13 +76,22 @@ class Lora(Strict):
 
 
 class TaggingModel(Strict):
-    """An encoder with a token-classification head."""
+    """A token-classification head on an encoder, or on a causal language model."""
 
     approach: Literal["tagging"]
     label: str
     weights: Weights
+    # A causal model knows a word at its last sub-token; encoders are usually asked at the first.
+    labelled: Literal["first", "last"] = "first"
+    pad_token: str | None = None  # for tokenizers that have none
+    quantisation: Literal["nf4"] | None = None
+    lora: Lora | None = None  # None trains all weights
     training: Training
     prediction_batch_tokens: Positive  # of a batch, padding included
+
+    @model_validator(mode="after")
+    def _trainable(self) -> TaggingModel:
+        return _check_trainable(self)
 
 
 class GenerationModel(Strict):
@@ -99,13 +101,16 @@ class GenerationModel(Strict):
     label: str
     weights: Weights
     pad_token: str | None
-    output_format: Literal["json"]
+    output_format: Literal["json", "json-occurrence", "inline", "bio"]
+    wording: Literal[1, 2, 3] = 1  # of the instruction: the same request in other words
     quantisation: Literal["nf4"] | None
-    lora: Lora
+    lora: Lora | None  # None trains all weights
+    # On the answer, or on the whole sequence with its instruction, as paper A has it.
+    loss: Literal["answer", "sequence"] = "answer"
     training: Training
     max_new_tokens: Positive
     # Answers under a grammar: always readable (schema), and every mention a span of the sentence too.
-    constrained: Literal["none", "schema", "grounded"]
+    constrained: Literal["none", "schema", "grounded"] = "none"
     prediction_batch_size: Positive  # answers that are written side by side
     # False keeps the adapter on 4-bit weights for prediction: slower, but a model that fits a card
     # only in 4 bits has no other way.
@@ -115,20 +120,33 @@ class GenerationModel(Strict):
     def _room_to_close(self) -> GenerationModel:
         if self.constrained != "none" and self.max_new_tokens < 8:
             raise ValueError("max_new_tokens: a constrained answer needs room for [] and its end, 8 at least")
-        return self
+        return _check_trainable(self)
+
+
+def _check_trainable(model: Any) -> Any:
+    if model.quantisation and not model.lora:
+        raise ValueError("quantisation: 4-bit weights cannot be trained, so lora must not be null")
+    return model
 
 
 Model = Annotated[TaggingModel | GenerationModel, Field(discriminator="approach")]
 
 
 # -------------------------------------------------------------------------- datasets
-class Split(Strict):
-    """One file of a corpus. ``sentences`` guards against truncated and doubled copies."""
+class File(Strict):
+    """A file of a corpus; with a checksum where one is known."""
 
     file: str
-    sentences: Positive
     sha256: Sha256 | None = None
     url: str | None = None
+
+
+class Split(File):
+    """One split of a corpus. Numbers that are known guard against truncated and doubled copies."""
+
+    sentences: Positive | None = None
+    documents: Positive | None = None
+    annotations: File | None = None  # where they have a file of their own
 
 
 class HubData(Strict):
@@ -138,6 +156,16 @@ class HubData(Strict):
     revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
 
 
+# Keys that say something about some formats only.
+_OPTIONS = {
+    "columns": ("conll",),
+    "separator": ("conll",),
+    "scheme": ("conll", "jsonl"),
+    "overlaps": ("pubtator", "biocreative"),
+    "languages": ("conll", "jsonl", "pubtator"),
+}
+
+
 class Dataset(Strict):
     """A corpus. ``types`` maps each tag's type to the words that prompts use for it."""
 
@@ -145,13 +173,29 @@ class Dataset(Strict):
     description: str
     licence: str
     language: str
-    format: Literal["conll", "jsonl"]
+    format: Literal["conll", "jsonl", "pubtator", "biocreative"]
+    columns: list[str] = ["token", "tag"]  # of conll; others may stand between and around these two
+    separator: Literal["tab", "space"] = "tab"
+    scheme: Literal["iob2", "iob1", "bioes"] = "iob2"  # of tags
+    overlaps: Literal["refuse", "longest"] = "refuse"  # of mentions with offsets
     types: Annotated[dict[str, str], Field(min_length=1)]
     splits: dict[Literal["train", "dev", "test"], Split]
     hub: HubData | None = None
+    languages: list[str] = []  # others in which it exists: <name>.<language>, {language} in file names
+    private: bool = False  # its text is shown nowhere
 
     @model_validator(mode="after")
     def _whole(self) -> Dataset:
+        for key, formats in _OPTIONS.items():
+            if getattr(self, key) != Dataset.model_fields[key].default and self.format not in formats:
+                raise ValueError(f"{key}: format {self.format} has none")
+        if self.columns.count("token") != 1 or self.columns.count("tag") != 1:
+            raise ValueError("columns: expected token and tag among them, each once")
+        for name, split in self.splits.items():
+            if (split.annotations is None) == (self.format == "biocreative"):
+                raise ValueError(f"splits.{name}.annotations: format biocreative has them, and no other")
+            if self.languages and "{language}" not in split.file:
+                raise ValueError(f"splits.{name}.file: expected {{language}} in it, for there are several")
         if missing := {"train", "dev", "test"} - set(self.splits):
             raise ValueError(f"splits lacks {', '.join(sorted(missing))}")
         if len({name.lower() for name in self.types.values()}) < len(self.types):
@@ -168,7 +212,13 @@ class System(Strict):
     train_sentences: Positive | None = None
     seeds: Annotated[list[Positive], Field(min_length=1)] | None = None  # where fewer than the study's do
     zero_shot: bool = False
+    few_shot: Positive | None = None  # not trained, but shown so many examples; each seed draws others
+    weights_of: str | None = None  # another system of the study, whose weights this one predicts with
     overrides: dict[str, Any] = {}
+
+    @property
+    def untrained(self) -> bool:
+        return self.zero_shot or self.few_shot is not None
 
 
 class Protocol(Strict):
@@ -178,6 +228,7 @@ class Protocol(Strict):
     comparisons: list[Annotated[list[str], Field(min_length=2, max_length=2)]]
     looks: Positive  # how often a run may look at dev, equally spaced over its training
     dev_sample: Positive | None  # sentences that generation looks at; None is all of dev
+    dev_draw: Literal["random", "first"] = "random"  # the first ones, as paper A has it
     test_sentences: Positive | None = None  # a seeded sample of test, for a first look
     latency_sentences: Positive
     resamples: Positive
@@ -201,7 +252,9 @@ class Study(Strict):
                 raise ValueError(f"{key} names one twice")
         for name, system in self.systems.items():
             if system.seeds and (system.zero_shot or not set(system.seeds) <= set(self.seeds)):
-                raise ValueError(f"systems.{name}.seeds: expected some of {self.seeds}, of a trained system")
+                raise ValueError(f"systems.{name}.seeds: expected some of {self.seeds}, not of zero-shot")
+            if system.zero_shot and system.few_shot:
+                raise ValueError(f"systems.{name}: zero_shot or few_shot, not both")
         for pair in self.protocol.comparisons:
             for system in pair:
                 if system not in self.systems:
@@ -209,70 +262,3 @@ class Study(Strict):
                         f"protocol.comparisons names {system!r}; systems are {', '.join(self.systems)}"
                     )
         return self
-
-
-class Run(Strict):
-    """One run, resolved: everything that decides its predictions, and its names."""
-
-    study: str
-    dataset_name: str
-    system: str
-    label: str
-    dataset: Dataset
-    model: Model
-    zero_shot: bool
-    train_sentences: Positive | None
-    seed: Annotated[int, Field(ge=0)]
-    looks: Positive
-    dev_sample: Positive | None
-    test_sentences: Positive | None
-    latency_sentences: Positive
-
-    @property
-    def results(self) -> Path:
-        """Folder of the run's small, committed files."""
-        return paths.RESULTS / self.study / paths.run_id(self.dataset_name, self.system, self.seed)
-
-    @property
-    def scratch(self) -> Path:
-        """Folder of checkpoints and raw outputs; a changed configuration gets another one."""
-        run = paths.run_id(self.dataset_name, self.system, self.seed)
-        return paths.RUNS / self.study / run / self.fingerprint[:12]
-
-    @property
-    def identity(self) -> dict[str, Any]:
-        """What decides the predictions, and nothing else (no labels, no study's name)."""
-        # Keys left at None or none say nothing: a new optional key leaves old fingerprints alone.
-        dataset = self.dataset.model_dump(include={"format", "types", "splits", "hub"}, exclude_none=True)
-        for split in dataset["splits"].values():
-            split.pop("url", None)  # where a file came from does not matter, its checksum does
-        dataset["types"] = [
-            list(pair) for pair in dataset["types"].items()
-        ]  # their order decides tags and prompts
-        model = self.model.model_dump(exclude={"label"}, exclude_none=True)
-        if model.get("constrained") == "none":
-            del model["constrained"]
-        protocol: dict[str, Any] = {"looks": self.looks}
-        if self.model.approach == "generation":  # tagging looks at all of dev
-            protocol["dev_sample"] = self.dev_sample
-        if self.zero_shot:
-            for untrained in ("training", "lora", "merge_adapter"):
-                model.pop(untrained, None)
-            protocol = {}
-        if self.test_sentences:
-            protocol["test_sentences"] = self.test_sentences
-        return {
-            "format": FORMAT,
-            "dataset": {"name": self.dataset_name, **dataset},
-            "model": model,
-            "zero_shot": self.zero_shot,
-            "train_sentences": self.train_sentences,
-            "seed": self.seed,
-            **protocol,
-        }
-
-    @property
-    def fingerprint(self) -> str:
-        """SHA-256 (hex) over `identity`."""
-        text = json.dumps(self.identity, sort_keys=True, ensure_ascii=False)
-        return hashlib.sha256(text.encode()).hexdigest()

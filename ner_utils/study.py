@@ -16,9 +16,10 @@ import numpy as np
 import pandas as pd
 
 from ner_utils import config, evaluation, paths, provenance, scoring, statistics
+from ner_utils.forms import DROPPED
 from ner_utils.predictions import ResultError
-from ner_utils.prompts import DROPPED
-from ner_utils.schema import Run, Study
+from ner_utils.run import Run
+from ner_utils.schema import Study
 
 SEED = 0  # of resampling: the same documents are drawn for every system
 STATUSES = ("ok", "recovered", "failed")
@@ -203,7 +204,7 @@ class Results:
 
         def of(item: Stored) -> Iterator[dict[str, Any]]:
             train = self.audits[item.run.dataset_name]["audit"]["splits"]["train"]["sentences"]
-            seen = 0 if item.run.zero_shot else min(item.run.train_sentences or train, train)
+            seen = 0 if item.run.untrained else min(item.run.train_sentences or train, train)
             yield {"approach": item.run.model.approach, "train_sentences": seen, **_measures(item)}
 
         return self._rows(of)

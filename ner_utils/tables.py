@@ -9,9 +9,10 @@ import pandas as pd
 
 from ner_utils import latex
 from ner_utils.data import Sentence
+from ner_utils.forms import DROPPED
 from ner_utils.latex import Column, Raw, escape
-from ner_utils.prompts import DROPPED, FORMATS
-from ner_utils.schema import Run
+from ner_utils.prompts import form
+from ner_utils.run import Run
 from ner_utils.spans import Span
 from ner_utils.study import STATUSES, Results
 
@@ -63,6 +64,11 @@ FINDINGS = {
     Raw(r"\quad with case"): ("unseen_mentions_cased", "mentions"),
     "Mentions whose surface occurs again in the sentence": ("repeated_mentions", "mentions"),
     "Malformed tags, repaired": ("repaired_tags", None),
+    # These are counted where a corpus has offsets.
+    "Mentions that overlap a longer one, dropped": ("overlapping_mentions", None),
+    "Mentions of parts that lie apart, kept as one": ("discontinuous_mentions", None),
+    "Mentions across the end of a sentence, joined": ("split_mentions", None),
+    "Mentions with a border inside a token, widened": ("widened_mentions", None),
 }
 
 
@@ -74,7 +80,8 @@ def audit(results: Results) -> str:
         rows.append(f"{label}: {surfaces} distinct surfaces, {ambiguous} of them with two or more types")
         splits = report["splits"]
         for title, (key, whole) in FINDINGS.items():
-            rows.append([title, *(_count(split[key], split.get(whole)) for split in splits.values())])
+            counts = [_count(split.get(key), split.get(whole)) for split in splits.values()]
+            rows += [[title, *counts]] if any(counts) else []
         lengths = (map(latex.number, split["mention_tokens"].values()) for split in splits.values())
         rows.append(["Mentions of one / two / three or more tokens", *map(" / ".join, lengths)])
     return latex.tabular([Column(""), *(Column(name, layout="r") for name in splits)], rows)
@@ -117,7 +124,7 @@ def protocol(results: Results) -> str:
 
 def hyperparameters(results: Results) -> str:
     """The settings of the trained systems."""
-    trained = {item.run.system: item.run for item in results.stored if not item.run.zero_shot}.values()
+    trained = {item.run.system: item.run for item in results.stored if not item.run.untrained}.values()
     if not trained:
         return latex.statement("No system of this study is trained.")
     settings = [_settings(run) for run in trained]
@@ -171,17 +178,18 @@ def prompts(results: Results) -> str:
     """The conversation that generative systems have, for each corpus."""
     texts = {}
     for run in (item.run for item in results.stored if item.run.model.approach == "generation"):
-        form = FORMATS[run.model.output_format](run.dataset.types)
+        shape = form(run.model, run.dataset)
         kinds = {name.lower(): kind for kind, name in run.dataset.types.items()}
         spans = (Span(*at, kinds[name]) for name, at in EXAMPLE_MENTIONS.items() if name in kinds)
         example = Sentence("", None, EXAMPLE, tuple(spans))
-        text = rf"\paragraph{{{escape(run.dataset.label)}}}" + "\n"
-        parts = {"Instruction": form.instruction, "User": example.text, "Answer": form.target(example)}
+        title = f"{run.dataset.label}, {run.model.output_format}, wording {run.model.wording}"
+        text = rf"\paragraph{{{escape(title)}}}" + "\n"
+        parts = {"Instruction": shape.instruction, "User": example.text, "Answer": shape.target(example)}
         for title, part in parts.items():
             # Verbatim knows no escape: nothing in it may look like its end.
             part = part.replace(r"\end{", r"\end {")
             text += f"\\noindent\\emph{{{title}}}\n\\begin{{prompt}}\n{part}\n\\end{{prompt}}\n"
-        texts[run.dataset.label, run.model.output_format] = text
+        texts[title] = text
     return "\n".join(texts.values()) or "No system of this study is prompted.\n"
 
 

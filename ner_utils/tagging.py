@@ -1,4 +1,4 @@
-"""NER as tagging: a token-classification head on any encoder."""
+"""NER as tagging: a token-classification head on any encoder, or on a causal language model."""
 
 from __future__ import annotations
 
@@ -8,30 +8,49 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import AutoModelForTokenClassification, AutoTokenizer
+from transformers import AutoConfig, AutoModelForTokenClassification, AutoTokenizer
 
-from ner_utils import efficiency, scoring, weights
+from ner_utils import backbones, efficiency, scoring, weights
 from ner_utils.data import IGNORED, Sentence, tag_names
 from ner_utils.predictions import Prediction
-from ner_utils.schema import Run
+from ner_utils.run import Run
 from ner_utils.spans import spans_from_tags
 
 
-def load_tokenizer(folder: str):
+def load_tokenizer(folder: str, pad_token: str | None = None):
     """A fast tokenizer that takes words; GPT-2-like ones need a space before each."""
     tokenizer = AutoTokenizer.from_pretrained(folder, add_prefix_space=True)
     if not tokenizer.is_fast:
         raise RuntimeError(f"{folder}: no fast tokenizer, so words cannot be aligned to their sub-tokens")
+    if pad_token:
+        tokenizer.pad_token = pad_token
+    if tokenizer.pad_token is None:
+        raise ValueError(f"{folder}: the tokenizer has no pad token: give the model's pad_token")
     return tokenizer
 
 
-def load_tagger(folder: str | Path, **head: Any):
-    """An encoder in fp32: some checkpoints are stored in fp16, in which training overflows."""
-    return AutoModelForTokenClassification.from_pretrained(folder, dtype=torch.float32, **head)
+def load_tagger(source: str | Path, **settings: Any):
+    """A token classifier in fp32: some checkpoints are stored in fp16, in which training overflows."""
+    return AutoModelForTokenClassification.from_pretrained(source, dtype=torch.float32, **settings)
 
 
-def encode(sentences: Sequence[Sentence], tokenizer, max_length: int) -> list[dict[str, list[int]]]:
-    """Sub-token ids, and for each the word that it is the *first* sub-token of (else -100).
+def _load_base(run: Run):
+    """What training begins with; where adapters are trained, the weights have the dtype of computation."""
+    source = weights.resolve(run.model.weights)
+    config = AutoConfig.from_pretrained(source).get_text_config()  # without a vision tower
+    if config.model_type == "qwen3_5_text":
+        backbones.register_qwen_tagger()
+    config.id2label = dict(enumerate(tag_names(run.dataset)))
+    config.label2id = {name: index for index, name in config.id2label.items()}
+    if not run.model.lora:
+        return load_tagger(source, config=config)
+    return backbones.load(AutoModelForTokenClassification, source, run.model.quantisation, config=config)
+
+
+def encode(
+    sentences: Sequence[Sentence], tokenizer, max_length: int, labelled: str = "first"
+) -> list[dict[str, list[int]]]:
+    """Sub-token ids, and for each the word that it is the first (or last) sub-token of (else -100).
 
     Words past ``max_length`` and words that have no sub-token (a lone control character) stand in
     no row's ``word``: they are lost, see `lost_words`.
@@ -44,11 +63,10 @@ def encode(sentences: Sequence[Sentence], tokenizer, max_length: int) -> list[di
     )
     rows = []
     for index, ids in enumerate(batch["input_ids"]):
-        seen: set[int] = set()
-        words = []
-        for word in batch.word_ids(index):
-            words.append(IGNORED if word is None or word in seen else word)
-            seen.add(word)
+        owners = batch.word_ids(index)
+        beside = [None, *owners[:-1]] if labelled == "first" else [*owners[1:], None]
+        pairs = zip(owners, beside, strict=True)
+        words = [IGNORED if word is None or word == other else word for word, other in pairs]
         rows.append({"input_ids": ids, "word": words})
     return rows
 
@@ -93,14 +111,14 @@ def train(run: Run, sentences: Sequence[Sentence], dev: Sequence[Sentence], part
 
     set_seed(run.seed)
     names = tag_names(run.dataset)
-    source = weights.resolve(run.model.weights)
-    tokenizer = load_tokenizer(source)
-    labels = dict(enumerate(names))
-    ids = {name: index for index, name in labels.items()}
-    model = load_tagger(source, num_labels=len(names), id2label=labels, label2id=ids)
-    max_length = run.model.training.max_length
+    tokenizer = load_tokenizer(weights.resolve(run.model.weights), run.model.pad_token)
+    model = _load_base(run)
+    if run.model.lora:
+        model = backbones.with_adapter(model, run.model.lora, "TOKEN_CLS", bool(run.model.quantisation))
+        backbones.train_in_fp32(model)
+    how = (tokenizer, run.model.training.max_length, run.model.labelled)
     dev = sorted(dev, key=lambda sentence: len(sentence.tokens))  # less padding in looks
-    train_rows, dev_rows = encode(sentences, tokenizer, max_length), encode(dev, tokenizer, max_length)
+    train_rows, dev_rows = encode(sentences, *how), encode(dev, *how)
 
     def dev_f1(output) -> dict[str, float]:
         predicted = [
@@ -134,6 +152,7 @@ def train(run: Run, sentences: Sequence[Sentence], dev: Sequence[Sentence], part
         "parameters": efficiency.parameters(model),
         "training_memory": efficiency.peak_memory(),
         "training_truncation": lost_words(sentences, train_rows),
+        **({"lora_layers": backbones.coverage(model)} if run.model.lora else {}),
     }
 
 
@@ -141,10 +160,15 @@ def predict(
     run: Run, checkpoint: Path, sentences: Sequence[Sentence]
 ) -> tuple[list[Prediction], dict[str, Any]]:
     """Predict with a trained checkpoint; returns predictions in order, and what it cost."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = backbones.device()
     names = tag_names(run.dataset)
-    tokenizer = load_tokenizer(str(checkpoint))
-    model = load_tagger(checkpoint).to(device).eval()
+    tokenizer = load_tokenizer(str(checkpoint), run.model.pad_token)
+    how = (tokenizer, run.model.training.max_length, run.model.labelled)
+    if run.model.lora:
+        quantised = run.model.quantisation is not None
+        model = backbones.for_prediction(_load_base(run), checkpoint, quantised, merge=True)
+    else:
+        model = load_tagger(checkpoint).to(device).eval()
     watch = efficiency.Stopwatch()
 
     def tag(rows: Sequence[dict]) -> np.ndarray:
@@ -156,12 +180,12 @@ def predict(
         return Prediction(sentence.id, tuple(_spans(row["word"], tags, len(sentence.tokens), names)))
 
     def tag_one(sentence: Sentence) -> Prediction:
-        row = encode([sentence], tokenizer, run.model.training.max_length)[0]
+        row = encode([sentence], *how)[0]
         return read(sentence, row, tag([row])[0])
 
     times = efficiency.latency(tag_one, sentences[: run.latency_sentences])
     with watch("prepare"):
-        rows = encode(sentences, tokenizer, run.model.training.max_length)
+        rows = encode(sentences, *how)
     lengths = [len(row["input_ids"]) for row in rows]
     order = sorted(range(len(rows)), key=lambda index: -lengths[index])
     budget, batches = run.model.prediction_batch_tokens, 0

@@ -15,8 +15,9 @@ from torch.utils.data import Sampler
 from transformers import Trainer, TrainerCallback
 from transformers.trainer_callback import ExportableState, PrinterCallback
 
+from ner_utils import backbones
 from ner_utils.data import IGNORED
-from ner_utils.schema import Run
+from ner_utils.run import Run
 
 NEVER = 10**9
 # Progress is told in lines, which a log keeps; bars of a second's loading only bury them.
@@ -172,7 +173,8 @@ def arguments(run: Run, parts: int) -> dict[str, Any]:
         "warmup_steps": settings.warmup_fraction,  # below 1 it is a share of all steps
         "lr_scheduler_type": settings.schedule,
         "seed": run.seed,
-        "bf16": gpu and torch.cuda.is_bf16_supported(),
+        "bf16": backbones.dtype() == torch.bfloat16,
+        "fp16": backbones.dtype() == torch.float16,
         "eval_strategy": "steps",
         "eval_steps": NEVER,
         "save_strategy": "steps",

@@ -8,7 +8,9 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from ner_utils import config, data, paths, prompts, schema, weights
+from ner_utils import config, data, paths, schema, weights
+from ner_utils.json_forms import JsonForm
+from ner_utils.run import Run
 
 # No deadline: a loaded machine is no bug.
 hypothesis.settings.register_profile("kit", deadline=None)
@@ -189,7 +191,7 @@ def load_model():
 def twenty(demo):
     """Twenty training sentences that a JSON list can state: no earlier twin of a mention."""
     settings = config.load_dataset("demo")
-    json_format = prompts.JsonFormat(settings.types)
+    json_format = JsonForm(settings.types)
     short = [s for s in demo["train"] if s.spans and len(s.tokens) <= 14]
     return [s for s in short if json_format.read(json_format.target(s), s.tokens).spans == list(s.spans)][:20]
 
@@ -233,7 +235,7 @@ def make_run(tmp_path_factory):
             "label": system,
             "dataset": config.load_dataset("demo"),
             "model": model,
-            "zero_shot": False,
+            "untrained": False,
             "train_sentences": None,
             "seed": 1,
             "looks": looks,
@@ -241,7 +243,7 @@ def make_run(tmp_path_factory):
             "test_sentences": None,
             "latency_sentences": 2,
         }
-        return schema.Run(**settings | more)
+        return Run(**settings | more)
 
     yield make
     patch.undo()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import random
 
-from ner_utils import audit, config, data, evaluation, paths, predictions, provenance, schema
+from ner_utils import audit, config, data, evaluation, paths, predictions, provenance
 from ner_utils.predictions import Prediction
+from ner_utils.run import Run
 
 # How much of the gold a system finds, and with which share of it wrong.
 SKILL = {"minilm": (0.45, 0.3), "smollm2-qlora": (0.27, 0.35), "smollm2-zero-shot": (0.02, 0.6)}
@@ -26,7 +27,7 @@ def write(study: str, overrides: str = "") -> None:
         write_run(run, data.draw(corpora[name]["test"], run.test_sentences, 0))
 
 
-def write_run(run: schema.Run, gold: list) -> None:
+def write_run(run: Run, gold: list) -> None:
     """One run: predictions, efficiency, manifest, metrics."""
     provenance.clear(run)
     chance = random.Random(f"{run.system} {run.seed}")
@@ -37,7 +38,7 @@ def write_run(run: schema.Run, gold: list) -> None:
     evaluation.write(run, gold, predicted)
 
 
-def _predict(run: schema.Run, sentence, chance: random.Random) -> Prediction:
+def _predict(run: Run, sentence, chance: random.Random) -> Prediction:
     recall, noise = SKILL.get(run.system, (0.5, 0.2))
     kinds = list(run.dataset.types)
     spans = []
@@ -49,8 +50,8 @@ def _predict(run: schema.Run, sentence, chance: random.Random) -> Prediction:
             spans.append(span._replace(type=chance.choice([kind for kind in kinds if kind != span.type])))
     if run.model.approach == "tagging":
         return Prediction(sentence.id, tuple(spans))
-    status = chance.choices(["ok", "recovered", "failed"], [8, 3, 1] if run.zero_shot else [97, 2, 1])[0]
-    many = 3 if run.zero_shot else 1
+    status = chance.choices(["ok", "recovered", "failed"], [8, 3, 1] if run.untrained else [97, 2, 1])[0]
+    many = 3 if run.untrained else 1
     dropped = {
         "unknown_type": chance.random() < 0.1 * many,
         "malformed": chance.random() < 0.05 * many,
@@ -61,7 +62,7 @@ def _predict(run: schema.Run, sentence, chance: random.Random) -> Prediction:
     return Prediction(sentence.id, () if status == "failed" else tuple(spans), status, dropped)
 
 
-def _efficiency(run: schema.Run, chance: random.Random) -> dict:
+def _efficiency(run: Run, chance: random.Random) -> dict:
     tagging = run.model.approach == "tagging"
     p50 = (14 if tagging else 2300) * chance.uniform(0.9, 1.1)
     cost = {
@@ -79,7 +80,7 @@ def _efficiency(run: schema.Run, chance: random.Random) -> dict:
         "device": "cpu",
         "threads": 2,
     }
-    if run.zero_shot:
+    if run.untrained:
         return cost | {"parameters": {"total": 134_515_008, "trainable": 0}}
     number = run.looks
     total = 80 * number

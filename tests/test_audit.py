@@ -1,5 +1,6 @@
 """The audit, on hand-made corpora and against the known numbers of public ones."""
 
+import dataclasses
 import json
 import os
 import warnings
@@ -11,6 +12,7 @@ from ner_utils import config, data, paths, schema
 from ner_utils.audit import agreement, audit, summary
 from ner_utils.data import DataError, Sentence
 from ner_utils.spans import Span
+from ner_utils.standoff import TREATED
 
 DATASET = schema.Dataset(
     label="Tiny",
@@ -91,6 +93,20 @@ def test_no_text():
     found = json.loads(json.dumps(audit("tiny", DATASET, CORPUS)))
     assert [leaf for leaf in leaves(found) if isinstance(leaf, str)] == ["tiny"]
     assert "Ada" not in json.dumps(found) and "York" not in json.dumps(found)
+
+
+def test_mentions_that_spans_could_not_state():
+    """Counted where a corpus has offsets, and nowhere else."""
+    reasons = ("overlapping_mentions", "widened_mentions", "overlapping_mentions")
+    offsets = dataclasses.replace(TRAIN[0], offsets=(0, 4, 8), treated=reasons)
+    found = audit("tiny", DATASET, {"train": [offsets], "dev": DEV})["splits"]
+    assert {reason: found["train"][reason] for reason in TREATED} == {
+        "overlapping_mentions": 2,
+        "discontinuous_mentions": 0,
+        "split_mentions": 0,
+        "widened_mentions": 1,
+    }
+    assert not set(TREATED) & set(found["dev"])
 
 
 def test_summary():

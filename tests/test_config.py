@@ -84,6 +84,12 @@ def test_every_study_resolves_to_runs(name):
         pytest.param("datasets/small", "LOC: location", "LOC: Person", "share one name", id="one word twice"),
         pytest.param("datasets/small", "LOC: location", "NO: norm", "types", id="a YAML boolean as type"),
         pytest.param("datasets/small", "conll", "csv", "format: Input should be", id="unknown format"),
+        pytest.param("datasets/small", "conll", "conll\nscheme: bilou", "'iob1' or 'bioes'", id="scheme"),
+        pytest.param("datasets/small", "conll", "jsonl\nseparator: space", "separator: format", id="tab"),
+        pytest.param("datasets/small", "conll", "conll\noverlaps: longest", "overlaps: format", id="nested"),
+        pytest.param("datasets/small", "conll", "conll\ncolumns: [token, pos]", "token and tag", id="no tag"),
+        pytest.param("datasets/small", "conll", "biocreative", "splits.train.annotations", id="one file"),
+        pytest.param("datasets/small", "conll", "conll\nlanguages: [de]", "{language}", id="one for two"),
         pytest.param(
             SMALL,
             "[[encoder, writer]]",
@@ -178,6 +184,19 @@ def test_a_missing_file_lists_what_exists(params, load, name):
     assert message.endswith(f"no such file; there are: {known[load.__name__]}")
 
 
+def test_a_corpus_in_another_language():
+    """One file: the other languages differ in what stands for {language}, and lose its guards."""
+    english, german = config.load_dataset("multinerd"), config.load_dataset("multinerd.de")
+    assert (english.splits["dev"].file, english.splits["dev"].sentences) == ("val/val_en.jsonl", 16410)
+    assert (german.splits["dev"].file, german.splits["dev"].sentences) == ("val/val_de.jsonl", None)
+    assert (german.language, german.label, german.types) == ("de", "MultiNERD (de)", english.types)
+    assert paths.data_dirs("multinerd.de") == paths.data_dirs("multinerd")
+    message = refused(config.load_dataset, "multinerd.xx")
+    assert "multinerd.xx.yaml: no such file; there are: multinerd, multinerd.de, " in message
+    assert message.count("multinerd.") == 10
+    assert schema.Dataset.model_validate_json(german.model_dump_json()) == german
+
+
 def test_sections_cannot_be_changed(params):
     with pytest.raises(ValueError):
         config.load_model("tagger").label = "another"
@@ -227,13 +246,13 @@ def test_no_override_changes_nothing(params):
         ("train_sentences=1", "train_sentences: unknown key"),
         ("encoder:looks=1", "looks: unknown key"),
         ("encoder:seeds=[3]", "expected some of [1, 2]"),
-        ("untrained:seeds=[1]", "of a trained system"),
+        ("untrained:seeds=[1]", "not of zero-shot"),
         ("=1", "unknown key"),
         ("protocol.looks=many", "protocol.looks: Input should be a valid integer, found 'many'"),
         ("protocol.looks=0", "protocol.looks: Input should be greater than 0"),
         ("model.training.learning_rate=5e-5", "write 5.0e-5"),
         ("model.training.epochs=[1", "not valid YAML"),
-        ("model.approach=generation", "lora: Field required"),
+        ("model.approach=generation", "labelled: unknown key"),
         ("datasets=[large]", "large.yaml: no such file"),
         ("protocol.comparisons=[[encoder,reader]]", "names 'reader'"),
     ],
@@ -293,6 +312,9 @@ def test_runs_that_do_not_exist(params, arguments, message):
         pytest.param("datasets/small", "label: Small", "label: Tiny", id="corpus' label"),
         pytest.param("datasets/small", "CC0 1.0", "MIT", id="licence"),
         pytest.param("datasets/small", "train.tsv,", "train.tsv, url: 'https://x.org',", id="address"),
+        pytest.param("datasets/small", "conll", "conll\ncolumns: [token, tag]", id="usual columns"),
+        pytest.param("datasets/small", "conll", "conll\nscheme: iob2\nseparator: tab", id="usual scheme"),
+        pytest.param("datasets/small", "conll", "conll\nprivate: true", id="private"),
         pytest.param(TAGGER, "epochs: 2", "epochs: 2  # enough", id="comment"),
         pytest.param(
             TAGGER, "epochs: 2\n  weight_decay: 0.01", "weight_decay: 0.01\n  epochs: 2", id="order of keys"
@@ -315,6 +337,10 @@ def test_fingerprint_is_stable(params, name, old, new):
         pytest.param(SMALL, "resamples: 100", "resamples: 100\n  test_sentences: 2", id="test sentences"),
         pytest.param("datasets/small", "PER: person", "PER: human", id="word of a type"),
         pytest.param("datasets/small", "sentences: 3", "sentences: 4", id="number of sentences"),
+        pytest.param("datasets/small", "conll", "conll\nscheme: bioes", id="scheme"),
+        pytest.param("datasets/small", "conll", "conll\ncolumns: [tag, token]", id="columns"),
+        pytest.param("datasets/small", "conll", "conll\nseparator: space", id="separator"),
+        pytest.param("datasets/small", "conll", "pubtator", id="format"),
         pytest.param("datasets/small", "train.tsv,", f"train.tsv, sha256: {'a' * 64},", id="checksum"),
         pytest.param(
             "datasets/small",
@@ -327,6 +353,13 @@ def test_fingerprint_is_stable(params, name, old, new):
 def test_fingerprint_changes(params, name, old, new):
     before = run().fingerprint
     params.edit(name, old, new)
+    assert run().fingerprint != before
+
+
+def test_fingerprint_knows_what_happens_to_overlaps(params):
+    params.edit("datasets/small", "conll", "pubtator\noverlaps: refuse")
+    before = run().fingerprint
+    params.edit("datasets/small", "refuse", "longest")
     assert run().fingerprint != before
 
 
@@ -410,3 +443,29 @@ def test_params_hold_nothing_but_yaml():
         if path.is_file():
             assert path.suffix == ".yaml", path
             yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def test_a_system_predicts_with_the_weights_of_another(params):
+    params.edit("studies/small", "  untrained:", "  strict: {model: writer, label: S, weights_of: writer, "
+                "overrides: {constrained: grounded}}\n  untrained:")  # fmt: skip
+    params.edit("studies/small", "{model: writer, label: A writer}", "{model: writer, train_sentences: 2}")
+    run = config.load_run("small", "small", "strict", 2)
+    assert run.base == config.load_run("small", "small", "writer", 2)
+    assert run.train_sentences == 2
+    assert run.fingerprint != run.base.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("system", "message"),
+    [
+        ("{model: writer, weights_of: nobody}", "expected a system that is trained"),
+        ("{model: writer, weights_of: untrained}", "expected a system that is trained"),
+        ("{model: tagger, weights_of: writer}", "approach must be that of writer"),
+        ("{model: writer, weights_of: writer, train_sentences: 1}", "not trained"),
+        ("{model: writer, weights_of: writer, overrides: {output_format: bio}}", "output_format must be"),
+    ],
+)
+def test_refused_weights_of_another(params, system, message):
+    params.edit("studies/small", "  untrained:", f"  other: {system}\n  untrained:")
+    with pytest.raises(config.ConfigError, match=message):
+        config.load_study("small")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ner_utils import config, data, paths, schema
 from ner_utils.data import DataError, Sentence
-from ner_utils.prompts import JsonFormat
+from ner_utils.json_forms import JsonForm
 from ner_utils.spans import Span, surface
 
 TYPES = {"PER": "person", "LOC": "location"}
@@ -21,7 +21,8 @@ TYPES = {"PER": "person", "LOC": "location"}
 def dataset(sentences, format="conll", **keys):
     """A dataset whose only real split is test."""
     split = {"file": "test.txt", "sentences": sentences, **keys.pop("split", {})}
-    other = schema.Split(file="none", sentences=1)
+    other = {"file": "none"} | ({"annotations": schema.File(file="none")} if format == "biocreative" else {})
+    other = schema.Split(**other)
     return schema.Dataset(
         label="Small", description="made for tests", licence="CC0 1.0", language="en", format=format,
         types=TYPES, splits={"train": other, "dev": other, "test": schema.Split(**split)}, **keys,
@@ -187,6 +188,55 @@ def test_checksums_are_compared(place, cut):
         load(2, split=declared)
 
 
+def test_documents_are_counted(place):
+    text = "-DOCSTART-\tO\n\na\tO\n\nb\tO\n\n-DOCSTART-\tO\n\nc\tO\n"
+    path = place(text)
+    assert len(load(None, split={"documents": 2})) == 3
+    place(text * 2)
+    with pytest.raises(
+        DataError, match=rf"^{re.escape(str(path))}: 4 documents, expected 2: truncated, doub"
+    ):
+        load(None, split={"documents": 2})
+
+
+def test_without_a_guard_something_must_be_there(place):
+    path = place("\n\n")
+    with pytest.raises(DataError, match=rf"^{re.escape(str(path))}: 0 sentences, expected some"):
+        load(None)
+    place(CONLL)
+    assert len(load(None)) == 2
+
+
+def test_annotations_are_found_and_checked_like_the_text(place):
+    abstracts = place("1\tAda met Bo.\t\n")
+    mentions = abstracts.with_name("mentions.txt")
+    file = {"file": mentions.name, "sha256": hashlib.sha256(b"1\tT1\tPER\t0\t3\tAda\n").hexdigest()}
+    settings = dataset(None, "biocreative", split={"annotations": schema.File(**file)})
+    with pytest.raises(DataError, match="small: mentions.txt not found; looked in"):
+        data.load_split("small", settings, "test")
+    mentions.write_text("1\tT1\tPER\t0\t3\tAda\n")
+    (sentence,) = data.load_split("small", settings, "test")
+    assert sentence == Sentence(
+        "test-000000", "1", ("Ada", "met", "Bo", "."), (Span(0, 1, "PER"),), offsets=(0, 4, 8, 10)
+    )
+    mentions.write_text("1\tT1\tPER\t8\t10\tBo\n")
+    with pytest.raises(DataError, match=rf"^{re.escape(str(mentions))}: sha256"):
+        data.load_split("small", settings, "test")
+
+
+def test_ids_of_a_private_corpus_stay_behind(place):
+    """Results carry ids: a post's would lead to it. Sentences of one document still belong together."""
+    text = "".join(
+        row([word], ["O"], id=f"t3_{word}", document=f"t3_{word[0]}") for word in ("aa", "ab", "b")
+    )
+    place(text)
+    assert [s.id for s in load(3, "jsonl")] == ["t3_aa", "t3_ab", "t3_b"]
+    hidden = load(3, "jsonl", private=True)
+    assert [s.id for s in hidden] == ["test-000000", "test-000001", "test-000002"]
+    assert hidden[0].document == hidden[1].document != hidden[2].document
+    assert not any("t3" in s.document for s in hidden)
+
+
 def test_ids_are_unique(place):
     path = place(row(["a"], ["O"], id="x") + row(["b"], ["O"], id="x"))
     with pytest.raises(DataError, match=rf"^{re.escape(str(path))}: two sentences share an id"):
@@ -336,7 +386,7 @@ def test_real_corpora_are_whole(corpora, name):
 @pytest.mark.parametrize("name", REAL)
 def test_real_mentions_survive_as_json(corpora, name):
     """Every gold answer is read as ``ok`` with nothing dropped; ids alone are shown on failure."""
-    answers = JsonFormat(config.load_dataset(name).types)
+    answers = JsonForm(config.load_dataset(name).types)
     failed, moved, whole = [], 0, 0
     for sentences in corpora(name).values():
         for sentence in sentences:

@@ -18,7 +18,7 @@ from transformers import (
 from ner_utils import adapters, experiment, generation
 from ner_utils.constraints import Constraints
 from ner_utils.decoding import Decoder, shares_beginnings
-from ner_utils.prompts import JsonFormat
+from ner_utils.json_forms import JsonForm
 
 PAD, LIMIT = 0, 24
 SHARED = [11, 12, 13, 14]
@@ -98,7 +98,7 @@ def test_the_library_and_the_packed_loop_obey_constraints_alike(make_tiny_llama)
     model, end = LlamaForCausalLM(config).eval(), tokenizer.eos_token_id
     sentences = [["Ada", "met", "Bo"], ["in", "São", "Paulo", "and", "Rome"], ["x"], ["Zoë", "Quinn"] * 4]
     makes = Constraints(
-        "grounded", JsonFormat({"PER": "person", "LOC": "location"}), tokenizer, len(tokenizer), 60
+        "grounded", JsonForm({"PER": "person", "LOC": "location"}), tokenizer, len(tokenizer), 60
     )
     prompts = [SHARED + tokenizer(" ".join(words))["input_ids"] for words in sentences]
     decoder = Decoder(model, SHARED, PAD, end, 60)

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from ner_utils.data import Sentence
-from ner_utils.display import facts, show_sentences, show_table
+from ner_utils.display import facts, quote, show_sentences, show_table
 from ner_utils.spans import Span
 
 VOID = {"br", "hr", "img", "wbr"}
@@ -116,6 +116,13 @@ def test_verdicts_are_written():
         "gold = predicted Bo PER"
     )
     assert shown.count("solid") == 3 and shown.count("dashed") == 1 and shown.count("dotted") == 1
+
+
+def test_nothing_of_a_private_corpus_is_shown():
+    shown = show_sentences([sentence("secret")], [[Span(0, 1, "PER")]], [[]], private=True)
+    for text in (shown.data, quote("a secret", private=True)):
+        assert "secret" not in text and "private" in text
+    assert quote("open", private=False) == "open"
 
 
 def test_lengths_must_fit():

@@ -16,7 +16,8 @@ from ner_utils.predictions import Prediction, ResultError
 TRAIN = """
 import os, signal, sys
 from pathlib import Path
-from ner_utils import data, experiment, paths, schema, training
+from ner_utils import data, experiment, paths, training
+from ner_utils.run import Run
 
 class Mortal(training.Looks):
     def on_step_end(self, args, state, control, **kwargs):
@@ -27,7 +28,7 @@ class Mortal(training.Looks):
 if __name__ == "__main__":
     paths.RUNS = Path(sys.argv[1])
     training.Looks, Mortal.__name__ = Mortal, "Looks"  # under which checkpoints know it
-    run = schema.Run.model_validate_json(Path(sys.argv[2]).read_text())
+    run = Run.model_validate_json(Path(sys.argv[2]).read_text())
     experiment.train(run, data.load(run.dataset_name, run.dataset))
 """
 
@@ -99,6 +100,7 @@ import json, resource, sys
 from pathlib import Path
 import torch
 from ner_utils import data, experiment, generation, paths, schema, tagging
+from ner_utils.run import Run
 
 room, place, mib = sys.argv[3], sys.argv[4], int(sys.argv[5])
 room = {"tagging": tagging, "generation": generation}[room]
@@ -116,7 +118,7 @@ def load_and_confine(*arguments, **keywords):
 if __name__ == "__main__":
     setattr(room, place, load_and_confine)
     paths.RUNS = Path(sys.argv[1])
-    run = schema.Run.model_validate_json(Path(sys.argv[2]).read_text())
+    run = Run.model_validate_json(Path(sys.argv[2]).read_text())
     corpus = data.load(run.dataset_name, run.dataset)
     if sys.argv[6:]:
         found, cost = room.predict(run, Path(sys.argv[6]) if sys.argv[6] != "-" else None, corpus["test"])
@@ -155,7 +157,7 @@ def test_a_tagger_short_of_memory_halves_its_batches(make_run, tmp_path):
 def test_a_generator_short_of_memory_halves_its_rows(make_run, make_tiny_llama, tmp_path):
     settings = {"max_new_tokens": 24, "prediction_batch_size": 512}
     run = make_run("tiny-llama", settings, weights_folder=make_tiny_llama())
-    run = run.model_copy(update={"zero_shot": True})
+    run = run.model_copy(update={"untrained": True})
     place = ("generation", "load_for_prediction")
     _, (_, wanted) = confined(tmp_path / "free", run, *place, 0, "-")
     log, (rows, found) = confined(tmp_path / "confined", run, *place, 60, "-")
@@ -243,7 +245,7 @@ def test_changed_code_is_a_warning_that_names_the_rooms(sealed, make_run):
     ]
     free, held = (make_run("smollm2-135m", {"constrained": kind}) for kind in ("none", "grounded"))
     assert set(provenance.makers(held)) - set(provenance.makers(free)) == {"constraints"}
-    zero_shot = free.model_copy(update={"zero_shot": True})
+    zero_shot = free.model_copy(update={"untrained": True})
     assert set(provenance.makers(free)) - set(provenance.makers(zero_shot)) == {"training", "adapters"}
 
 

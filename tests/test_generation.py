@@ -154,3 +154,20 @@ def test_a_sentence_cannot_leave_its_turn(tiny):
     hostile = Sentence("s", None, ("<|im_end|>", "Ada"), ())
     reading = prompter.format.read('[{"text": "< |im_end|>", "type": "person"}]', hostile.tokens)
     assert reading.spans == [(0, 1, "PER")]
+
+
+def test_examples_are_drawn_with_the_seed_and_shared_by_all_prompts(make_run, demo, monkeypatch):
+    run = make_run("smollm2-135m", {}, untrained=True, few_shot=4)
+    first, again, other = (
+        generation.Prompter(run.model_copy(update={"seed": seed}), weights.resolve(run.model.weights))
+        for seed in (1, 1, 2)
+    )
+    assert first.examples == again.examples != other.examples
+    assert sum(bool(sentence.spans) for sentence in first.examples) == 2
+    assert {sentence.id for sentence in first.examples} <= {sentence.id for sentence in demo["train"]}
+    prompt = first.prompt(demo["test"][0])
+    for sentence in first.examples:
+        assert prompt.count(first.answer(sentence)) >= 1
+        assert sentence.text in prompt
+    shared = first.tokenizer.decode(first.shared_prefix())
+    assert all(sentence.text in shared for sentence in first.examples)

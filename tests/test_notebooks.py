@@ -1,6 +1,8 @@
 """The notebooks: their form, and that they run as committed."""
 
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -68,14 +70,56 @@ def test_runs_as_committed_without_network(path):
     assert done.returncode == 0, done.stdout[-4000:]
 
 
+def copy_project(folder):
+    for name in ("ner_utils", "params", "notebooks", "corpora"):
+        shutil.copytree(paths.ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+
+
+def test_a_private_corpus_is_shown_nowhere(tmp_path, demo):
+    """No four words in a row: not in what notebooks print, nor in the results and figures they write."""
+    rows = {
+        tuple(words[i : i + 4])
+        for sentences in demo.values()
+        for sentence in sentences
+        for words in [re.findall(r"\w+", sentence.text.lower())]
+        for i in range(len(words) - 3)
+    }
+
+    def quoted(text):
+        words = re.findall(r"\w+", text.lower())
+        return [row for row in zip(words, words[1:], words[2:], words[3:], strict=False) if row in rows]
+
+    def outputs(path):
+        return json.dumps([cell.outputs for cell in cells(path)], ensure_ascii=False)
+
+    copy_project(tmp_path)
+    settings = tmp_path / "params" / "datasets" / "demo.yaml"
+    settings.write_text(settings.read_text() + "private: true\n")
+    for path, system, seed in zip(
+        NOTEBOOKS, ("", "minilm", "smollm2-zero-shot", "minilm"), "1101", strict=False
+    ):
+        command = [sys.executable, "-m", "papermill", "--log-output", path.name, f"../{path.name}"]
+        command += ["-p", "system", system, "-p", "seed", seed] if system else []
+        done = subprocess.run(
+            command, cwd=tmp_path / "notebooks", capture_output=True, text=True,
+            env=os.environ | OFFLINE | {"PYTHONPATH": str(tmp_path)},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr[-4000:]
+        assert quoted(outputs(path)), "the committed notebook shows sentences"
+        assert not quoted(outputs(tmp_path / path.name) + done.stdout + done.stderr)
+        assert "its text is not shown" in outputs(tmp_path / path.name)
+    written = [path for path in (tmp_path / "results").rglob("*") if path.is_file()]
+    assert written
+    assert not [path for path in written if quoted(path.read_text(encoding="utf-8"))]
+
+
 def test_nbval_sees_a_bug(tmp_path):
     """A planted bug (spans lose their last token) must fail the notebooks' check."""
-    for name in ("ner_utils", "params", "notebooks", "corpora"):
-        shutil.copytree(paths.ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    copy_project(tmp_path)
     room = tmp_path / "ner_utils" / "spans.py"
-    healthy = 'if prefix == "I" and continues:'
+    healthy = 'if prefix in "IE" and continues:'
     assert healthy in room.read_text()
-    room.write_text(room.read_text().replace(healthy, 'if prefix == "I" and not continues:'))
+    room.write_text(room.read_text().replace(healthy, 'if prefix in "IE" and not continues:'))
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
     notebook = tmp_path / "notebooks" / "01_data_exploration.ipynb"
     done = nbval(tmp_path, notebook, {"PYTHONPATH": str(tmp_path)})

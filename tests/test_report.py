@@ -38,6 +38,14 @@ def test_everything_is_written(made_up):
     assert r"\defclaim{demo.smollm2-qlora.failed > 0}{true}" in (generated() / "claims.tex").read_text()
 
 
+def test_the_audit_names_lost_mentions_where_a_corpus_has_offsets(made_up):
+    results = made_up()
+    assert "overlap" not in tables.audit(results)
+    results.audits["demo"]["audit"]["splits"]["test"]["overlapping_mentions"] = 1234
+    (row,) = [line for line in tables.audit(results).splitlines() if "overlap" in line]
+    assert row.endswith("& -- & -- & 1,234 \\\\"), row
+
+
 def test_writing_again_changes_nothing(made_up):
     results = made_up()
     report.write(results)

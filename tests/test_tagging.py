@@ -5,7 +5,7 @@ import random
 import pytest
 import torch
 
-from ner_utils import experiment, scoring, tagging, training, weights
+from ner_utils import experiment, schema, scoring, tagging, training, weights
 from ner_utils.data import Sentence
 from ner_utils.spans import Span
 
@@ -83,3 +83,29 @@ def test_order_of_training_is_grouped_and_depends_on_seed_and_epoch_alone():
     batches = [[lengths[i] for i in first[at : at + 8]] for at in range(0, 1003, 8)]
     assert sum(max(batch) - min(batch) for batch in batches) / len(batches) < 3
     assert [len(batch) for batch in batches] == [8] * 125 + [3]
+
+
+@pytest.mark.parametrize("quantisation", [None, "nf4"])
+def test_a_language_model_learns_to_tag(quantisation, make_tiny_llama, make_run, twenty):
+    """The third arm: a decoder, 4-bit weights and adapters, and no generation."""
+    run = make_run(
+        "minilm", {"training.learning_rate": 5.0e-3, "training.epochs": 150, "training.batch_size": 4}
+    )
+    changes = {
+        "weights": schema.Weights(folder=str(make_tiny_llama())),
+        "lora": schema.Lora(r=16, alpha=32, dropout=0.0, target_modules="all-linear"),
+        "quantisation": quantisation,
+        "labelled": "last",
+    }
+    run = run.model_copy(
+        update={"model": run.model.model_copy(update=changes), "system": f"tagger-{quantisation}"}
+    )
+    record = tagging.train(run, twenty, twenty)
+    assert record["lora_layers"] == dict.fromkeys(
+        ("down_proj", "gate_proj", "k_proj", "o_proj", "q_proj", "up_proj", "v_proj"), 2
+    )
+    assert record["parameters"]["trainable"] < record["parameters"]["total"] / 4
+    predicted, cost = tagging.predict(run, experiment.best_checkpoint(run, record), twenty)
+    assert scoring.score([s.spans for s in twenty], [p.spans for p in predicted]).f1 >= 0.95
+    alone = [tagging.predict(run, experiment.best_checkpoint(run, record), [s])[0][0] for s in twenty[:3]]
+    assert alone == predicted[:3]

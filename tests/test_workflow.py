@@ -113,6 +113,22 @@ def test_a_missing_corpus_and_a_truncated_one_stop_before_any_work(clone, tmp_pa
     assert not (clone / "results" / "wnut17-elsewhere").exists()
 
 
+def test_a_corpus_with_overlaps_stops_before_any_work(clone, tmp_path):
+    (clone / "params/datasets/nested.yaml").write_text(
+        "{label: Nested, description: x, licence: x, language: en, format: pubtator, types: {D: disease},\n"
+        " splits: {train: {file: t}, dev: {file: t}, test: {file: t}}}\n"
+    )
+    (tmp_path / "nested").mkdir()
+    (tmp_path / "nested" / "t").write_text("1|t|Acidosis\n1|a|\n1\t0\t8\tAcidosis\tD\n1\t0\t4\tAcid\tD\n")
+    code, said = make(
+        clone, "study", "STUDY=first-look", "OVERRIDES=datasets=[nested]", NER_DATA_DIR=str(tmp_path)
+    )
+    assert code != 0
+    assert "nested/t: document 1: mentions 0:8 (line 3) and 0:4 (line 4) overlap; declare `overlaps:" in said
+    assert "Traceback" not in said
+    assert not (clone / "results" / "first-look").exists()
+
+
 def test_without_latex_the_set_up_stops_before_any_work(clone, tmp_path):
     """No latexmk, no root, no sudo: the exact command is printed."""
     tools = tmp_path / "bin"

@@ -1,0 +1,106 @@
+"""Pretrained models as both arms load them: device, dtype, 4-bit weights, adapters."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForTokenClassification
+
+from ner_utils.schema import Lora
+
+HEADS = ["classifier", "score"]  # of token classification: trained whole, never adapted or quantised
+
+
+def device() -> str:
+    """Where models are computed."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def dtype() -> torch.dtype:
+    """Dtype of computation: bf16 on cards that have it, fp16 on older ones, fp32 on a CPU."""
+    if not torch.cuda.is_available():
+        return torch.float32
+    return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+
+
+def load(auto: Any, source: str | Path, quantisation: str | None, **settings: Any) -> Any:
+    """A pretrained model on the device, its linear layers in NF4 where asked for."""
+    settings = {"dtype": dtype(), "device_map": {"": device()}} | settings
+    if quantisation is None:
+        return auto.from_pretrained(source, **settings)
+    from bitsandbytes.nn import Linear4bit
+    from transformers import BitsAndBytesConfig
+
+    nf4 = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype(),
+        # Given none, the library spares the head of a language model.
+        llm_int8_skip_modules=HEADS if auto is AutoModelForTokenClassification else None,
+    )
+    model = auto.from_pretrained(source, quantization_config=nf4, **settings)
+    for module in model.modules():
+        # On a CPU with bf16 units, bitsandbytes would repack weights at the first evaluation and round
+        # them once more: what is trained after a look would not be what was trained before it.
+        if isinstance(module, Linear4bit):
+            module.support_avx512bf16_for_cpu = False
+    return model
+
+
+def register_qwen_tagger() -> None:
+    """Qwen3.5's text model as a token classifier: the library has one with the vision tower alone."""
+    from transformers import Qwen3_5PreTrainedModel, Qwen3_5TextConfig
+    from transformers.modeling_layers import GenericForTokenClassification
+
+    class Qwen3_5TextTagger(GenericForTokenClassification, Qwen3_5PreTrainedModel):
+        config: Qwen3_5TextConfig
+
+    AutoModelForTokenClassification.register(Qwen3_5TextConfig, Qwen3_5TextTagger, exist_ok=True)
+
+
+def with_adapter(model: Any, lora: Lora, task: str, quantised: bool) -> Any:
+    """The model with new adapters, which are all that is trained, beside the head of a tagger."""
+    from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
+
+    if quantised:
+        model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
+    return get_peft_model(
+        model,
+        LoraConfig(
+            r=lora.r,
+            lora_alpha=lora.alpha,
+            lora_dropout=lora.dropout,
+            target_modules=lora.target_modules,
+            exclude_modules=HEADS if task == "TOKEN_CLS" else None,
+            task_type=task,
+        ),
+    )
+
+
+def train_in_fp32(model: Any) -> None:
+    """One dtype for what is trained: adapters are made in bf16, and a resumed one comes back as fp32."""
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()
+
+
+def for_prediction(model: Any, adapter: Path | None, dequantise: bool, merge: bool) -> Any:
+    """A base model with the adapter of a checkpoint, to predict with."""
+    if dequantise:
+        model = model.dequantize().to(dtype())
+    if adapter is not None:
+        from peft import PeftModel
+
+        model = PeftModel.from_pretrained(model, adapter)
+        if merge:
+            model = model.merge_and_unload()
+    return model.eval()
+
+
+def coverage(model: Any) -> dict[str, int]:
+    """How many layers of each name carry an adapter."""
+    names = [name.split(".")[-1] for name, module in model.named_modules() if hasattr(module, "lora_A")]
+    return {name: names.count(name) for name in sorted(set(names))}

@@ -1,0 +1,211 @@
+"""Answers that repeat the sentence: with mentions in brackets, or a line with its tag for each token."""
+
+from __future__ import annotations
+
+import re
+from abc import abstractmethod
+from collections.abc import Iterable, Sequence
+
+from ner_utils.alignment import bare, transfer
+from ner_utils.data import Sentence
+from ner_utils.forms import DROPPED, Form, Reading, without_thoughts
+from ner_utils.grammar import END, START, Edge, Free, Grammar, whole_characters
+from ner_utils.spans import spans_from_tags
+
+LEGIBLE = 0.5  # share of a sentence's letters without which an answer is no copy of it
+_MARK = re.compile(r"([\\\[\]|])")
+_PIECE = re.compile(r"\\(?P<escaped>.)|(?P<mark>[\[\]|])|(?P<plain>[^\\\[\]|]+|\\)", re.DOTALL)
+_PLAIN = re.compile(rb"(?:[^\\\[\]|]|\\.)*\\?", re.DOTALL)
+_LINE = re.compile(rb"[^\n]*")
+_TAGGED = re.compile(r"(?P<word>.*):\s*(?:(?P<prefix>[BI])-(?P<name>.+?)|O)\s*")
+
+
+class CopyForm(Form):
+    """An answer that repeats the sentence, wherever that is read."""
+
+    @abstractmethod
+    def _parse(self, answer: str) -> tuple[str, list[tuple[int, int, str]], int]:
+        """The copy without its white space, its mentions (begin, end, name), and how many marks are wrong."""
+
+    def read(self, answer: str, tokens: Sequence[str]) -> Reading:
+        reading = self._place(*self._parse(answer), tokens)
+        rest = without_thoughts(answer)  # which may be a part of the sentence
+        return (
+            reading if reading.status == "ok" or rest == answer else self._place(*self._parse(rest), tokens)
+        )
+
+    def _place(
+        self, written: str, mentions: Iterable[tuple[int, int, str]], malformed: int, tokens: Sequence[str]
+    ) -> Reading:
+        dropped, known = dict.fromkeys(DROPPED, 0), []
+        for begin, end, name in mentions:
+            if kind := self.kind(name):
+                known.append((begin, end, kind))
+            else:
+                dropped["unknown_type"] += 1
+        placed = transfer(written, known, tokens)
+        dropped |= {"malformed": malformed, "ungrounded": placed.ungrounded, "duplicate": placed.duplicate}
+        whole = written == bare("".join(tokens)) and not malformed
+        status = "ok" if whole else "recovered" if placed.copied >= LEGIBLE else "failed"
+        return Reading(placed.spans, status, dropped)
+
+
+class InlineForm(CopyForm):
+    """The sentence with ``[surface|name]`` for each mention; ``\\`` stands before a bracket, bar or
+    backslash of the sentence."""
+
+    answers = (
+        "Answer with the text itself, each entity written as [entity|type].",
+        "Reply with the whole text alone, unchanged but for the entities, which become [entity|type].",
+        "Write the text once more, word for word, and put each entity and its type into brackets, "
+        "[entity|type].",
+    )
+
+    def target(self, sentence: Sentence) -> str:
+        words = list(map(_marked, sentence.tokens))
+        for start, end, kind in sentence.spans:
+            words[start] = f"[{words[start]}"
+            words[end - 1] += f"|{_marked(self.types[kind])}]"
+        return " ".join(words)
+
+    def grammar(self, tokens: Sequence[str] | None) -> Grammar:
+        names = list(map(_marked, self.types.values()))
+        if tokens is None:
+            char = r"([^\\\[\]|]|\\[\\\[\]|])"
+            visible = r"([^\\\[\]|\s]|\\[\\\[\]|])"
+            text = Free("TEXT", f"/{char}+/", _PLAIN, _rest_of_text, 4)
+            mention = Free("MENTION", f"/{visible}{char}*/", _PLAIN, _rest_of_mention, 4)
+            after = [Edge("[", "mention"), Edge("", END)]
+            return Grammar(
+                {
+                    START: [Edge(text, "after"), Edge("[", "mention")],
+                    "after": after,
+                    "mention": [Edge(mention, "kind")],
+                    "kind": [Edge(f"|{name}]", "outside") for name in names],
+                    "outside": [Edge(text, "after"), *after],
+                }
+            )
+        words = list(map(_marked, tokens))
+        outside = [START, *(f"outside{place}" for place in range(1, len(words))), END]
+        nodes: dict[str, list[Edge]] = {}
+        for place, word in enumerate(words):
+            space, inside = " " * bool(place), f"inside{place + 1}"
+            nodes[outside[place]] = [Edge(space + word, outside[place + 1]), Edge(f"{space}[{word}", inside)]
+            nodes[inside] = [Edge(f"|{name}]", outside[place + 1]) for name in names]
+            if place + 1 < len(words):
+                nodes[inside].append(Edge(f" {words[place + 1]}", f"inside{place + 2}"))
+        return Grammar(nodes, early=outside[1:])
+
+    def _parse(self, answer: str) -> tuple[str, list[tuple[int, int, str]], int]:
+        written, name, begin, end, malformed = "", "", -1, -1, 0
+        mentions = []
+        for piece in _PIECE.finditer(answer):
+            mark, text = piece["mark"], piece["escaped"] or piece["plain"]
+            if mark == "[":
+                malformed += begin >= 0
+                begin, end, name = len(written), -1, ""
+            elif mark == "|" and begin >= 0 and end < 0:
+                end = len(written)
+            elif mark == "]" and begin < end:
+                mentions.append((begin, end, name))
+                begin = end = -1
+            elif mark == "]" or (mark == "|" and begin >= 0):
+                malformed += 1
+                begin = end = -1
+            elif end >= 0:
+                name += text or mark
+            else:
+                written += bare(text or mark)
+        return written, mentions, malformed + (begin >= 0)
+
+
+class BioForm(CopyForm):
+    """A line ``token:TAG`` for each token, tags being O, B-name and I-name (paper B)."""
+
+    answers = (
+        "Answer with one line a token, token:TAG, where TAG is O outside of entities, B-type on the first "
+        "token of an entity and I-type on its others.",
+        "Reply with a line for each token of the text and nothing else, written token:TAG; TAG is B-type "
+        "where an entity begins, I-type where it goes on, O anywhere else.",
+        "Write every token on a line of its own, a colon and its tag: B-type opens an entity, I-type "
+        "continues it, O belongs to none.",
+    )
+
+    def target(self, sentence: Sentence) -> str:
+        pairs = zip(sentence.tokens, sentence.ner_tags, strict=True)
+        return "\n".join(f"{_one_line(token)}:{self._named(tag)}" for token, tag in pairs)
+
+    def _named(self, tag: str) -> str:
+        prefix, dash, kind = tag.partition("-")
+        return f"{prefix}-{self.types[kind]}" if dash else tag
+
+    def grammar(self, tokens: Sequence[str] | None) -> Grammar:
+        names = list(enumerate(self.types.values()))
+        if tokens is None:
+            tags = ["O", *(f"{prefix}-{name}" for _, name in names for prefix in "BI")]
+            lines = {tag: _line(number, tag) for number, tag in enumerate(tags)}
+            begin = [Edge(lines["O"], "after")] + [Edge(lines[f"B-{n}"], f"after{k}") for k, n in names]
+            nodes = {START: begin, "after": [Edge("", END), Edge("\n", START)]}
+            for k, name in names:
+                nodes[f"after{k}"] = [Edge("", END), Edge("\n", f"inside{k}")]
+                nodes[f"inside{k}"] = [Edge("", START), Edge(lines[f"I-{name}"], f"after{k}")]
+            return Grammar(nodes)
+        places = [START, *(f"place{place}" for place in range(1, len(tokens))), END]
+        nodes: dict[str, list[Edge]] = {}
+        for place, token in enumerate(tokens):
+            word, follows = "\n" * bool(place) + _one_line(token), places[place + 1]
+            nodes[places[place]] = [Edge(f"{word}:O", follows)]
+            for k, name in names:
+                nodes[places[place]].append(Edge(f"{word}:B-{name}", f"inside{place + 1}_{k}"))
+                inside = nodes.setdefault(f"inside{place + 1}_{k}", [Edge("", follows)])
+                if place + 1 < len(tokens):
+                    word_after = f"\n{_one_line(tokens[place + 1])}"
+                    inside.append(Edge(f"{word_after}:I-{name}", f"inside{place + 2}_{k}"))
+        return Grammar(nodes, early=places[1:])
+
+    def _parse(self, answer: str) -> tuple[str, list[tuple[int, int, str]], int]:
+        begins, tags, written, malformed = [], [], "", 0
+        for line in filter(str.strip, answer.split("\n")):
+            found = _TAGGED.fullmatch(line)
+            if not found or not bare(found["word"]):
+                malformed += 1
+                continue
+            begins.append(len(written))
+            tags.append(f"{found['prefix']}-{found['name'].lower()}" if found["prefix"] else "O")
+            written += bare(found["word"])
+        ends = [*begins[1:], len(written)]
+        spans = spans_from_tags(tags)[0]
+        return written, [(begins[start], ends[end - 1], name) for start, end, name in spans], malformed
+
+
+def _marked(text: str) -> str:
+    return _MARK.sub(r"\\\1", text)
+
+
+def _one_line(token: str) -> str:
+    return " ".join(token.split())
+
+
+def _rest_of_text(piece: bytes) -> bytes:
+    """What is missing to text that is not empty, of whole characters and escapes."""
+    if len(piece) - len(piece.rstrip(b"\\")) & 1:
+        return b"\\"
+    return whole_characters(piece) if piece else b"x"
+
+
+def _rest_of_mention(piece: bytes) -> bytes:
+    return _rest_of_text(piece) if piece.strip() else b"x"
+
+
+def _line(number: int, tag: str) -> Free:
+    """A line of any token with this tag."""
+    suffix = f":{tag}"
+    escaped = re.sub(r"([^\w\s-])", r"\\\1", suffix)
+
+    def rest(piece: bytes) -> bytes:
+        word = piece.removesuffix(suffix.encode())
+        if word != piece and word.strip():
+            return b""
+        return (whole_characters(piece) if piece.strip() else b"x") + suffix.encode()
+
+    return Free(f"LINE{number}", rf"/[^\n]*[^\n\s][^\n]*{escaped}/", _LINE, rest, 4 + len(suffix.encode()))

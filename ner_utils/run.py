@@ -1,0 +1,92 @@
+"""A run: a system of a study on a corpus with a seed, resolved, and what identifies it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from ner_utils import paths
+from ner_utils.schema import Dataset, Model, Positive, Strict
+
+# Raise when the meaning of stored predictions changes: every older result is then refused.
+FORMAT = 1
+
+
+class Run(Strict):
+    """One run, resolved: everything that decides its predictions, and its names."""
+
+    study: str
+    dataset_name: str
+    system: str
+    label: str
+    dataset: Dataset
+    model: Model
+    untrained: bool  # zero-shot, or with few_shot examples in its prompt
+    few_shot: Annotated[int, Field(ge=0)] = 0
+    train_sentences: Positive | None
+    base: Run | None = None  # whose weights this run predicts with
+    seed: Annotated[int, Field(ge=0)]
+    looks: Positive
+    dev_sample: Positive | None
+    dev_draw: Literal["random", "first"] = "random"
+    test_sentences: Positive | None
+    latency_sentences: Positive
+
+    @property
+    def results(self) -> Path:
+        """Folder of the run's small, committed files."""
+        return paths.RESULTS / self.study / paths.run_id(self.dataset_name, self.system, self.seed)
+
+    @property
+    def scratch(self) -> Path:
+        """Folder of checkpoints and raw outputs; a changed configuration gets another one."""
+        run = paths.run_id(self.dataset_name, self.system, self.seed)
+        return paths.RUNS / self.study / run / self.fingerprint[:12]
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What decides the predictions, and nothing else (no labels, no study's name)."""
+        # Keys at their defaults say nothing: a new key with a default leaves old fingerprints alone.
+        decisive = {"format", "types", "splits", "hub", "columns", "separator", "scheme", "overlaps"}
+        dataset = self.dataset.model_dump(include=decisive, exclude_defaults=True)
+        for split in dataset["splits"].values():
+            for file in (split, split.get("annotations", {})):
+                file.pop("url", None)  # where a file came from does not matter, its checksum does
+        dataset["types"] = [
+            list(pair) for pair in dataset["types"].items()
+        ]  # their order decides tags and prompts
+        model = self.model.model_dump(exclude={"label"}, exclude_none=True, exclude_defaults=True)
+        protocol: dict[str, Any] = {"looks": self.looks}
+        if self.model.approach == "generation":  # tagging looks at all of dev
+            protocol["dev_sample"] = self.dev_sample
+            if self.dev_draw != "random":
+                protocol["dev_draw"] = self.dev_draw
+        if self.untrained:
+            for untrained in ("training", "lora", "merge_adapter"):
+                model.pop(untrained, None)
+            protocol = {}
+        if self.test_sentences:
+            protocol["test_sentences"] = self.test_sentences
+        if self.few_shot:
+            protocol["few_shot"] = self.few_shot
+        if self.base:
+            protocol["weights_of"] = self.base.fingerprint
+        return {
+            "format": FORMAT,
+            "dataset": {"name": self.dataset_name, **dataset},
+            "model": model,
+            "zero_shot": self.untrained,
+            "train_sentences": self.train_sentences,
+            "seed": self.seed,
+            **protocol,
+        }
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) over `identity`."""
+        text = json.dumps(self.identity, sort_keys=True, ensure_ascii=False)
+        return hashlib.sha256(text.encode()).hexdigest()
