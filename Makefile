@@ -1,6 +1,8 @@
-# STUDY is a name in params/studies; OVERRIDES are "[system:]key=value ...", see README.
+# STUDY is a name in params/studies; OVERRIDES are "[system:]key=value ...", see README; PROFILE is a
+# folder of profiles, see its README.
 STUDY ?= demo
 OVERRIDES ?=
+export PROFILE ?= local
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export TOKENIZERS_PARALLELISM := false
 export HF_HUB_DISABLE_TELEMETRY := 1
@@ -16,8 +18,8 @@ dry-run: setup  # say what `make study` would do, and why
 thesis: setup   # typeset from stored results; never trains
 	$(BATCH) from_results=1
 
-test: setup     # all tests
-	@python -m ner_utils.weights && ruff check . && pytest
+test:           # all tests
+	@scripts/setup.sh test && python -m ner_utils.weights && ruff check . && pytest
 
 bench: setup    # speed against plain library calls, side by side
 	@python bench/bench.py

@@ -38,6 +38,26 @@ def rooms(*names):
     return [f"ner_utils/{name}.py" for name in names]
 
 
+def run_of(wildcards):
+    return RUNS[f"{wildcards.dataset}/{wildcards.system}/seed{wildcards.seed}"]
+
+
+def needs(key):
+    """What a run's job asks for; estimated late, for that takes seconds."""
+
+    def estimate(wildcards):
+        from ner_utils import fit
+
+        return fit.resources(run_of(wildcards))[key]
+
+    return estimate
+
+
+# Only a profile that submits jobs sets their number. What takes seconds waits in no queue.
+JOB = {"mem_mb": needs("mem_mb"), "gpu": needs("gpus"), "runtime": needs("runtime")} if workflow.nodes else {}
+localrules: thesis, analyse
+
+
 # Everything is asked for by name: Snakemake does not miss what only a finished step once read.
 rule all:
     input: MANIFESTS, METRICS, AUDITS, PDF
@@ -75,6 +95,8 @@ rule analyse:
 # The thesis alone: stored results are its sources, and no rule below exists that could make them.
 if not config.get("from_results"):
 
+    localrules: explore, evaluate
+
     rule explore:
         message: "Explore: audit of corpus {wildcards.dataset}"
         input:
@@ -86,34 +108,32 @@ if not config.get("from_results"):
         shell: f"{PAPERMILL} -r dataset {{wildcards.dataset}}"
 
     rule train:
-        message: "Train and predict: {wildcards.dataset}, {wildcards.system}, seed {wildcards.seed}"
+        message:
+            "Train and predict: {wildcards.dataset}, {wildcards.system}, seed {wildcards.seed}"
+            + (": {resources.gpu} GPUs, {resources.mem_mb} MB, {resources.runtime} minutes" if JOB else "")
         input:
             # ancient: an edited comment must not cost a day of training; the thesis warns instead.
             notebook=lambda w: ancient(
-                "notebooks/02_encoder.ipynb"
-                if RUNS[f"{w.dataset}/{w.system}/seed{w.seed}"].model.approach == "tagging"
-                else "notebooks/03_llm.ipynb"
+                "notebooks/02_encoder.ipynb" if run_of(w).model.approach == "tagging" else "notebooks/03_llm.ipynb"
             ),
             base=lambda w: [
-                ancient(paths.relative(provenance.manifest_path(run.base)))
-                for run in [RUNS[f"{w.dataset}/{w.system}/seed{w.seed}"]]
-                if run.base
+                ancient(paths.relative(provenance.manifest_path(base))) for base in [run_of(w).base] if base
             ],
         output: f"{RESULTS}/{{dataset}}/{{system}}/seed{{seed}}/manifest-{{fingerprint}}.json"
         log: notebook=f"runs/{STUDY}/{{dataset}}/{{system}}/seed{{seed}}/train-{{fingerprint}}.ipynb"
         wildcard_constraints: seed=r"\d+"
-        # All cores: what takes timings shares the machine with nothing.
-        threads: workflow.cores
+        # All cores, for what takes timings shares the machine with nothing; a job has its profile's share.
+        threads: lambda _: workflow.cores
+        resources: **JOB
         shell:
-            f"{PAPERMILL} -r dataset {{wildcards.dataset}} -r system {{wildcards.system}} -p seed {{wildcards.seed}}"
+            # Fetched beforehand, where there is a network: a cluster's nodes may have none.
+            f"HF_HUB_OFFLINE=1 {PAPERMILL} -r dataset {{wildcards.dataset}} -r system {{wildcards.system}} -p seed {{wildcards.seed}}"
 
     rule evaluate:
         message: "Evaluate: {wildcards.dataset}, {wildcards.system}, seed {wildcards.seed}"
         input:
             notebook="notebooks/04_evaluation.ipynb",
-            manifest=lambda w: paths.relative(
-                provenance.manifest_path(RUNS[f"{w.dataset}/{w.system}/seed{w.seed}"])
-            ),
+            manifest=lambda w: paths.relative(provenance.manifest_path(run_of(w))),
             rooms=rooms(*provenance.READERS, "spans", "scoring", "evaluation"),
         output:
             f"{RESULTS}/{{dataset}}/{{system}}/seed{{seed}}/metrics.json",

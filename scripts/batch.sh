@@ -1,14 +1,16 @@
 #!/usr/bin/env bash
-# batch.sh STUDY OVERRIDES [snakemake arguments]: the workflow, one at a time.
+# batch.sh STUDY OVERRIDES [snakemake arguments]: the workflow, one at a time. PROFILE is a folder of
+# profiles/; on a cluster this runs on the node from which jobs are submitted.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 study=$1 overrides=$2
 shift 2
-# The lock dies with its process, whatever kills it; the children must not inherit it.
+# The lock dies with its process, whatever kills it; the children must not inherit it. It is this
+# machine's: from another login node a study is kept out by its runs' own locks alone.
 exec 9>runs/.lock
 flock --nonblock 9 || { echo "error: another study is running in this folder" >&2; exit 1; }
 case " $* " in
     *" --dry-run "* | *" from_results=1 "*) ;;
     *) python -m ner_utils.preflight "$study" "$overrides" ;;
 esac
-snakemake --profile profiles/local --config study="$study" overrides="$overrides" "$@" 9>&-
+snakemake --profile "profiles/${PROFILE:-local}" --config study="$study" overrides="$overrides" "$@" 9>&-

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Makes a bare machine ready: LaTeX and the Python environment. What is there is kept.
+# setup.sh [test]: makes a bare machine ready: LaTeX and the Python environment, and what tests alone
+# need. What is there is kept.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 mkdir -p runs
@@ -23,6 +24,14 @@ if ! command -v latexmk >/dev/null || ! command -v biber >/dev/null; then
     say "installing LaTeX from Debian's packages (apt.txt, about 290 MB): $command"
     DEBIAN_FRONTEND=noninteractive $run "$command" >runs/apt.log 2>&1 ||
         { tail -n 5 runs/apt.log >&2; fail "installing LaTeX failed; the whole log is runs/apt.log"; }
+fi
+
+# Slurm, on which one test runs a study. That test needs root, and says so loudly when it is skipped.
+if [ "${1:-}" = test ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! command -v slurmctld >/dev/null; then
+    packages=$(tr '\n' ' ' <apt-test.txt)
+    say "installing Slurm for a test from Debian's packages (apt-test.txt, about 4 MB)"
+    { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $packages; } \
+        >runs/apt.log 2>&1 || say "installing Slurm failed (the whole log is runs/apt.log); going on without"
 fi
 
 # The stamp holds what was installed, so that a change of pins installs anew.

@@ -16,7 +16,7 @@ from ner_utils.run import Run
 hypothesis.settings.register_profile("kit", deadline=None)
 hypothesis.settings.load_profile("kit")
 
-_absent: set[str] = set()  # reasons why tests on real corpora did not run
+_absent: set[str] = set()  # why tests on real corpora and on Slurm did not run
 
 
 def pytest_configure(config):
@@ -25,7 +25,7 @@ def pytest_configure(config):
 
 def pytest_terminal_summary(terminalreporter):
     if _absent:
-        terminalreporter.section("real corpora were NOT tested", yellow=True, bold=True)
+        terminalreporter.section("this was NOT tested", yellow=True, bold=True)
         for reason in sorted(_absent):
             terminalreporter.line(reason)
 
@@ -40,18 +40,19 @@ def corpora():
             dataset = config.load_dataset(name)
             folder = os.environ.get("NER_DATA_DIR")
             if not folder:
-                _skip(f"{name}: set NER_DATA_DIR to a folder that holds {name}/")
+                skip(f"{name}: set NER_DATA_DIR to a folder that holds {name}/")
             for split in dataset.splits.values():
                 path = Path(folder).expanduser() / name / split.file
                 if not path.is_file():
-                    _skip(f"{name}: {path} is absent; set NER_DATA_DIR to a folder that holds it")
+                    skip(f"{name}: {path} is absent; set NER_DATA_DIR to a folder that holds it")
             loaded[name] = data.load(name, dataset)
         return loaded[name]
 
     return load
 
 
-def _skip(reason):
+def skip(reason):
+    """Skip a test, and say why once more at the very end."""
     _absent.add(reason)
     pytest.skip(reason)
 
