@@ -58,3 +58,17 @@ def test_the_stored_bench_is_of_this_form():
     assert set(bench["rows"][0]) == set(ROW)
     assert {row["what"] for row in bench["growth"]} == set(speed.SERIES)
     assert speed.tab_bench(bench) and speed.tab_commands(bench)
+
+
+def test_readme_quotes_the_stored_bench():
+    text = " ".join((paths.ROOT / "README.md").read_text(encoding="utf-8").split())
+    rows = {
+        (row["what"], row["against"].split(", ")[1]): row["ratio"][0]
+        for row in speed.load()["rows"]
+        if ", " in row["against"]
+    }
+    alone, batched = (rows["LLM generation", how] for how in ("one sentence at a time", "sorted"))
+    training = rows["QLoRA training", "bf16 and checkpointing off"]
+    assert f"generation is {alone:.1f} times as fast as one sentence at a time" in text
+    assert f"{batched:.1f} times as fast as sorted batches" in text
+    assert f"QLoRA training {training:.1f} times as fast as SFTTrainer" in text
