@@ -60,6 +60,7 @@ localrules: thesis, analyse
 
 # Everything is asked for by name: Snakemake does not miss what only a finished step once read.
 rule all:
+    message: "Study {STUDY}: everything is there"
     input: MANIFESTS, METRICS, AUDITS, PDF
 
 

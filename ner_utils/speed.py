@@ -99,6 +99,7 @@ def fig_growth(bench: dict[str, Any]) -> Figure:
         if all(row["mib"] for row in rows):
             axes[1].plot(numbers, [row["mib"] for row in rows], **style)
     axes[0].set(xscale="log", yscale="log", ylabel="Seconds, log scale")
+    axes[0].yaxis.set_major_formatter(plots.PLAIN)
     axes[1].set(xscale="log", ylabel="Peak memory of the process (MiB)")
     axes[1].set_ylim(bottom=0)
     for axis in axes:

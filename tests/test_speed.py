@@ -51,6 +51,14 @@ def test_a_bench_becomes_a_table_and_two_figures(places):
     assert all((paths.FIGURES / "demo" / f"fig_{name}.pdf").stat().st_size for name in ("speed", "growth"))
 
 
+def test_growth_is_labelled_in_plain_numbers():
+    figure = speed.fig_growth({"growth": GROWTH})
+    figure.canvas.draw()
+    labels = [label.get_text() for axis in figure.axes for label in axis.get_yticklabels()]
+    assert labels
+    assert not any("$" in label or "10^" in label for label in labels)
+
+
 def test_the_stored_bench_is_of_this_form():
     bench = speed.load()
     if bench is None:
