@@ -28,6 +28,7 @@ def resolve(weights: Weights) -> str:
             raise WeightsError(f"{weights.folder}: no model there (expected config.json and *.safetensors)")
         return weights.folder
     from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import GatedRepoError
 
     hub = weights.hub
     name = f"{hub.repo}@{hub.revision[:12]}"
@@ -38,6 +39,11 @@ def resolve(weights: Weights) -> str:
             allow_patterns=["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"],
             ignore_patterns=["consolidated*"],  # Mistral's own format: the same weights once more
         )
+    except GatedRepoError:
+        raise WeightsError(
+            f"{name}: its licence has to be accepted first, on https://huggingface.co/{hub.repo}; then "
+            "`hf auth login` with that account, or set HF_TOKEN"
+        ) from None
     except Exception as error:  # the hub client's errors share no base class with its network's
         reason = (str(error).splitlines() or [""])[0]
         raise WeightsError(f"{name}: not cached and not to be fetched: {reason}") from None
