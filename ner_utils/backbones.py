@@ -55,10 +55,9 @@ def register_qwen_tagger() -> None:
     from transformers import Qwen3_5PreTrainedModel, Qwen3_5TextConfig
     from transformers.modeling_layers import GenericForTokenClassification
 
-    class Qwen3_5TextTagger(GenericForTokenClassification, Qwen3_5PreTrainedModel):
-        config: Qwen3_5TextConfig
-
-    AutoModelForTokenClassification.register(Qwen3_5TextConfig, Qwen3_5TextTagger, exist_ok=True)
+    bases = (GenericForTokenClassification, Qwen3_5PreTrainedModel)
+    tagger = type("Qwen3_5TextTagger", bases, {"__annotations__": {"config": Qwen3_5TextConfig}})
+    AutoModelForTokenClassification.register(Qwen3_5TextConfig, tagger, exist_ok=True)
 
 
 def with_adapter(model: Any, lora: Lora, task: str, quantised: bool) -> Any:

@@ -21,7 +21,7 @@ TINY = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "nu
 # Adapters cannot make a small head speak up: its random weights are larger than a real model's at first.
 DECODER = TINY | {"num_key_value_heads": 2, "head_dim": 32, "initializer_range": 0.3}
 LINEAR = {"linear_num_key_heads": 2, "linear_num_value_heads": 4, "linear_key_head_dim": 16}
-LINEAR |= {"linear_value_head_dim": 16, "num_hidden_layers": 4}  # three linear layers, one of attention
+LINEAR |= {"linear_value_head_dim": 16, "layer_types": ["linear_attention", "full_attention"]}
 SIZES = {
     "bert-base-cased": TINY,
     "deberta-v3-base": TINY | {"position_buckets": 16},
@@ -136,15 +136,17 @@ def weights_of(folder):
 
 
 def check(run, train_room, sentences, monkeypatch):
-    """Learnt by heart, resumed to equal weights, answered alike in any batch."""
-    record = learn(run, sentences, monkeypatch, 0)
-    again = run.model_copy(update={"study": "killed"})
-    other = learn(again, sentences, monkeypatch, record["steps_declared"] * 2 // 3)
+    """Resumed to equal weights, learnt by heart, answered alike in any batch."""
+    changed = run.model.training.model_copy(update={"epochs": 3})
+    short = run.model_copy(update={"looks": 3, "model": run.model.model_copy(update={"training": changed})})
+    killed = short.model_copy(update={"study": "killed"})
+    record = learn(short, sentences, monkeypatch, 0)
+    other = learn(killed, sentences, monkeypatch, record["steps_declared"] * 2 // 3 + 1)
     assert other["starts"] == 2
-    mine, theirs = (weights_of(experiment.best_checkpoint(r, e)) for r, e in ((run, record), (again, other)))
+    mine, theirs = (weights_of(experiment.best_checkpoint(*e)) for e in ((short, record), (killed, other)))
     assert mine.keys() == theirs.keys()
     assert all(torch.equal(mine[key], theirs[key]) for key in mine)
-    checkpoint = experiment.best_checkpoint(run, record)
+    checkpoint = experiment.best_checkpoint(run, learn(run, sentences, monkeypatch, 0))
     predicted, _ = train_room.predict(run, checkpoint, sentences)
     assert scoring.score([s.spans for s in sentences], [p.spans for p in predicted]).f1 >= 0.95
     for few in (sentences[:1], sentences[3:10]):
@@ -169,7 +171,7 @@ def test_decoders_that_write(name, tiny, make_run, twenty, monkeypatch):
 
 @pytest.mark.parametrize("name", DECODERS)
 def test_decoders_that_tag(name, tiny, make_run, twenty, monkeypatch):
-    overrides = {"training.learning_rate": 5.0e-3, "training.epochs": 150, "training.batch_size": 4}
+    overrides = {"training.learning_rate": 5.0e-3, "training.epochs": 120, "training.batch_size": 4}
     writer = config.load_model(name)
     changes = {"labelled": "last", "quantisation": "nf4", "pad_token": writer.pad_token}
     changes |= {"lora": writer.lora.model_copy(update={"r": 16, "alpha": 32, "dropout": 0.0})}
@@ -179,7 +181,7 @@ def test_decoders_that_tag(name, tiny, make_run, twenty, monkeypatch):
 
 def made(name, tiny, make_run, overrides, system=None, changes=None):
     """A run through the YAML of a model, the weights' folder and what ``overrides`` name changed."""
-    run = make_run(name, overrides, looks=3, train_sentences=None)
+    run = make_run(name, overrides, looks=1, train_sentences=None)
     changes = {"weights": Weights(folder=str(tiny(name)))} | (changes or {})
     if run.model.approach == "generation":
         changes["lora"] = Lora(r=32, alpha=64, dropout=0.0, target_modules=run.model.lora.target_modules)
