@@ -244,7 +244,7 @@ def test_changed_code_is_a_warning_that_names_the_rooms(sealed, make_run):
         "minilm: the code of spans, tagging has changed since the run"
     ]
     free, held = (make_run("smollm2-135m", {"constrained": kind}) for kind in ("none", "grounded"))
-    assert set(provenance.makers(held)) - set(provenance.makers(free)) == {"constraints"}
+    assert set(provenance.makers(held)) - set(provenance.makers(free)) == {"grammar", "constraints"}
     zero_shot = free.model_copy(update={"untrained": True})
     assert set(provenance.makers(free)) - set(provenance.makers(zero_shot)) == {"training", "adapters"}
 

@@ -39,7 +39,7 @@ def test_done_runs_are_not_planned_again_whatever_the_files_times(clone):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["STUDY=nope"], "params/studies/nope.yaml: no such file; there are: demo"),
+        (["STUDY=nope"], "params/studies/nope.yaml: no such file; there are: arms, demo"),
         (["OVERRIDES=minilm:model.training.lr=1"], "training.lr: unknown key"),
         (["OVERRIDES=model.training.learning_rate=5e-5"], "write 5.0e-5"),
         (["OVERRIDES=nobody:model.training.epochs=1"], "unknown system 'nobody'"),
