@@ -7,13 +7,16 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export TOKENIZERS_PARALLELISM := false
 export HF_HUB_DISABLE_TELEMETRY := 1
 BATCH = @scripts/batch.sh '$(STUDY)' '$(OVERRIDES)'
-.PHONY: study dry-run thesis test bench bench-gpu lab setup
+.PHONY: study dry-run fit thesis test bench bench-gpu lab setup
 
 study: setup    # train, evaluate and typeset whatever is missing
 	$(BATCH)
 
 dry-run: setup  # say what `make study` would do, and why
 	$(BATCH) --dry-run
+
+fit: setup      # memory, disk and time that it would take, before anything is downloaded
+	@python -m ner_utils.fit '$(STUDY)' '$(OVERRIDES)'
 
 thesis: setup   # typeset from stored results; never trains
 	$(BATCH) from_results=1

@@ -13,16 +13,14 @@ from transformers import (
     AutoModelForTokenClassification,
     AutoTokenizer,
     DataCollatorForTokenClassification,
-    DebertaV2Config,
     GenerationConfig,
-    Qwen3_5TextConfig,
     Trainer,
     TrainerCallback,
     TrainingArguments,
     set_seed,
 )
 
-from ner_utils import config, data, generation, tagging, weights
+from ner_utils import config, data, fit, generation, tagging, weights
 from ner_utils.data import Sentence
 from ner_utils.run import Run
 from ner_utils.spans import spans_from_tags
@@ -169,22 +167,14 @@ def pipeline_spans(folder: str, sentences: Sequence[Sentence], size: int) -> lis
 
 # -------------------------------------------------------------------------- full size
 def full_size(folder: Path, layers: int | None) -> dict[str, str]:
-    """Folders of models with the published sizes of Qwen3.5-4B and DeBERTa-v3-large, random weights and
-    the small models' tokenizers; ``layers`` for fewer layers."""
+    """Folders of models of the size of Qwen3.5-4B and DeBERTa-v3-large, random weights and the small models'
+    tokenizers; ``layers`` for fewer layers."""
     torch.manual_seed(0)
-    llm = Qwen3_5TextConfig(
-        vocab_size=248320, hidden_size=2560, intermediate_size=9216, num_hidden_layers=layers or 32,
-        num_attention_heads=16, num_key_value_heads=4, head_dim=256,
-        linear_num_key_heads=16, linear_num_value_heads=32, linear_key_head_dim=128,
-        linear_value_head_dim=128, tie_word_embeddings=True,
-    )  # fmt: skip
-    encoder = DebertaV2Config(
-        vocab_size=128100, hidden_size=1024, num_hidden_layers=layers or 24, num_attention_heads=16,
-        intermediate_size=4096, relative_attention=True, position_buckets=256, pos_att_type=["p2c", "c2p"],
-        share_att_key=True, norm_rel_ebd="layer_norm", position_biased_input=False, type_vocab_size=0,
-        max_relative_positions=-1, pad_token_id=0,
-    )  # fmt: skip
     dtype = torch.bfloat16 if torch.cuda.is_available() else torch.float32
+    fewer = {"num_hidden_layers": layers} if layers else {}
+    llm, encoder = (
+        fit.configuration(config.load_model(name), **fewer) for name in ("qwen3.5-4b", "deberta-v3-large")
+    )
     models = {
         "smollm2-qlora": ("smollm2-135m", AutoModelForCausalLM.from_config(llm, dtype=dtype)),
         "minilm": ("minilm", AutoModelForTokenClassification.from_config(encoder)),

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from ner_utils import claims, latex, paths, provenance, tables
+from ner_utils import claims, latex, paths, provenance, speed, tables
 from ner_utils.latex import escape
 from ner_utils.study import SHARES, Results
 
@@ -110,7 +110,8 @@ def numbers(results: Results) -> dict[str, Number]:
         name = key(row["dataset"], f"{row['a']}-vs-{row['b']}")
         found |= {f"{name}.{part}": _number("f1", row[part]) for part in ("difference", "low", "high")}
         found |= {f"{name}.{p}": Number(row[p], latex.p_value(row[p])) for p in ("p", "p_holm")}
-    return found
+    estimates = speed.fit_numbers().items()
+    return found | {name: Number(value, latex.number(value, digits)) for name, (value, digits) in estimates}
 
 
 def _corpus_numbers(dataset: str, audit: dict, agreement: dict | None) -> dict[str, Number]:

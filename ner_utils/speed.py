@@ -1,4 +1,4 @@
-"""What `make bench` measured, for the thesis: a table, and two figures."""
+"""What the benches found, for the thesis: speed (`make bench`), and memory (`bench/fit.py`)."""
 
 from __future__ import annotations
 
@@ -13,27 +13,87 @@ from ner_utils import latex, paths, plots
 from ner_utils.latex import Column, Raw
 
 SERIES = ("tagging", "generation", "scoring")
+PAIRS = {"default": ("predicted", "measured"), "returned": ("tensors", "returned")}  # of a validation
 
 
-def load() -> dict[str, Any] | None:
-    """The stored bench; None where none was run."""
-    path = paths.RESULTS / "bench" / "bench.json"
+def load(name: str = "bench") -> dict[str, Any] | None:
+    """A stored bench; None where none was run."""
+    path = paths.RESULTS / "bench" / f"{name}.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
 def write(study: str) -> list[str]:
-    """Write the bench's table and figures where the study's thesis finds them; names, or none."""
-    bench = load()
-    if bench is None:
-        return []
-    tables, figures = (tab_bench, tab_commands), (fig_speed, fig_growth)
-    for make in tables:
-        latex.write(paths.THESIS / "generated" / study / f"{make.__name__}.tex", make(bench))
-    for make in figures:
-        figure = make(bench)
-        plots.save(figure, paths.FIGURES / study / f"{make.__name__}.pdf")
-        plt.close(figure)
-    return [make.__name__ for make in (*tables, *figures)]
+    """Write tables and figures of the stored benches where the study's thesis finds them; their names."""
+    written = []
+    for name, tables, figures in (
+        ("bench", (tab_bench, tab_commands), (fig_speed, fig_growth)),
+        ("fit", (tab_fit, tab_fit_validation), ()),
+    ):
+        if (found := load(name)) is None:
+            continue
+        for make in tables:
+            latex.write(paths.THESIS / "generated" / study / f"{make.__name__}.tex", make(found))
+        for make in figures:
+            figure = make(found)
+            plots.save(figure, paths.FIGURES / study / f"{make.__name__}.pdf")
+            plt.close(figure)
+        written += [make.__name__ for make in (*tables, *figures)]
+    return written
+
+
+def tab_fit(found: dict[str, Any]) -> str:
+    """Every model's peaks, and what each card holds of it."""
+    columns = [Column("Model"), *(Column(title, 0, over="Parameters (M)") for title in ("all", "trained"))]
+    columns += [Column(title, 1, over="Peak (GiB)") for title in ("training", "sparing", "prediction")]
+    columns += [Column(str(card["gib"]), layout="c", over="Card (GB)") for card in found["cards"]]
+    rows: list = []
+    for approach in ("tagging", "generation"):
+        rows.append({"tagging": "Encoders", "generation": "LLMs"}[approach])
+        for row in (row for row in found["models"] if row["approach"] == approach):
+            peaks = [row[what] / 2**30 for what in ("training", "sparing", "prediction")]
+            needs = [max(peaks[0], peaks[2]), max(peaks[1], peaks[2]), peaks[2], 0]
+            held = [
+                "tsp-"[
+                    next(
+                        i
+                        for i, need in enumerate(needs)
+                        if need + found["reserve"] / 2**30 <= gib or not need
+                    )
+                ]
+                for gib in (card["gib"] for card in found["cards"])
+            ]
+            rows.append([row["label"], row["parameters"] / 1e6, row["trainable"] / 1e6, *peaks, *held])
+    return latex.tabular(columns, rows)
+
+
+def tab_fit_validation(found: dict[str, Any]) -> str:
+    """Predicted and measured peaks in MiB, with the heap as it is and with freed blocks given back."""
+    columns = [Column("System"), Column(""), Column("Precision"), Column("Rows", 0), Column("Tokens", 0)]
+    for over in ("As it runs (MiB)", "Freed blocks given back (MiB)"):
+        columns += [Column(title, 0, over=over) for title in ("predicted", "measured")]
+        columns.append(Column(r"error (\%)", 1, over=over))
+    rows = []
+    for row in found["validation"]:
+        cells = [row[key] for key in ("system", "what", "precision", "rows", "tokens")]
+        for pair in PAIRS.values():
+            predicted, measured = (row[key] / 2**20 for key in pair)
+            cells += [predicted, measured, 100 * (predicted / measured - 1)]
+        rows.append(cells)
+    return latex.tabular(columns, rows)
+
+
+def fit_numbers() -> dict[str, tuple[float, int]]:
+    """What the thesis may quote or judge of the stored estimates: values, and digits to print."""
+    if (found := load("fit")) is None:
+        return {}
+    numbers = {"fit.reserve": (found["reserve"] / 2**30, 0)}
+    for row in found["models"]:
+        for what in ("training", "sparing", "prediction"):
+            numbers[f"fit.{row['model']}.{what}"] = (row[what] / 2**30, 1)
+    for name, pair in PAIRS.items():
+        errors = [100 * abs(row[pair[0]] / row[pair[1]] - 1) for row in found["validation"]]
+        numbers |= {f"fit.{name}.worst": (max(errors), 1), f"fit.{name}.median": (median(errors), 1)}
+    return numbers
 
 
 def tab_bench(bench: dict[str, Any]) -> str:

@@ -68,7 +68,7 @@ def check_architecture(folder: str, model: Model) -> None:
         value = getattr(declared, key)
         if value not in (given := [getattr(each, key, None) for each in found]):
             raise WeightsError(
-                f"{folder}/config.json: {key} is {given[0]!r}, but {model.label} declares {value!r}"
+                f"{folder}/config.json: {key} is {given[0]!r}; architecture of {model.label} says {value!r}"
             )
 
 

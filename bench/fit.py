@@ -1,0 +1,177 @@
+"""`python bench/fit.py`: what `ner_utils.fit` predicts for every model, and how right it is on a CPU.
+
+Predicted first, measured then: each setting trains or predicts with the project's own code in a fresh
+process. Compared is the most resident memory that the process ever had (VmHWM), less what it had before the
+model was loaded, all libraries imported. The examples of a setting are of one length, which the prediction
+is told; looks at dev are of two sentences. Each is measured twice, the second time with glibc told to give
+freed blocks back at once (MALLOC_MMAP_THRESHOLD_): that takes the heap's factor out of the comparison.
+`fit.HEAP`, the one number that was measured and not derived, comes from ten runs with other batches and
+lengths. Writes ``results/bench/fit.json``.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ner_utils import (
+    config,
+    data,
+    efficiency,
+    fit,
+    footprint,
+    generation,
+    paths,
+    provenance,
+    tagging,
+    weights,
+)
+from ner_utils.data import Sentence
+from ner_utils.run import Run
+from ner_utils.spans import Span
+
+STEPS = 8
+# What the table asks of every model: examples of 256 tokens, an LLM's with an answer of 64, and a beginning
+# of 100 that all prompts share.
+TOKENS = {"tagging": footprint.Batch(256, 256, 0, 0), "generation": footprint.Batch(256, 192, 64, 100)}
+
+
+class Setting(NamedTuple):
+    """A system of the demo study, what it does, and a sentence: so many words, some of them mentions."""
+
+    system: str
+    what: str
+    words: int
+    mentions: int
+    overrides: str
+
+
+SETTINGS = (
+    Setting("minilm", "training", 94, 2, "model.training.batch_size=16"),
+    Setting("minilm", "training", 248, 2, "model.training.batch_size=4"),
+    Setting("minilm", "training", 30, 2, "model.training.batch_size=48"),
+    Setting("minilm", "prediction", 62, 2, "model.prediction_batch_tokens=16384"),
+    Setting("smollm2-qlora", "training", 20, 2, "model.training.batch_size=4 model.quantisation=null"),
+    Setting("smollm2-qlora", "training", 30, 3, "model.training.batch_size=6 model.quantisation=null"),
+    Setting("smollm2-qlora", "training", 20, 2, "model.training.batch_size=8"),
+    Setting("smollm2-qlora", "training", 80, 3, "model.training.batch_size=3"),
+    Setting(
+        "smollm2-zero-shot", "prediction", 50, 3, "model.prediction_batch_size=32 model.quantisation=null"
+    ),
+    Setting("smollm2-zero-shot", "prediction", 140, 3, "model.prediction_batch_size=8"),
+)
+
+
+def run_of(setting: Setting) -> Run:
+    """The run of a setting: two sentences in a look, answers of eight tokens there and in prediction."""
+    common = "model.training.epochs=1 model.max_new_tokens=8 model.prediction_batch_size=2 protocol.looks=1"
+    seed = 0 if setting.system.endswith("zero-shot") else 1
+    text = f"{common} protocol.dev_sample=2 {setting.overrides}"
+    return config.load_run("demo", "demo", setting.system, seed, text)
+
+
+def sentence_of(setting: Setting, run: Run) -> Sentence:
+    """The one sentence that a setting repeats."""
+    kind = next(iter(run.dataset.types))
+    spans = tuple(Span(at, at + 1, kind) for at in range(0, 2 * setting.mentions, 2))
+    return Sentence("", None, ("Paris",) * setting.words, spans)
+
+
+def batch_of(setting: Setting, run: Run) -> footprint.Batch:
+    """Its tokens."""
+    sentence, source = sentence_of(setting, run), weights.resolve(run.model.weights)
+    if run.model.approach == "tagging":
+        row = tagging.encode([sentence], tagging.load_tokenizer(source), run.model.training.max_length)[0]
+        return footprint.Batch(len(row["input_ids"]), len(row["input_ids"]), 0, 0)
+    prompter = generation.Prompter(run, source)
+    labels = prompter.example(sentence)["labels"]
+    answer = sum(label != data.IGNORED for label in labels)
+    return footprint.Batch(len(labels), len(labels) - answer, answer, len(prompter.shared_prefix()))
+
+
+# ------------------------------------------------------------------------- measuring
+def resident(field: str) -> int:
+    """Bytes of this process' memory, as Linux names them: VmRSS now, VmHWM at most."""
+    lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return 1024 * int(lines[field].split()[0])
+
+
+def measure(setting: Setting) -> int:
+    """Bytes that a setting's work takes, in the process that calls it."""
+    import bitsandbytes  # noqa: F401 (here, or it would count as the model's)
+    from transformers import DataCollatorForTokenClassification, Trainer  # noqa: F401
+
+    from ner_utils import adapters
+
+    run, folder = run_of(setting), Path(tempfile.mkdtemp())
+    paths.RUNS = folder
+    sentence, batch = sentence_of(setting, run), batch_of(setting, run)
+    before = resident("VmRSS")
+    if setting.what == "training":
+        train = tagging.train if run.model.approach == "tagging" else adapters.train
+        train(run, [sentence] * (STEPS * run.model.training.batch_size), [sentence] * 2)
+    elif run.model.approach == "tagging":
+        rows = run.model.prediction_batch_tokens // batch.longest
+        tagging.predict(run, Path(weights.resolve(run.model.weights)), [sentence] * (2 * rows))
+    else:
+        generation.predict(run, None, [sentence] * (2 * run.model.prediction_batch_size))
+    shutil.rmtree(folder)
+    return resident("VmHWM") - before
+
+
+def validate(setting: Setting) -> dict[str, Any]:
+    """A setting's prediction, then its measurements, in bytes."""
+    run = run_of(setting)
+    lengths = fit.lengths_of(run)._replace(batch=batch_of(setting, run))
+    predicted, tensors = (
+        getattr(fit.estimate(run, None, lengths, heap=heap), setting.what) for heap in (fit.HEAP, 1)
+    )
+    measured = efficiency.in_fresh_process(measure, setting)
+    os.environ["MALLOC_MMAP_THRESHOLD_"] = "131072"
+    returned = efficiency.in_fresh_process(measure, setting)
+    del os.environ["MALLOC_MMAP_THRESHOLD_"]
+    model = run.model
+    rows = model.training.batch_size
+    if setting.what == "prediction":
+        rows = (
+            getattr(model, "prediction_batch_size", None)
+            or model.prediction_batch_tokens // lengths.batch.longest
+        )
+    kind = "NF4" if getattr(model, "quantisation", None) else "fp32"
+    found = {"system": run.label, "what": setting.what, "precision": kind, "rows": rows}
+    found |= {"tokens": lengths.batch.prompt if setting.what == "prediction" else lengths.batch.longest}
+    found |= {"predicted": predicted, "measured": measured, "tensors": tensors, "returned": returned}
+    print(found, flush=True)
+    return found
+
+
+# ---------------------------------------------------------------------------- matrix
+def matrix() -> list[dict[str, Any]]:
+    """Every model on a card: as configured, sparing, and as it predicts, untrained too if it writes."""
+    runs = {}
+    for name in config.names("models"):
+        model = config.load_model(name)
+        values = config.runs_of("demo")[0].model_dump() | {"system": name, "label": model.label}
+        runs[name] = Run.model_validate(values | {"model": model.model_dump()})
+    rows = []
+    for name, run in runs.items():
+        lengths = fit.lengths_of(run)._replace(batch=TOKENS[run.model.approach])
+        found = fit.estimate(run, fit.CARDS[-1], lengths)
+        row = {"model": name, "label": run.label, "approach": run.model.approach}
+        row |= {key: getattr(found, key) for key in ("parameters", "trainable", "training", "prediction")}
+        row["sparing"] = fit.estimate(run, fit.CARDS[-1], lengths, sparing=True).training
+        row["batch"] = run.model.training.batch_size
+        rows.append(row)
+        print(row, flush=True)
+    return rows
+
+
+if __name__ == "__main__":
+    stored = {"reserve": fit.RESERVE, "cards": [card._asdict() for card in fit.CARDS], "models": matrix()}
+    stored["validation"] = [validate(setting) for setting in SETTINGS]
+    worst = max(abs(row["predicted"] / row["measured"] - 1) for row in stored["validation"])
+    print(f"worst error {worst:.1%}")
+    provenance.write_json(paths.RESULTS / "bench" / "fit.json", stored | provenance.environment())
