@@ -45,7 +45,7 @@ CPU = Card("two CPU cores", 0, 0.25e12, 10e9)  # fp32, as `make bench` measured 
 RESERVE = GIB  # of a card: CUDA's context, libraries, their workspaces, fragments
 PROCESS = GIB  # of the host: Python and its libraries
 SHARD = 5 * GIB  # a file of weights on its way to the device
-HEAP = 1.6  # bytes that glibc's heap holds for each in use: of ten runs, none of them in `bench/fit.py`
+HEAP = 1.6  # bytes that glibc's heap holds for each in use: of eleven runs, none of them in `bench/fit.py`
 EXAMPLE = 64  # tokens of an example in a few-shot prompt
 TEMPLATE = 32  # tokens that a chat template puts around an instruction and a sentence
 SLACK = {"corpus": 10, "declared": 2}  # how much longer than the bound a job may take
@@ -195,14 +195,14 @@ def _disk(run: Run, found: Footprint, card: Card | None) -> int:
 
 def _seconds(run: Run, found: Footprint, lengths: Lengths, card: Card) -> float:
     """The shortest time that training, looks and test can take."""
-    shape, model = run.model.architecture, run.model
-    embeddings = shape["vocab_size"] * shape["hidden_size"]
+    shape, model = configuration(run.model), run.model
+    embeddings = shape.vocab_size * shape.hidden_size
     if model.approach == "tagging":
         weights, each = found.parameters - embeddings, 4 if model.lora else 6
         passes = lengths.read / model.prediction_batch_tokens
     else:
-        tied = shape.get("tie_word_embeddings", False)
-        weights = found.parameters - embeddings * (1 if tied else 2) - found.trainable * bool(model.lora)
+        tables = 1 if shape.tie_word_embeddings else 2
+        weights = found.parameters - tables * embeddings - found.trainable * bool(model.lora)
         each = 4 if model.lora else 6
         passes = lengths.written / model.prediction_batch_size
     # A product with a weight: 2 operations forward, 2 for the input's gradient, and 2 for its own if trained.

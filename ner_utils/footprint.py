@@ -61,11 +61,12 @@ def trace(model: str, tags: int, trained: bool, gpu: bool, batch: Batch, sparing
     """Footprint of a model (as JSON) with so many tags. ``sparing``: with gradient checkpointing, 16 bits for
     all that is not 4 bits already, and one sentence at a time."""
     settings = TypeAdapter(Model).validate_json(model)
-    kinds = getattr(configuration(settings), "layer_types", None) or ["the same"]
+    shape = configuration(settings)
+    kinds = getattr(shape, "layer_types", None) or ["the same"]
     period = next(
         p for p in range(1, len(kinds) + 1) if all(a == b for a, b in zip(kinds, kinds[p:], strict=False))
     )
-    layers, few = settings.architecture["num_hidden_layers"], max(2, period)
+    layers, few = shape.num_hidden_layers, max(2, period)
     work = (settings, tags, trained, gpu, batch, sparing)
     if layers <= few + period:
         return _footprint(*work, layers)
@@ -303,7 +304,9 @@ def _pass(model: Model, made, gpu: bool, batch: Batch) -> tuple[int, int]:
         output = body(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=True)
         kept, size = ledger.live, output.last_hidden_state.element_size()
     attending = sum(kind == "full_attention" for kind in getattr(shape, "layer_types", None) or [])
-    token = (attending or shape.num_hidden_layers) * 2 * shape.num_key_value_heads * shape.head_dim * size
+    heads = getattr(shape, "num_key_value_heads", None) or shape.num_attention_heads
+    width = getattr(shape, "head_dim", None) or shape.hidden_size // shape.num_attention_heads
+    token = (attending or shape.num_hidden_layers) * 2 * heads * width * size
     # The store of keys and values has a quarter more room than it needs; scores are read in fp32.
     room = rows * token * (5 * (batch.prompt + model.max_new_tokens) // 4 - batch.prompt)
     return weights, max(ledger.peak, kept + room + 2 * rows * shape.vocab_size * 4)
