@@ -267,7 +267,7 @@ def table(runs: Iterable[Run], gib: float | None) -> Iterator[list[str]]:
         counts = (f"{number / 1e6:,.1f} M" for number in found[:2])
         sizes = (f"{size / GIB:.1f} GiB" for size in (found.training, found.prediction, found.disk))
         source = "" if found.source == "corpus" else "all at max_length"
-        yield [run.dataset_name, run.system, *counts, *sizes, f"{found.minutes / 60:.1f} h", source, verdict]
+        yield [run.dataset_name, run.system, *counts, *sizes, f"{found.minutes:,.0f} min", source, verdict]
 
 
 def main() -> int:
