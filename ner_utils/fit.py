@@ -130,10 +130,8 @@ def estimate(
     model = run.model.model_copy(update={"label": ""})  # so that two names of one model are one trace
     tags = len(data.tag_names(run.dataset))
     found = trace(model.model_dump_json(), tags, not run.zero_shot, card is not None, lengths.batch, sparing)
-    held, step = (
-        found.weights + 8 * found.trainable,
-        found.training - found.weights,
-    )  # AdamW: two fp32 moments
+    held = found.weights + 8 * found.trainable  # AdamW keeps two moments in fp32
+    step = found.training - found.weights
     prediction = found.prediction if card else _on_cpu(run, found, heap)
     if not card:
         held, step = held + _file(run, found) * _packed(run), heap * step
