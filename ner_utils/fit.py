@@ -145,10 +145,8 @@ def estimate(
     model = run.model.model_copy(update={"label": ""})  # so that two names of one model are one trace
     tags = len(data.tag_names(run.dataset))
     found = trace(model.model_dump_json(), tags, not run.untrained, card is not None, lengths.batch, sparing)
-    held, step = (
-        found.weights + 8 * found.trainable,
-        found.training - found.weights,
-    )  # AdamW: two fp32 moments
+    held = found.weights + 8 * found.trainable  # AdamW keeps two moments in fp32
+    step = found.training - found.weights
     prediction = found.prediction if card else _on_cpu(run, found, heap)
     if not card:
         held, step = held + _file(run, found) * _packed(run), heap * step
@@ -287,7 +285,7 @@ def table(runs: Iterable[Run], gib: float | None) -> Iterator[list[str]]:
         counts = (f"{number / 1e6:,.1f} M" for number in found[:2])
         sizes = (f"{size / GIB:.1f} GiB" for size in (found.training, found.prediction, found.disk))
         source = "" if found.source == "corpus" else "all at max_length"
-        yield [run.dataset_name, run.system, *counts, *sizes, f"{found.minutes / 60:.1f} h", source, verdict]
+        yield [run.dataset_name, run.system, *counts, *sizes, f"{found.minutes:,.0f} min", source, verdict]
 
 
 def main() -> int:
