@@ -172,7 +172,7 @@ def test_a_training_short_of_memory_computes_its_batches_in_parts(make_run, tmp_
     run = make_run("minilm", settings, looks=2, train_sentences=200)
     place = ("tagging", "load_tagger")
     _, (whole, wanted) = confined(tmp_path / "free", run, *place, 0)
-    log, (parts, losses) = confined(tmp_path / "confined", run, *place, 1000)
+    log, (parts, losses) = confined(tmp_path / "confined", run, *place, 1200)
     assert "out of memory: going on with 64 sentences at a time" in log
     assert (whole, parts % 2) == (1, 0)
     assert [step for step, _ in losses] == [step for step, _ in wanted]
