@@ -39,6 +39,15 @@ CHAT = (
 )
 
 
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Products of such sizes only lose by a second thread."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 def word_piece(texts):
     tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=False)

@@ -61,7 +61,7 @@ hostile = st.lists(st.sampled_from(HOSTILE), min_size=1, max_size=9)
 
 
 @pytest.mark.parametrize("name", FORMS)
-@settings(max_examples=30)
+@settings(max_examples=12)
 @given(words=hostile, limit=st.integers(24, 240), seed=st.integers(0, 2**32))
 def test_grounded_answers_of_noise_are_spans_of_the_sentence(tokenizer, name, words, limit, seed):
     form, text = write(tokenizer, name, "grounded", words, limit, seed)
@@ -74,7 +74,7 @@ def test_grounded_answers_of_noise_are_spans_of_the_sentence(tokenizer, name, wo
 
 
 @pytest.mark.parametrize("name", FORMS)
-@settings(max_examples=30)
+@settings(max_examples=12)
 @given(limit=st.integers(24, 90), seed=st.integers(0, 2**32))
 def test_schema_answers_of_noise_have_the_form_and_known_types(tokenizer, name, limit, seed):
     form, text = write(tokenizer, name, "schema", ["Ada"], limit, seed)
