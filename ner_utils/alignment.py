@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from difflib import SequenceMatcher
 from typing import NamedTuple
@@ -52,6 +53,18 @@ def bare(text: str) -> str:
 def occurrences(mention: str, tokens: Sequence[str]) -> list[tuple[int, int]]:
     """All places of a surface, left to right, as token indices, ``end`` exclusive."""
     return list(_Letters.of(tokens).places(bare(mention)))
+
+
+def repeated(tokens: Sequence[str], longest: int) -> Iterator[tuple[str, int]]:
+    """Texts of up to ``longest`` tokens that stand more than once in a sentence, and how often."""
+    letters, seen = _Letters.of(tokens), set()
+    for start, end in itertools.combinations(range(len(tokens) + 1), 2):
+        text = " ".join(tokens[start:end])
+        if end - start <= longest and text not in seen:
+            seen.add(text)
+            times = sum(1 for _ in letters.places(bare(text)))
+            if times > 1:
+                yield text, times
 
 
 def align(mentions: Iterable[tuple[str, str, int | None]], tokens: Sequence[str]) -> Alignment:

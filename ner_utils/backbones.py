@@ -31,23 +31,29 @@ def load(auto: Any, source: str | Path, quantisation: str | None, **settings: An
     if quantisation is None:
         return auto.from_pretrained(source, **settings)
     from bitsandbytes.nn import Linear4bit
-    from transformers import BitsAndBytesConfig
 
-    nf4 = BitsAndBytesConfig(
-        load_in_4bit=True,
-        bnb_4bit_quant_type="nf4",
-        bnb_4bit_use_double_quant=True,
-        bnb_4bit_compute_dtype=dtype(),
-        # Given none, the library spares the head of a language model.
-        llm_int8_skip_modules=HEADS if auto is AutoModelForTokenClassification else None,
-    )
-    model = auto.from_pretrained(source, quantization_config=nf4, **settings)
+    # Given none, the library spares the head of a language model.
+    spared = HEADS if auto is AutoModelForTokenClassification else None
+    model = auto.from_pretrained(source, quantization_config=nf4(dtype(), spared), **settings)
     for module in model.modules():
         # On a CPU with bf16 units, bitsandbytes would repack weights at the first evaluation and round
         # them once more: what is trained after a look would not be what was trained before it.
         if isinstance(module, Linear4bit):
             module.support_avx512bf16_for_cpu = False
     return model
+
+
+def nf4(compute: torch.dtype, spared: list[str] | None = None) -> Any:
+    """How linear layers but the ``spared`` ones are kept in 4 bits."""
+    from transformers import BitsAndBytesConfig
+
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=compute,
+        llm_int8_skip_modules=spared,
+    )
 
 
 def register_qwen_tagger() -> None:

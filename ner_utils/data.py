@@ -42,7 +42,9 @@ def load_split(name: str, dataset: Dataset, split: str) -> list[Sentence]:
         document = documents.setdefault(sentence.document, f"{split}-document-{len(documents)}")
         if dataset.private:  # results carry ids, and that of a post may lead to its text
             sentence = replace(sentence, id=position, document=document)
-        sentences.append(replace(sentence, id=sentence.id or position))
+        elif not sentence.id:
+            sentence = replace(sentence, id=position)
+        sentences.append(sentence)
     for what, found, wanted in (
         ("sentences", len(sentences), settings.sentences),
         ("documents", len(documents) - 1, settings.documents),

@@ -93,7 +93,7 @@ def configuration(model: Model, **changes: Any):
 # ------------------------------------------------------------------------------ models
 def build(model: Model, tags: int, gpu: bool, quantised: bool, layers: int | None = None):
     """The model as it is loaded, on the meta device: shapes and dtypes alone."""
-    from transformers import AutoModelForCausalLM, AutoModelForTokenClassification, BitsAndBytesConfig
+    from transformers import AutoModelForCausalLM, AutoModelForTokenClassification
     from transformers.integrations import replace_with_bnb_linear
     from transformers.quantizers.base import get_keys_to_not_convert
 
@@ -108,14 +108,8 @@ def build(model: Model, tags: int, gpu: bool, quantised: bool, layers: int | Non
     with torch.device("meta"):
         made = auto.from_config(configuration(model, **changes), dtype=dtype)
     if quantised:
-        nf4 = BitsAndBytesConfig(
-            load_in_4bit=True,
-            bnb_4bit_quant_type="nf4",
-            bnb_4bit_use_double_quant=True,
-            bnb_4bit_compute_dtype=dtype,
-        )
         spared = backbones.HEADS if tagging else get_keys_to_not_convert(made)
-        replace_with_bnb_linear(made, spared, nf4)
+        replace_with_bnb_linear(made, spared, backbones.nf4(dtype))
         made.is_loaded_in_4bit = True
     if gpu and made.config._attn_implementation == "sdpa":
         made.set_attn_implementation("fused")

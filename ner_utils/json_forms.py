@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ner_utils.alignment import align, occurrences
+from ner_utils.alignment import align, occurrences, repeated
 from ner_utils.data import Sentence
 from ner_utils.forms import DROPPED, Form, Reading, Status, without_thoughts
 from ner_utils.grammar import END, START, Edge, Free, Grammar
@@ -103,7 +103,7 @@ class JsonOccurrenceForm(JsonForm):
             number = Free("NUMBER", "/[1-9][0-9]?/", re.compile(rb"[0-9]*"), _rest_of_number, 1)
             return self._counted("", [Edge(number, "close")]) | {"text": [Edge(_mention(None), "kind")]}
         nodes = {"text": [Edge(_mention(tokens), "kind1")], **self._counted("1", [Edge("1", "close")])}
-        for text, times in _repeated(tokens):
+        for text, times in repeated(tokens, REPEATED):
             # A repeated text is a span, too: both readings stay open until its number is written.
             nodes["text"].append(Edge(_escaped(text), f"kind{times}"))
             numbers = [Edge(str(number), "close") for number in range(1, times + 1)]
@@ -170,18 +170,6 @@ def _rest_of_text(piece: bytes) -> bytes | None:
 
 def _rest_of_number(piece: bytes) -> bytes | None:
     return b"" if piece else b"1"
-
-
-def _repeated(tokens: Sequence[str]) -> Iterator[tuple[str, int]]:
-    """Texts of up to `REPEATED` tokens that stand more than once in a sentence, and how often."""
-    seen = set()
-    for start, end in itertools.combinations(range(len(tokens) + 1), 2):
-        text = " ".join(tokens[start:end])
-        if end - start <= REPEATED and text not in seen:
-            seen.add(text)
-            times = len(occurrences(text, tokens))
-            if times > 1:
-                yield text, times
 
 
 def _find_list(answer: str) -> tuple[list, Status]:

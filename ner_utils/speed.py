@@ -51,16 +51,11 @@ def tab_fit(found: dict[str, Any]) -> str:
         rows.append({"tagging": "Encoders", "generation": "LLMs"}[approach])
         for row in (row for row in found["models"] if row["approach"] == approach):
             peaks = [row[what] / 2**30 for what in ("training", "sparing", "prediction")]
-            needs = [max(peaks[0], peaks[2]), max(peaks[1], peaks[2]), peaks[2], 0]
+            needs = {"t": max(peaks[0], peaks[2]), "s": max(peaks[1], peaks[2]), "p": peaks[2]}
+            reserve = found["reserve"] / 2**30
             held = [
-                "tsp-"[
-                    next(
-                        i
-                        for i, need in enumerate(needs)
-                        if need + found["reserve"] / 2**30 <= gib or not need
-                    )
-                ]
-                for gib in (card["gib"] for card in found["cards"])
+                next((mark for mark, need in needs.items() if need + reserve <= card["gib"]), "-")
+                for card in found["cards"]
             ]
             rows.append([row["label"], row["parameters"] / 1e6, row["trainable"] / 1e6, *peaks, *held])
     return latex.tabular(columns, rows)
