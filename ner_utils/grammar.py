@@ -122,13 +122,14 @@ def _alternative(edge: Edge) -> str:
 
 
 def whole_characters(piece: bytes) -> bytes:
-    """What is missing to the end of a character that UTF-8 has begun."""
+    """What is missing to the end of a character that UTF-8 has begun, one that can be seen."""
     for size in range(4):
         for first in (b"\x80", b"\x90", b"\xa0"):
             rest = (first + b"\x80" * (size - 1))[:size]
             try:
-                (piece + rest).decode()
+                text = (piece + rest).decode()
             except UnicodeDecodeError:
                 continue
-            return rest
+            if not rest or not text[-1].isspace():
+                return rest
     raise ValueError(f"{piece!r} begins no text")

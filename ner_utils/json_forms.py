@@ -156,12 +156,12 @@ def _rest_of_span(piece: bytes, words: Sequence[str]) -> bytes | None:
 
 
 def _rest_of_text(piece: bytes) -> bytes | None:
-    """What is missing to a text of whole characters that is not empty."""
+    """What is missing to a text of whole characters, one of which can be seen."""
     for size in range(4):
         for first in (b"", b"\x80", b"\x90", b"\xa0", b"x", b"\\"):
             rest = (first + b"\x80" * (size - 1))[:size]
             try:
-                if json.loads(b'"' + piece + rest + b'"'):
+                if json.loads(b'"' + piece + rest + b'"').strip():
                     return rest
             except ValueError:
                 continue
