@@ -31,7 +31,8 @@ def train(run: Run, sentences: Sequence[Sentence], dev: Sequence[Sentence], part
     set_seed(run.seed)
     settings = run.model.training
     prompter = Prompter(run, weights.resolve(run.model.weights))
-    sample = dev[: run.dev_sample] if run.dev_draw == "first" else data.draw(dev, run.dev_sample, run.seed)
+    first = run.model.dev_draw == "first"
+    sample = dev[: run.dev_sample] if first else data.draw(dev, run.dev_sample, run.seed)
     examples = [prompter.example(sentence) for sentence in sentences]
     cut = [len(example["input_ids"]) > settings.max_length for example in examples]
     model = load_base(run)

@@ -244,7 +244,6 @@ def load_run(study: str, dataset: str, system: str, seed: int, overrides: str = 
         seed=seed,
         looks=settings.protocol.looks,
         dev_sample=settings.protocol.dev_sample,
-        dev_draw=settings.protocol.dev_draw,
         test_sentences=settings.protocol.test_sentences,
         latency_sentences=settings.protocol.latency_sentences,
     )

@@ -32,7 +32,6 @@ class Run(Strict):
     seed: Annotated[int, Field(ge=0)]
     looks: Positive
     dev_sample: Positive | None
-    dev_draw: Literal["random", "first"] = "random"
     test_sentences: Positive | None
     latency_sentences: Positive
 
@@ -65,10 +64,8 @@ class Run(Strict):
         protocol: dict[str, Any] = {"looks": self.looks}
         if self.model.approach == "generation":  # tagging looks at all of dev
             protocol["dev_sample"] = self.dev_sample
-            if self.dev_draw != "random":
-                protocol["dev_draw"] = self.dev_draw
         if self.untrained:
-            for untrained in ("training", "lora", "merge_adapter"):
+            for untrained in ("training", "lora", "merge_adapter", "loss", "dev_draw"):
                 model.pop(untrained, None)
             protocol = {}
         if self.test_sentences:

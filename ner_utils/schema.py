@@ -111,6 +111,8 @@ class GenerationModel(Strict):
     lora: Lora | None  # None trains all weights
     # On the answer, or on the whole sequence with its instruction, as paper A has it.
     loss: Literal["answer", "sequence"] = "answer"
+    # Which dev sentences choose a checkpoint: drawn with the seed, or the first ones, as paper A has it.
+    dev_draw: Literal["random", "first"] = "random"
     training: Training
     max_new_tokens: Positive
     # Answers under a grammar: always readable (schema), and every mention a span of the sentence too.
@@ -232,7 +234,6 @@ class Protocol(Strict):
     comparisons: list[Annotated[list[str], Field(min_length=2, max_length=2)]]
     looks: Positive  # how often a run may look at dev, equally spaced over its training
     dev_sample: Positive | None  # sentences that generation looks at; None is all of dev
-    dev_draw: Literal["random", "first"] = "random"  # the first ones, as paper A has it
     test_sentences: Positive | None = None  # a seeded sample of test, for a first look
     latency_sentences: Positive
     resamples: Positive

@@ -17,6 +17,8 @@ from ner_utils.spans import Span
 from ner_utils.study import STATUSES, Results
 
 Row = Sequence | str  # cells, or a heading
+# Keys of a model that writes which the table of hyperparameters shows.
+_WRITING = ("output_format", "loss", "dev_draw", "constrained", "max_new_tokens")
 # An example of our own, since a corpus' sentences may not be ours to print. What a corpus calls by
 # one of these names is annotated, the rest is not.
 EXAMPLE = ("Marta", "Kowal", "from", "Kraków", "takes", "aspirin", "against", "malaria", ".")
@@ -137,8 +139,10 @@ def _settings(run: Run) -> dict[str, Any]:
     model = run.model
     found = {"training_sentences": run.train_sentences or "all", **model.training.model_dump()}
     if model.approach == "generation":
+        found |= {name: getattr(model, name) for name in _WRITING}
+    found["quantisation"] = model.quantisation or "none"
+    if model.lora:
         found |= {f"LoRA {name}": value for name, value in model.lora.model_dump().items()}
-        found |= {name: getattr(model, name) for name in ("quantisation", "constrained", "max_new_tokens")}
     found |= {key: value for key, value in model.model_dump().items() if key.startswith("prediction_batch")}
     return {name[0].upper() + name[1:].replace("_", " "): value for name, value in found.items()}
 
