@@ -7,10 +7,13 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export TOKENIZERS_PARALLELISM := false
 export HF_HUB_DISABLE_TELEMETRY := 1
 BATCH = @scripts/batch.sh '$(STUDY)' '$(OVERRIDES)'
-.PHONY: study dry-run fit thesis test bench bench-gpu lab setup
+.PHONY: study tune dry-run fit thesis test bench bench-gpu lab setup
 
 study: setup    # train, evaluate and typeset whatever is missing
 	$(BATCH)
+
+tune: setup     # search hyperparameters for the systems whose settings are tuned, on dev alone
+	@python -m ner_utils.tuning '$(STUDY)' '$(OVERRIDES)'
 
 dry-run: setup  # say what `make study` would do, and why
 	$(BATCH) --dry-run

@@ -27,6 +27,7 @@ MANIFESTS = [paths.relative(provenance.manifest_path(run)) for run in ALL]
 METRICS = expand(f"{RESULTS}/{{run}}/metrics.json", run=RUNS)
 AUDITS = expand(f"{RESULTS}/{{dataset}}/audit.json", dataset=DATASETS)
 PDF = paths.relative(paths.thesis_pdf(STUDY))
+VOTING = "|".join({run.system for run in ALL if run.members}) or "(?!)"  # names of ensembles
 # What a notebook prints is logged by papermill (on stderr); its raw output would repeat a part of it.
 PAPERMILL = (
     "papermill >/dev/null --no-progress-bar --log-output --kernel python3"
@@ -96,7 +97,7 @@ rule analyse:
 # The thesis alone: stored results are its sources, and no rule below exists that could make them.
 if not config.get("from_results"):
 
-    localrules: explore, evaluate
+    localrules: explore, evaluate, combine
 
     rule explore:
         message: "Explore: audit of corpus {wildcards.dataset}"
@@ -122,7 +123,7 @@ if not config.get("from_results"):
             ],
         output: f"{RESULTS}/{{dataset}}/{{system}}/seed{{seed}}/manifest-{{fingerprint}}.json"
         log: notebook=f"runs/{STUDY}/{{dataset}}/{{system}}/seed{{seed}}/train-{{fingerprint}}.ipynb"
-        wildcard_constraints: seed=r"\d+"
+        wildcard_constraints: seed=r"\d+", system=f"(?!(?:{VOTING})/)[^/]+"
         # All cores, for what takes timings shares the machine with nothing; a job has its profile's share.
         threads: lambda _: workflow.cores
         resources: **JOB
@@ -130,12 +131,23 @@ if not config.get("from_results"):
             # Fetched beforehand, where there is a network: a cluster's nodes may have none.
             f"HF_HUB_OFFLINE=1 {PAPERMILL} -r dataset {{wildcards.dataset}} -r system {{wildcards.system}} -p seed {{wildcards.seed}}"
 
+    rule combine:
+        message: "Vote: {wildcards.dataset}, {wildcards.system}, seed {wildcards.seed}"
+        input:
+            notebook="notebooks/06_ensemble.ipynb",
+            members=lambda w: [ancient(paths.relative(provenance.manifest_path(run))) for run in run_of(w).members],
+        output: f"{RESULTS}/{{dataset}}/{{system}}/seed{{seed}}/manifest-{{fingerprint}}.json"
+        log: notebook=f"runs/{STUDY}/{{dataset}}/{{system}}/seed{{seed}}/vote-{{fingerprint}}.ipynb"
+        wildcard_constraints: seed=r"\d+", system=VOTING
+        shell:
+            f"{PAPERMILL} -r dataset {{wildcards.dataset}} -r system {{wildcards.system}} -p seed {{wildcards.seed}}"
+
     rule evaluate:
         message: "Evaluate: {wildcards.dataset}, {wildcards.system}, seed {wildcards.seed}"
         input:
             notebook="notebooks/04_evaluation.ipynb",
             manifest=lambda w: paths.relative(provenance.manifest_path(run_of(w))),
-            rooms=rooms(*provenance.READERS, "spans", "scoring", "evaluation"),
+            rooms=rooms(*provenance.READERS, "spans", "scoring", "conventions", "evaluation"),
         output:
             f"{RESULTS}/{{dataset}}/{{system}}/seed{{seed}}/metrics.json",
             f"{RESULTS}/{{dataset}}/{{system}}/seed{{seed}}/counts.jsonl",

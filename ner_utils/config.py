@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from ner_utils import paths
 from ner_utils.run import Run
-from ner_utils.schema import Dataset, Model, Split, Strict, Study
+from ner_utils.schema import Dataset, Ensemble, Model, Split, Strict, Study, System
 
 
 class ConfigError(Exception):
@@ -141,6 +141,8 @@ def load_study(name: str, overrides: Sequence[str] = ()) -> Study:
     for dataset in study.datasets:
         load_dataset(dataset)
     for system, settings in study.systems.items():
+        if settings.ensemble_of:
+            continue
         model = load_model(settings.model, settings.overrides, f"{where}: systems.{system}.overrides")
         kind = "zero_shot" if settings.zero_shot else "few_shot"
         if settings.untrained and model.approach != "generation":
@@ -151,15 +153,33 @@ def load_study(name: str, overrides: Sequence[str] = ()) -> Study:
             raise ConfigError(f"{where}: systems.{system}.train_sentences: {kind} trains on nothing")
         if settings.weights_of:
             _check_weights_of(study, system, model, where)
+        if settings.space:
+            _check_space(settings, model, f"{where}: systems.{system}.space")
     return study
+
+
+def _check_space(system: System, model: Any, where: str) -> None:
+    """Every corner of a space must be a model, and what is declared must lie inside: it is a trial, too."""
+    for key, choices in system.space.items():
+        values = choices if isinstance(choices, list) else [choices.low, choices.high]
+        for value in values:
+            load_model(system.model, {**system.overrides, key: value}, where)
+        declared: Any = model
+        for part in key.split("."):
+            declared = getattr(declared, part)
+        inside = declared in values if isinstance(choices, list) else values[0] <= declared <= values[1]
+        if not inside:
+            raise ConfigError(f"{where}.{key}: the declared value, {declared!r}, must be one of these")
 
 
 def _check_weights_of(study: Study, system: str, model: Any, where: str) -> None:
     """A system that predicts with another's weights may differ from it in how it predicts alone."""
     key = f"{where}: systems.{system}.weights_of"
     other = study.systems.get(study.systems[system].weights_of)
-    if other is None or other.weights_of or other.untrained:
-        raise ConfigError(f"{key}: expected a system that is trained; there are: {', '.join(study.systems)}")
+    if other is None or not other.model or other.weights_of or other.untrained or other.settings == "tuned":
+        raise ConfigError(
+            f"{key}: expected a system that is trained as declared; there are: {', '.join(study.systems)}"
+        )
     if study.systems[system].train_sentences or study.systems[system].untrained:
         raise ConfigError(f"{key}: such a system is not trained: no train_sentences, zero_shot or few_shot")
     free = {"label", "max_new_tokens", "constrained", "prediction_batch_size", "prediction_batch_tokens"}
@@ -191,7 +211,8 @@ def _override(study: dict, text: str) -> None:
     chosen = [system] if colon else list(study["systems"])
     if key.startswith("model."):
         key = key.removeprefix("model.")
-        having = [name for name in chosen if _has(study["systems"][name]["model"], key)]
+        models = {name: study["systems"][name]["model"] for name in chosen}
+        having = [name for name, model in models.items() if model and _has(model, key)]
         if not having:
             raise ConfigError(f"{where}: {key}: unknown key of the model of {', '.join(chosen)}")
         for name in having:
@@ -216,8 +237,10 @@ def split_overrides(text: str) -> list[str]:
     return text.split()
 
 
-def load_run(study: str, dataset: str, system: str, seed: int, overrides: str = "") -> Run:
-    """Resolve one run of a study."""
+def load_run(
+    study: str, dataset: str, system: str, seed: int, overrides: str = "", declared: bool = False
+) -> Run:
+    """Resolve one run of a study; ``declared``: with the settings that its files say, tuned or not."""
     settings = load_study(study, split_overrides(overrides))
     where = f"params/studies/{study}.yaml"
     if system not in settings.systems:
@@ -228,9 +251,11 @@ def load_run(study: str, dataset: str, system: str, seed: int, overrides: str = 
     allowed = [0] if chosen.zero_shot else settings.seeds
     if seed not in allowed:
         raise ConfigError(f"{where}: system {system} has no seed {seed!r}; there are: {allowed}")
+    if chosen.ensemble_of:
+        return _ensemble(study, dataset, system, seed, overrides)
     model = load_model(chosen.model, chosen.overrides)
     base = load_run(study, dataset, chosen.weights_of, seed, overrides) if chosen.weights_of else None
-    return Run(
+    run = Run(
         study=study,
         dataset_name=dataset,
         system=system,
@@ -242,11 +267,52 @@ def load_run(study: str, dataset: str, system: str, seed: int, overrides: str = 
         train_sentences=base.train_sentences if base else chosen.train_sentences,
         base=base,
         seed=seed,
-        looks=settings.protocol.looks,
-        dev_sample=settings.protocol.dev_sample,
-        test_sentences=settings.protocol.test_sentences,
-        latency_sentences=settings.protocol.latency_sentences,
+        **_of_protocol(settings),
     )
+    return run if declared or chosen.settings == "declared" else _tuned(run, settings)
+
+
+def _of_protocol(study: Study) -> dict[str, Any]:
+    """What a run takes from its study's protocol."""
+    keys = ("looks", "dev_sample", "test_sentences", "dev_predictions", "latency_sentences")
+    return {key: getattr(study.protocol, key) for key in keys}
+
+
+def _ensemble(study: str, dataset: str, system: str, seed: int, overrides: str) -> Run:
+    """The run of an ensemble: its members with this seed, one that stands twice with its next seed, too."""
+    settings = load_study(study, split_overrides(overrides))
+    chosen, members = settings.systems[system], []
+    for place, name in enumerate(chosen.ensemble_of):
+        seeds = [0] if settings.systems[name].zero_shot else settings.systems[name].seeds or settings.seeds
+        if seeds != [0] and seed not in seeds:
+            raise ConfigError(f"params/studies/{study}.yaml: systems.{system}: {name} has no seed {seed}")
+        at = seeds.index(seed) if seed in seeds else 0
+        again = chosen.ensemble_of[:place].count(name)
+        members.append(load_run(study, dataset, name, seeds[(at + again) % len(seeds)], overrides))
+    sizes = [member.train_sentences for member in members if not member.untrained]
+    return Run(
+        study=study,
+        dataset_name=dataset,
+        system=system,
+        label=chosen.label,
+        dataset=load_dataset(dataset),
+        model=Ensemble(label=chosen.label),
+        untrained=False,
+        train_sentences=None if None in sizes else max(sizes, default=None),
+        members=tuple(members),
+        seed=seed,
+        **_of_protocol(settings),
+    )
+
+
+def _tuned(run: Run, study: Study) -> Run:
+    """A run with the values that `make tune` found for its system."""
+    from ner_utils import tuning
+
+    settings = study.systems[run.system]
+    values = tuning.read(run, settings, study.protocol.tuning)["chosen"]
+    model = load_model(settings.model, {**settings.overrides, **values})
+    return run.model_copy(update={"model": model})
 
 
 def runs_of(study: str, overrides: str = "") -> list[Run]:

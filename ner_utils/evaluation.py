@@ -7,14 +7,14 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from ner_utils import predictions, provenance, scoring
+from ner_utils import conventions, predictions, provenance, scoring
 from ner_utils.data import Sentence
 from ner_utils.predictions import Prediction, ResultError
 from ner_utils.run import Run
 
 
 def evaluate(run: Run, gold: Sequence[Sentence], predicted: Sequence[Prediction]) -> dict[str, Any]:
-    """Strict scores, and for generation the statuses of answers and what was dropped."""
+    """Strict scores, those by the rules of others, and for generation statuses and what was dropped."""
     counts = scoring.total(sentence_counts(gold, predicted))
     values: dict[str, Any] = {
         "fingerprint": run.fingerprint,
@@ -24,6 +24,7 @@ def evaluate(run: Run, gold: Sequence[Sentence], predicted: Sequence[Prediction]
         "macro": scoring.macro(counts)._asdict(),
         "types": {kind: score._asdict() for kind, score in scoring.by_type(counts).items()},
         "predicted": sum(len(prediction.spans) for prediction in predicted),
+        "first_match": _first_match(gold, predicted)._asdict(),
     }
     if any(prediction.status for prediction in predicted):
         dropped = Counter()
@@ -35,6 +36,15 @@ def evaluate(run: Run, gold: Sequence[Sentence], predicted: Sequence[Prediction]
         values["dropped"] = dict(sorted(dropped.items()))
         values["ungrounded_rate"] = dropped["ungrounded"] / answered if answered else 0.0
     return values
+
+
+def _first_match(gold: Sequence[Sentence], predicted: Sequence[Prediction]) -> scoring.Score:
+    sides = zip(gold, predicted, strict=True)
+    pairs = [
+        [conventions.first_match(of.spans, sentence.tokens) for of in (sentence, said)]
+        for sentence, said in sides
+    ]
+    return scoring.score(*zip(*pairs, strict=True)) if pairs else scoring.prf(0, 0, 0)
 
 
 def sentence_counts(gold: Sequence[Sentence], predicted: Sequence[Prediction]) -> list[scoring.Counts]:
@@ -61,6 +71,11 @@ def load_predictions(run: Run, gold: Sequence[Sentence]) -> list[Prediction]:
     """The stored predictions of a finished run, checked against its manifest and the corpus."""
     provenance.read_manifest(run)
     return predictions.read(run.results / "predictions.jsonl", gold)
+
+
+def load_cost(run: Run) -> dict[str, Any]:
+    """What a finished run took (``efficiency.json``)."""
+    return json.loads((run.results / "efficiency.json").read_text(encoding="utf-8"))
 
 
 def load_metrics(run: Run) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import shutil
+from collections.abc import Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,11 @@ def training_sentences(run: Run, corpus: dict[str, list[Sentence]]) -> list[Sent
 def test_sentences(run: Run, corpus: dict[str, list[Sentence]]) -> list[Sentence]:
     """The sentences that the run predicts: all of test, or the study's sample, one for all runs."""
     return data.draw(corpus["test"], run.test_sentences, seed=0)
+
+
+def dev_sentences(run: Run, corpus: dict[str, list[Sentence]]) -> list[Sentence]:
+    """The dev sentences that a run predicts besides test: none, or the study's sample, one for all runs."""
+    return data.draw(corpus["dev"], run.dev_predictions, seed=0) if run.dev_predictions else []
 
 
 def train(run: Run, corpus: dict[str, list[Sentence]]) -> dict[str, Any]:
@@ -87,6 +93,12 @@ def predict(run: Run, checkpoint: Path | None, sentences: list[Sentence]) -> tup
     return efficiency.in_fresh_process(_predictor(run), run, checkpoint, sentences)
 
 
+def predict_dev(run: Run, checkpoint: Path | None, corpus: dict[str, list[Sentence]]) -> list:
+    """Predictions of the dev sentences for which the study asks."""
+    sentences = dev_sentences(run, corpus)
+    return predict(run, checkpoint, sentences)[0] if sentences else []
+
+
 def best_checkpoint(run: Run, record: dict[str, Any]) -> Path | None:
     """Folder of the checkpoint that dev chose; ``None`` for zero-shot."""
     return (run.base or run).scratch / record["best_checkpoint"] if record else None
@@ -99,16 +111,22 @@ def complete(run: Run) -> None:
     print(f"{paths.relative(run.results)}: no result yet, so the run is made first", flush=True)
     corpus = data.load(run.dataset_name, run.dataset)
     record = {} if run.untrained else train(run, corpus)
-    predicted, cost = predict(run, best_checkpoint(run, record), test_sentences(run, corpus))
-    seal(run, predicted, record, cost)
+    checkpoint = best_checkpoint(run, record)
+    on_dev = predict_dev(run, checkpoint, corpus)
+    predicted, cost = predict(run, checkpoint, test_sentences(run, corpus))
+    seal(run, predicted, record, cost, on_dev)
 
 
-def seal(run: Run, predicted: list, record: dict[str, Any], cost: dict[str, Any]) -> Path:
+def seal(
+    run: Run, predicted: list, record: dict[str, Any], cost: dict[str, Any], on_dev: Sequence = ()
+) -> Path:
     """Write predictions and efficiency, then the manifest; returns its path."""
     provenance.clear(run)
-    predictions.write(run.results / "predictions.jsonl", predicted)
+    files = {"predictions.jsonl": predicted} | ({"dev.jsonl": on_dev} if on_dev else {})
+    for name, rows in files.items():
+        predictions.write(run.results / name, rows)
     provenance.write_json(run.results / "efficiency.json", record | cost)
-    path = provenance.write_manifest(run, ["predictions.jsonl", "efficiency.json"])
+    path = provenance.write_manifest(run, [*files, "efficiency.json"])
     for folder in [*run.scratch.glob("checkpoint-*"), *run.scratch.glob("merged-*")]:
         if folder.name != record.get("best_checkpoint"):
             shutil.rmtree(folder)  # only the chosen one is of further use; merged weights follow from it

@@ -236,8 +236,8 @@ def resources(run: Run) -> dict[str, int]:
 
 # ----------------------------------------------------------------------------- telling
 def configurations(runs: Iterable[Run]) -> list[Run]:
-    """One run for each corpus and system: seeds need the same."""
-    return list({(run.dataset_name, run.system): run for run in runs}.values())
+    """One run for each corpus and system with weights of its own: seeds need the same."""
+    return list({(run.dataset_name, run.system): run for run in runs if not run.members}.values())
 
 
 def warnings(runs: Iterable[Run]) -> Iterator[str]:
@@ -249,7 +249,7 @@ def warnings(runs: Iterable[Run]) -> Iterator[str]:
         memory = torch.cuda.get_device_properties(0).total_memory
     else:
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    for run in configurations(run for run in runs if run.model.architecture):
+    for run in (run for run in configurations(runs) if run.model.architecture):
         found = estimate(run, CARDS[-1] if gpu else None)
         need = found.peak + (RESERVE if gpu else 2 * PROCESS)
         if need > memory:

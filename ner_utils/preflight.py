@@ -18,6 +18,7 @@ def check(study: str, overrides: str = "") -> None:
     pending = [run for run in config.runs_of(study, overrides) if not provenance.is_done(run)]
     for name, dataset in {run.dataset_name: run.dataset for run in pending}.items():
         data.load(name, dataset)
+    pending = [run for run in pending if not run.members]  # an ensemble has no weights of its own
     if pending and os.environ.get("PROFILE", "local") == "local":  # jobs elsewhere ask for what they need
         from ner_utils import fit  # late: what it traces with takes seconds to import
 

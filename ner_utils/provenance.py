@@ -23,12 +23,14 @@ from ner_utils.predictions import ResultError
 from ner_utils.run import Run
 
 PACKAGES = ("torch", "transformers", "tokenizers", "peft", "trl", "bitsandbytes", "datasets", "accelerate")
-SCORERS = ("spans", "scoring")  # rooms whose code decides scores
+SCORERS = ("spans", "scoring", "conventions")  # rooms whose code decides scores
 READERS = ("data", "readers", "standoff")  # rooms whose code decides what is read
 
 
 def makers(run: Run) -> tuple[str, ...]:
     """Rooms whose code decides the predictions of a run."""
+    if run.members:
+        return (*READERS, "spans", "ensemble")
     if run.model.approach == "tagging":
         return (*READERS, "spans", "backbones", "training", "tagging")
     rooms = (*READERS, "spans", *_form_rooms(run.model.output_format), "backbones", "generation", "decoding")

@@ -21,7 +21,7 @@ from ner_utils.study import SHARES, Results
 ALPHA = 0.05
 # Measures with a digit after the point in running text; shares have one and a percent sign.
 DECIMALS = ("micro_f1", "macro_f1", "precision", "recall", "f1", "dev_f1", "dev_f1_at_lowest_loss")
-DECIMALS += ("parameters_millions", "trainable_millions", "sentences_per_second")
+DECIMALS += ("first_match_f1", "parameters_millions", "trainable_millions", "sentences_per_second")
 
 
 class Number(NamedTuple):
@@ -94,6 +94,9 @@ def numbers(results: Results) -> dict[str, Number]:
     texts |= {"commit": provenance.commit()}
     found = {f"study.{name}": Number(text, escape(text)) for name, text in texts.items()}
     found["study.warnings"] = Number("", r"\par ".join(map(escape, results.warnings)))
+    many = {"tuned": len(results.tuning), "ensembles": sum(bool(item.run.members) for item in results.stored)}
+    # Defined where there are any: texts ask for that.
+    found |= {f"study.{name}": _number(name, number) for name, number in many.items() if number}
     for name in ("resamples", "latency_sentences"):
         found[f"protocol.{name}"] = _number(name, getattr(protocol, name))
     for dataset, report in results.audits.items():
@@ -110,6 +113,13 @@ def numbers(results: Results) -> dict[str, Number]:
         name = key(row["dataset"], f"{row['a']}-vs-{row['b']}")
         found |= {f"{name}.{part}": _number("f1", row[part]) for part in ("difference", "low", "high")}
         found |= {f"{name}.{p}": Number(row[p], latex.p_value(row[p])) for p in ("p", "p_holm")}
+    for run, searched in results.tuning:
+        name = key(run.dataset_name, run.system, "tuning")
+        scores = [100 * trial["dev_f1"] for trial in searched["trials"]]
+        found[f"{name}.trials"] = _number("trials", len(scores))
+        found[f"{name}.declared"] = _number("dev_f1", scores[0])
+        found[f"{name}.chosen"] = _number("dev_f1", scores[searched["best"]])
+        found[f"{name}.minutes"] = Number(searched["seconds"] / 60, latex.number(searched["seconds"] / 60, 1))
     estimates = speed.fit_numbers().items()
     return found | {name: Number(value, latex.number(value, digits)) for name, (value, digits) in estimates}
 

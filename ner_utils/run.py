@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from ner_utils import paths
-from ner_utils.schema import Dataset, Model, Positive, Strict
+from ner_utils.schema import Dataset, Ensemble, GenerationModel, Positive, Strict, TaggingModel
 
 # Raise when the meaning of stored predictions changes: every older result is then refused.
 FORMAT = 1
@@ -24,15 +24,17 @@ class Run(Strict):
     system: str
     label: str
     dataset: Dataset
-    model: Model
+    model: Annotated[TaggingModel | GenerationModel | Ensemble, Field(discriminator="approach")]
     untrained: bool  # zero-shot, or with few_shot examples in its prompt
     few_shot: Annotated[int, Field(ge=0)] = 0
     train_sentences: Positive | None
     base: Run | None = None  # whose weights this run predicts with
+    members: tuple[Run, ...] = ()  # who vote, where this is an ensemble
     seed: Annotated[int, Field(ge=0)]
     looks: Positive
     dev_sample: Positive | None
     test_sentences: Positive | None
+    dev_predictions: Positive | None = None
     latency_sentences: Positive
 
     @property
@@ -64,12 +66,16 @@ class Run(Strict):
         protocol: dict[str, Any] = {"looks": self.looks}
         if self.model.approach == "generation":  # tagging looks at all of dev
             protocol["dev_sample"] = self.dev_sample
-        if self.untrained:
+        if self.untrained or self.members:
             for untrained in ("training", "lora", "merge_adapter", "loss", "dev_draw"):
                 model.pop(untrained, None)
             protocol = {}
         if self.test_sentences:
             protocol["test_sentences"] = self.test_sentences
+        if self.dev_predictions:
+            protocol["dev_predictions"] = self.dev_predictions
+        if self.members:
+            protocol["members"] = [member.fingerprint for member in self.members]
         if self.few_shot:
             protocol["few_shot"] = self.few_shot
         if self.base:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ner_utils import config, evaluation, paths, provenance, scoring, statistics
+from ner_utils import config, evaluation, paths, provenance, scoring, statistics, tuning
 from ner_utils.forms import DROPPED
 from ner_utils.predictions import ResultError
 from ner_utils.run import Run
@@ -62,7 +62,7 @@ def _load(run: Run) -> Stored:
     manifest = provenance.read_manifest(run)
     try:
         metrics = evaluation.load_metrics(run)
-        efficiency = json.loads((run.results / "efficiency.json").read_text(encoding="utf-8"))
+        efficiency = evaluation.load_cost(run)
         counts, predicted = (_read_rows(run, name) for name in ("counts.jsonl", "predictions.jsonl"))
         _verify(run, metrics, counts, predicted)
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -120,9 +120,12 @@ def _measures(item: Stored) -> dict[str, float]:
         "recall": 100 * metrics["micro"]["recall"],
         "micro_f1": 100 * metrics["micro"]["f1"],
         "macro_f1": 100 * metrics["macro"]["f1"],
+        "first_match_f1": 100 * metrics["first_match"]["f1"],
+        "first_match_mentions": metrics["first_match"]["support"],
+        "mentions": metrics["micro"]["support"],
         **{key: metrics.get(key) for key in ("sentences", "predicted", "answered")},
         **{key: cost.get(key) for key in ("training_seconds", "looks_seconds", "steps")},
-        **{key: cost[key] for key in ("sentences_per_second", "batch_size")},
+        **{key: cost.get(key) for key in ("sentences_per_second", "batch_size")},
         **{f"latency_{key}": cost["latency"][key] for key in ("mean_ms", "p50_ms", "p95_ms")},
         "memory_mib": _memory(cost["prediction_memory"]),
         "training_memory_mib": _memory(cost.get("training_memory", {})),
@@ -213,6 +216,13 @@ class Results:
     def looks(self) -> pd.DataFrame:
         """One row a look at dev, as `look_rows` describes it."""
         return self._rows(lambda item: look_rows(item.efficiency))
+
+    @cached_property
+    def tuning(self) -> list[tuple[Run, dict[str, Any]]]:
+        """What `make tune` found, with a run of each system that was tuned."""
+        tuned = [name for name, system in self.study.systems.items() if system.settings == "tuned"]
+        first = {(item.run.dataset_name, item.run.system): item.run for item in reversed(self.stored)}
+        return [(run, tuning.stored(run)) for (_, name), run in reversed(first.items()) if name in tuned]
 
     @cached_property
     def types(self) -> pd.DataFrame:

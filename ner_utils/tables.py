@@ -15,6 +15,7 @@ from ner_utils.prompts import form
 from ner_utils.run import Run
 from ner_utils.spans import Span
 from ner_utils.study import STATUSES, Results
+from ner_utils.tuning import say
 
 Row = Sequence | str  # cells, or a heading
 # Keys of a model that writes which the table of hyperparameters shows.
@@ -27,8 +28,8 @@ EXAMPLE_MENTIONS = {"person": (0, 2), "location": (3, 4), "chemical": (5, 6), "d
 
 def all_tables(results: Results) -> dict[str, str]:
     """File names without suffix, and what belongs into them."""
-    makers = (corpus, audit, protocol, hyperparameters, provenance, runs, prompts)
-    makers += (scores, types, comparisons, parse, efficiency)
+    makers = (corpus, audit, protocol, hyperparameters, tuning, provenance, runs, prompts)
+    makers += (scores, conventions, ensembles, types, comparisons, parse, efficiency)
     found = {f"tab_{make.__name__}": make(results) for make in makers}
     return found | {"tab_results": found.pop("tab_scores")}
 
@@ -126,10 +127,12 @@ def protocol(results: Results) -> str:
 
 def hyperparameters(results: Results) -> str:
     """The settings of the trained systems."""
-    trained = {item.run.system: item.run for item in results.stored if not item.run.untrained}.values()
+    trained = {item.run.system: item.run for item in results.stored if not item.run.members}
+    trained = [run for run in trained.values() if not run.untrained]
     if not trained:
         return latex.statement("No system of this study is trained.")
-    settings = [_settings(run) for run in trained]
+    systems = results.study.systems
+    settings = [{"Settings": systems[run.system].settings} | _settings(run) for run in trained]
     titles = dict.fromkeys(title for column in settings for title in column)
     columns = [Column("Setting"), *(Column(latex.narrow(run.label), layout="r") for run in trained)]
     return latex.tabular(columns, ([title, *(s.get(title) for s in settings)] for title in titles))
@@ -145,6 +148,23 @@ def _settings(run: Run) -> dict[str, Any]:
         found |= {f"LoRA {name}": value for name, value in model.lora.model_dump().items()}
     found |= {key: value for key, value in model.model_dump().items() if key.startswith("prediction_batch")}
     return {name[0].upper() + name[1:].replace("_", " "): value for name, value in found.items()}
+
+
+def tuning(results: Results) -> str:
+    """What each search spent and found."""
+    if not results.tuning:
+        return latex.statement("No system of this study was tuned: settings are as declared.")
+    prices = results.study.protocol.tuning.dollars_per_hour
+    columns = [Column("System"), Column("Trials", 0)]
+    columns += [Column(title, 1, over=r"Dev \Fone") for title in ("declared", "lowest", "chosen")]
+    columns += [Column("Minutes", 1), Column(r"Cost (\$)", layout="r"), Column("Chosen")]
+    rows = []
+    for run, found in results.tuning:
+        scores = [100 * trial["dev_f1"] for trial in found["trials"]]
+        money = " to ".join(f"{found['seconds'] / 3600 * price:.3f}" for price in prices)
+        cells = [run.label, len(scores), scores[0], min(scores), max(scores), found["seconds"] / 60]
+        rows.append({"corpus": run.dataset.label, "cells": [*cells, money, say(found["chosen"])]})
+    return latex.tabular(columns, _blocks(pd.DataFrame(rows), lambda values: values["cells"]))
 
 
 def provenance(results: Results) -> str:
@@ -211,6 +231,46 @@ def scores(results: Results) -> str:
         return cells
 
     return latex.tabular(columns, _blocks(results.summary, row))
+
+
+def conventions(results: Results) -> str:
+    """The same predictions, scored as ours and as others do."""
+    columns = {
+        "label": Column("System"),
+        "mentions": Column("mentions", 0, over="Every mention at its place"),
+        "micro_f1": Column(r"\Fone", 1, over="Every mention at its place"),
+        "first_match_mentions": Column("mentions", 0, over="First match of a string"),
+        "first_match_f1": Column(r"\Fone", 1, over="First match of a string"),
+    }
+    return latex.tabular(
+        [*columns.values(), Column("Change", 1)],
+        _blocks(
+            results.summary,
+            lambda row: [*(row[name] for name in columns), row["first_match_f1"] - row["micro_f1"]],
+        ),
+    )
+
+
+def ensembles(results: Results) -> str:
+    """What dev taught each ensemble."""
+    rows = []
+    for item in (item for item in results.stored if item.run.members):
+        taught = item.efficiency["ensemble"]
+        members = zip(item.run.members, taught["weights"], strict=True)
+        said = "; ".join(f"{member.label}, seed {member.seed}: {weight:.2f}" for member, weight in members)
+        scores = (100 * taught["dev_f1"], 100 * item.metrics["micro"]["f1"])
+        cells = [item.run.label, item.run.seed, said, taught["threshold"], *scores]
+        rows.append({"corpus": item.run.dataset.label, "cells": cells})
+    if not rows:
+        return latex.statement("This study has no ensemble.")
+    columns = [
+        Column("Ensemble"),
+        Column("Seed", 0),
+        Column("Weights of the members"),
+        Column("Threshold", 2),
+    ]
+    columns += [Column("dev, cross-fitted", 1, over=r"\Fone"), Column("test", 1, over=r"\Fone")]
+    return latex.tabular(columns, _blocks(pd.DataFrame(rows), lambda values: values["cells"]))
 
 
 def types(results: Results) -> str:

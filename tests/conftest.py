@@ -258,7 +258,7 @@ def made_up(tmp_path, monkeypatch):
 
     from ner_utils import study
 
-    for name in ("RESULTS", "FIGURES", "THESIS"):
+    for name in ("RESULTS", "RUNS", "FIGURES", "THESIS"):
         monkeypatch.setattr(paths, name, tmp_path / name.lower())
 
     def make(overrides="", name="demo"):

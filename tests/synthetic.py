@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from ner_utils import audit, config, data, evaluation, paths, predictions, provenance
+from ner_utils import audit, config, data, ensemble, evaluation, experiment, paths, provenance
 from ner_utils.predictions import Prediction
 from ner_utils.run import Run
 
@@ -24,17 +24,20 @@ def write(study: str, overrides: str = "") -> None:
                 "agreement": audit.agreement(paths.data_dirs(name)),
             }
             provenance.write_json(paths.RESULTS / study / name / "audit.json", report)
-        write_run(run, data.draw(corpora[name]["test"], run.test_sentences, 0))
+        write_run(run, corpora[name])
 
 
-def write_run(run: Run, gold: list) -> None:
+def write_run(run: Run, corpus: dict) -> None:
     """One run: predictions, efficiency, manifest, metrics."""
-    provenance.clear(run)
     chance = random.Random(f"{run.system} {run.seed}")
-    predicted = [_predict(run, sentence, chance) for sentence in gold]
-    predictions.write(run.results / "predictions.jsonl", predicted)
-    provenance.write_json(run.results / "efficiency.json", _efficiency(run, chance))
-    provenance.write_manifest(run, ["predictions.jsonl", "efficiency.json"])
+    gold, dev = experiment.test_sentences(run, corpus), experiment.dev_sentences(run, corpus)
+    if run.members:
+        voter, f1 = ensemble.learn(run, dev)
+        predicted, on_dev, cost = ensemble.predict(run, voter, gold), [], ensemble.cost(run, voter, f1)
+    else:
+        predicted, on_dev = ([_predict(run, sentence, chance) for sentence in part] for part in (gold, dev))
+        cost = _efficiency(run, chance)
+    experiment.seal(run, predicted, {}, cost, on_dev)
     evaluation.write(run, gold, predicted)
 
 

@@ -458,6 +458,35 @@ def test_a_system_predicts_with_the_weights_of_another(params):
 @pytest.mark.parametrize(
     ("system", "message"),
     [
+        ("{ensemble_of: [encoder, writer]}", "an ensemble needs a label"),
+        ("{ensemble_of: [encoder], label: E}", "at least 2 items"),
+        ("{ensemble_of: [encoder, nobody], label: E}", "'nobody' is no single system"),
+        ("{ensemble_of: [encoder, other], label: E}", "'other' is no single system"),
+        ("{ensemble_of: [encoder, encoder, encoder], label: E}", "encoder has fewer seeds than places"),
+        ("{ensemble_of: [untrained, untrained], label: E}", "untrained is zero-shot"),
+        ("{ensemble_of: [encoder, writer], label: E, model: tagger}", "exactly one of the keys"),
+        ("{ensemble_of: [encoder, writer], label: E, train_sentences: 2}", "has members alone"),
+        ("{label: E}", "exactly one of the keys model and ensemble_of"),
+    ],
+)
+def test_refused_ensembles(params, system, message):
+    params.edit("studies/small", "  dev_sample: 2", "  dev_sample: 2\n  dev_predictions: 2")
+    params.edit("studies/small", "  untrained:", f"  other: {system}\n  untrained:")
+    with pytest.raises(config.ConfigError, match=message):
+        config.load_study("small")
+
+
+def test_an_ensemble_needs_dev_predictions(params):
+    params.edit(
+        "studies/small", "  untrained:", "  both: {ensemble_of: [encoder, writer], label: E}\n  untrained:"
+    )
+    with pytest.raises(config.ConfigError, match="learns from protocol.dev_predictions"):
+        config.load_study("small")
+
+
+@pytest.mark.parametrize(
+    ("system", "message"),
+    [
         ("{model: writer, weights_of: nobody}", "expected a system that is trained"),
         ("{model: writer, weights_of: untrained}", "expected a system that is trained"),
         ("{model: tagger, weights_of: writer}", "approach must be that of writer"),

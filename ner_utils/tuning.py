@@ -1,0 +1,153 @@
+"""Fair tuning: the same number of seeded trials for every system, judged on dev alone.
+
+``make tune STUDY=...`` trains the trials of each system whose settings are ``tuned`` and writes
+``results/<study>/<dataset>/<system>/tuning.json``, which its runs then read. The first trial is what the
+files declare. A search that was interrupted goes on: its sampler is seeded, so it asks for the same trials
+again, and those that are done keep their records.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from ner_utils import config, data, paths, provenance, weights
+from ner_utils.run import Run
+from ner_utils.schema import Range, System, Tuning
+
+
+def path(run: Run) -> Path:
+    """Where the search of a run's system on its corpus is stored."""
+    return paths.RESULTS / run.study / run.dataset_name / run.system / "tuning.json"
+
+
+def identity(run: Run, system: System, settings: Tuning) -> str:
+    """What decides the trials, as a checksum; ``run`` is one of the system as declared."""
+    decisive = run.model_copy(update={"seed": settings.seed, "test_sentences": None, "dev_predictions": None})
+    dumped = {
+        key: choice if isinstance(choice, list) else choice.model_dump()
+        for key, choice in system.space.items()
+    }
+    text = json.dumps([decisive.fingerprint, dumped, settings.trials, settings.seed])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def read(run: Run, system: System, settings: Tuning) -> dict[str, Any]:
+    """The stored search of a declared run's system. Raises `ConfigError` where there is none, or another."""
+    file, command = path(run), f"make tune STUDY={run.study}"
+    if not file.is_file():
+        raise config.ConfigError(f"{paths.relative(file)}: not tuned yet; run {command}")
+    found = stored(run)
+    if found["identity"] != identity(run, system, settings):
+        raise config.ConfigError(f"{paths.relative(file)}: of another space or protocol; run {command}")
+    return found
+
+
+def stored(run: Run) -> dict[str, Any]:
+    """The stored search of a run's system, whatever its space."""
+    return json.loads(path(run).read_text(encoding="utf-8"))
+
+
+def search(run: Run, system: System, settings: Tuning) -> dict[str, Any]:
+    """Train the trials of a system, ``run`` being one of its runs as declared, and store what they found.
+
+    The sampler is optuna's TPE (Bergstra et al. 2011), the objective the best look at dev.
+    """
+    import optuna
+
+    from ner_utils import experiment  # late: it loads torch
+
+    corpus = data.load(run.dataset_name, run.dataset)
+    corpus = {split: corpus[split] for split in ("train", "dev")}  # test is not for looking at
+    trials: list[dict[str, Any]] = []
+
+    def objective(trial: optuna.Trial) -> float:
+        values = {key: _suggest(trial, key, choice) for key, choice in system.space.items()}
+        model = config.load_model(system.model, {**system.overrides, **values})
+        tried = run.model_copy(update={"model": model, "seed": settings.seed, "study": f"{run.study}/tuning"})
+        record = experiment.train(tried, corpus)
+        seconds = record["training_seconds"] + record["looks_seconds"]
+        score = max(look["dev_f1"] for look in record["looks"])
+        trials.append({"values": values, "dev_f1": score, "seconds": seconds, "starts": record["starts"]})
+        print(f"{run.system}, trial {len(trials)} of {settings.trials}: {say(values)}: ", end="")
+        print(f"dev F1 {100 * score:.1f}, {seconds:.0f} s", flush=True)
+        _tidy(tried)
+        return score
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    sampler = optuna.samplers.TPESampler(seed=settings.seed, n_startup_trials=max(2, settings.trials // 2))
+    study = optuna.create_study(direction="maximize", sampler=sampler)
+    study.enqueue_trial({key: _declared(run, key) for key in system.space})
+    study.optimize(objective, n_trials=settings.trials)
+    found = {
+        "identity": identity(run, system, settings),
+        "chosen": trials[study.best_trial.number]["values"],
+        "best": study.best_trial.number,
+        "trials": trials,
+        "seconds": sum(trial["seconds"] for trial in trials),
+        **provenance.environment(),
+    }
+    provenance.write_json(path(run), found)
+    return found
+
+
+def say(values: dict[str, Any]) -> str:
+    """Values of a trial, by the last part of their keys."""
+    parts = (f"{value:.3g}" if isinstance(value, float) else str(value) for value in values.values())
+    return ", ".join(f"{key.rpartition('.')[2]} {part}" for key, part in zip(values, parts, strict=True))
+
+
+def _suggest(trial, key: str, choice: Range | list) -> Any:
+    if isinstance(choice, list):
+        return trial.suggest_categorical(key, choice)
+    return trial.suggest_float(key, choice.low, choice.high, log=choice.log)
+
+
+def _declared(run: Run, key: str) -> Any:
+    value: Any = run.model
+    for part in key.split("."):
+        value = getattr(value, part)
+    return value
+
+
+def _tidy(run: Run) -> None:
+    """A trial's record is all that is wanted of it."""
+    for folder in [*run.scratch.glob("checkpoint-*"), *run.scratch.glob("merged-*"), run.scratch / "look"]:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def main(study: str, overrides: str = "") -> None:
+    """Search for every system of a study that is to be tuned; what is there already is kept."""
+    settings = config.load_study(study, config.split_overrides(overrides))
+    tuned = {name: system for name, system in settings.systems.items() if system.settings == "tuned"}
+    if not tuned:
+        raise config.ConfigError(f"params/studies/{study}.yaml: no system has settings: tuned")
+    pending = []
+    for dataset in settings.datasets:
+        data.load(dataset, config.load_dataset(dataset))
+        for name, system in tuned.items():
+            seed = (system.seeds or settings.seeds)[0]
+            run = config.load_run(study, dataset, name, seed, overrides, declared=True)
+            weights.check_architecture(weights.resolve(run.model.weights), run.model)
+            pending.append((run, system))
+    for run, system in pending:
+        try:
+            found = read(run, system, settings.protocol.tuning)
+        except config.ConfigError:
+            found = search(run, system, settings.protocol.tuning)
+        best = found["trials"][found["best"]]
+        print(
+            f"{run.dataset_name}, {run.system}: {found['chosen']}, dev F1 {100 * best['dev_f1']:.1f}",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    try:
+        main(*sys.argv[1:])
+    except (config.ConfigError, data.DataError, weights.WeightsError) as error:
+        sys.exit(f"error: {error}")

@@ -1,0 +1,27 @@
+"""What others print: worked out by hand."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ner_utils import conventions
+from ner_utils.spans import Span
+
+
+def test_a_second_mention_of_a_name_is_gone():
+    tokens = ["Bern", "and", "Bern", "and", "New", "Bern"]
+    spans = [Span(0, 1, "LOC"), Span(2, 3, "LOC"), Span(4, 6, "LOC"), Span(5, 6, "PER")]
+    assert conventions.first_match(spans, tokens) == {Span(0, 1, "LOC"), Span(4, 6, "LOC"), Span(0, 1, "PER")}
+
+
+def test_words_and_not_letters_are_matched():
+    assert conventions.first_match([Span(1, 2, "X")], ["USA", "US"]) == {Span(1, 2, "X")}
+
+
+@given(st.lists(st.sampled_from("ab"), min_size=1, max_size=8), st.data())
+def test_same_words_never_later_and_stable(tokens, draw):
+    start = draw.draw(st.integers(0, len(tokens) - 1))
+    span = Span(start, draw.draw(st.integers(start + 1, len(tokens))), "X")
+    (moved,) = conventions.first_match([span], tokens)
+    assert moved.start <= span.start
+    assert tokens[moved.start : moved.end] == tokens[span.start : span.end]
+    assert conventions.first_match([moved], tokens) == {moved}
