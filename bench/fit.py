@@ -18,7 +18,11 @@ import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
+from transformers import AutoModelForCausalLM
+
 from ner_utils import (
+    backbones,
     config,
     data,
     efficiency,
@@ -170,8 +174,29 @@ def matrix() -> list[dict[str, Any]]:
     return rows
 
 
+# What paper A's adapters are called, which is all linear layers of most models and not of Qwen3.5.
+PUBLISHED = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+
+
+def adapters() -> dict[str, dict[str, int]]:
+    """How many linear layers of each Qwen3.5 learn, and how many with paper A's list of names."""
+    found = {}
+    for name in (name for name in config.names("models") if name.startswith("qwen")):
+        model = config.load_model(name)
+        row = found[name] = {}
+        for what, targets in (("all", "all-linear"), ("published", PUBLISHED)):
+            lora = model.lora.model_copy(update={"target_modules": targets})
+            with torch.device("meta"):
+                made = AutoModelForCausalLM.from_config(footprint.configuration(model))
+                row[what] = sum(
+                    backbones.coverage(backbones.with_adapter(made, lora, "CAUSAL_LM", False)).values()
+                )
+    return found
+
+
 if __name__ == "__main__":
     stored = {"reserve": fit.RESERVE, "cards": [card._asdict() for card in fit.CARDS], "models": matrix()}
+    stored["adapters"] = adapters()
     stored["validation"] = [validate(setting) for setting in SETTINGS]
     worst = max(abs(row["predicted"] / row["measured"] - 1) for row in stored["validation"])
     print(f"worst error {worst:.1%}")

@@ -85,6 +85,8 @@ def fit_numbers() -> dict[str, tuple[float, int]]:
     for row in found["models"]:
         for what in ("training", "sparing", "prediction"):
             numbers[f"fit.{row['model']}.{what}"] = (row[what] / 2**30, 1)
+    for model, layers in found["adapters"].items():
+        numbers |= {f"fit.{model}.adapters.{what}": (number, 0) for what, number in layers.items()}
     for name, pair in PAIRS.items():
         errors = [100 * abs(row[pair[0]] / row[pair[1]] - 1) for row in found["validation"]]
         numbers |= {f"fit.{name}.worst": (max(errors), 1), f"fit.{name}.median": (median(errors), 1)}
