@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from statistics import median
 
 import baselines
+import fit
 import rows
 
 from ner_utils import config, data, paths, provenance
@@ -71,8 +72,8 @@ def main() -> None:
         else "demo"
     )
     paths.RUNS = paths.RUNS / "bench" / str(int(time.time()))
-    if options.full_size:
-        rows.FULL_SIZE.update(baselines.full_size(paths.RUNS, options.layers))
+    large = baselines.full_size(paths.RUNS, options.layers) if options.full_size else {}
+    rows.FULL_SIZE.update(large)
     corpus = data.load(dataset, config.load_dataset(dataset))
     machine = rows.Machine(rows.matmul_peak(), rows.memory_peak())
     speeds = f"{machine.flops / 1e9:.0f} GFLOP/s, memory {machine.bytes / 1e9:.0f} GB/s"
@@ -87,12 +88,14 @@ def main() -> None:
     grown = rows.growth(dataset, run, adapter, corpus, size)
     titles = ["what", "against", "ratio (turns)", "reach", "ours, /s", "theirs, /s", "floor, /s", ""]
     show([titles, *map(describe, found)])
-    for records in (grown, commands):
+    names = {"minilm": "deberta-v3-large", "smollm2-qlora": "qwen3.5-4b"}
+    memory = fit.full_size({names[system]: folder for system, folder in large.items()}) if large else []
+    for records in (grown, commands, memory):
         if records:
             show([list(records[0]), *(map(cell, record.values()) for record in records)])
     stored = {"dataset": dataset, **machine._asdict(), **provenance.environment()}
     stored["rows"] = [row._asdict() | {"ratio": row.ratio} for row in found]
-    stored |= {"growth": grown, "commands": commands}
+    stored |= {"growth": grown, "commands": commands, "memory": memory}
     if scale == 1:
         name = "bench-gpu.json" if options.full_size else "bench.json"
         provenance.write_json(paths.RESULTS / "bench" / name, stored)

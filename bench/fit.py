@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from transformers import AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from ner_utils import (
     backbones,
@@ -31,6 +31,7 @@ from ner_utils import (
     generation,
     paths,
     provenance,
+    schema,
     tagging,
     weights,
 )
@@ -45,13 +46,16 @@ TOKENS = {"tagging": footprint.Batch(256, 256, 0, 0), "generation": footprint.Ba
 
 
 class Setting(NamedTuple):
-    """A system of the demo study, what it does, and a sentence: so many words, some of them mentions."""
+    """A system of the demo study, what it does, and a sentence: so many words, some of them mentions; and a
+    model with a folder of random weights, which stands in for the system's."""
 
     system: str
     what: str
     words: int
     mentions: int
     overrides: str
+    model: str = ""
+    folder: str = ""
 
 
 SETTINGS = (
@@ -70,12 +74,28 @@ SETTINGS = (
 )
 
 
+# `make bench-gpu`: what the papers' models take, in the place of the small ones of the same approach.
+FULL_SIZE = (
+    Setting("minilm", "training", 94, 2, "model.training.batch_size=8", "deberta-v3-large"),
+    Setting("smollm2-qlora", "training", 80, 3, "model.training.batch_size=4", "qwen3.5-4b"),
+    Setting("smollm2-zero-shot", "prediction", 50, 3, "model.prediction_batch_size=32", "qwen3.5-4b"),
+)
+
+
 def run_of(setting: Setting) -> Run:
     """The run of a setting: two sentences in a look, answers of eight tokens there and in prediction."""
     common = "model.training.epochs=1 model.max_new_tokens=8 model.prediction_batch_size=2 protocol.looks=1"
     seed = 0 if setting.system.endswith("zero-shot") else 1
     text = f"{common} protocol.dev_sample=2 {setting.overrides}"
-    return config.load_run("demo", "demo", setting.system, seed, text)
+    run = config.load_run("demo", "demo", setting.system, seed, text)
+    if not setting.folder:
+        return run
+    large = config.load_model(setting.model)
+    layers = AutoConfig.from_pretrained(setting.folder).num_hidden_layers  # fewer, where it is but a trial
+    changes = {"label": large.label, "architecture": large.architecture | {"num_hidden_layers": layers}}
+    changes |= {"lora": large.lora, "weights": schema.Weights(folder=setting.folder)}
+    model = run.model.model_copy(update=changes)
+    return run.model_copy(update={"model": model})
 
 
 def sentence_of(setting: Setting, run: Run) -> Sentence:
@@ -104,8 +124,9 @@ def resident(field: str) -> int:
     return 1024 * int(lines[field].split()[0])
 
 
-def measure(setting: Setting) -> int:
-    """Bytes that a setting's work takes, in the process that calls it."""
+def measure(setting: Setting) -> tuple[int, float]:
+    """Bytes that a setting's work takes in the process that calls it, or on its GPU; and seconds of a step,
+    or of a sentence."""
     import bitsandbytes  # noqa: F401 (here, or it would count as the model's)
     from transformers import DataCollatorForTokenClassification, Trainer  # noqa: F401
 
@@ -117,14 +138,19 @@ def measure(setting: Setting) -> int:
     before = resident("VmRSS")
     if setting.what == "training":
         train = tagging.train if run.model.approach == "tagging" else adapters.train
-        train(run, [sentence] * (STEPS * run.model.training.batch_size), [sentence] * 2)
+        done = train(run, [sentence] * (STEPS * run.model.training.batch_size), [sentence] * 2)
+        seconds = done["training_seconds"] / done["steps"]
     elif run.model.approach == "tagging":
         rows = run.model.prediction_batch_tokens // batch.longest
-        tagging.predict(run, Path(weights.resolve(run.model.weights)), [sentence] * (2 * rows))
+        done = tagging.predict(run, Path(weights.resolve(run.model.weights)), [sentence] * (2 * rows))[1]
+        seconds = 1 / done["sentences_per_second"]
     else:
-        generation.predict(run, None, [sentence] * (2 * run.model.prediction_batch_size))
+        done = generation.predict(run, None, [sentence] * (2 * run.model.prediction_batch_size))[1]
+        seconds = 1 / done["sentences_per_second"]
     shutil.rmtree(folder)
-    return resident("VmHWM") - before
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated(), seconds
+    return resident("VmHWM") - before, seconds
 
 
 def validate(setting: Setting) -> dict[str, Any]:
@@ -134,9 +160,9 @@ def validate(setting: Setting) -> dict[str, Any]:
     predicted, tensors = (
         getattr(fit.estimate(run, None, lengths, heap=heap), setting.what) for heap in (fit.HEAP, 1)
     )
-    measured = efficiency.in_fresh_process(measure, setting)
+    measured = efficiency.in_fresh_process(measure, setting)[0]
     os.environ["MALLOC_MMAP_THRESHOLD_"] = "131072"
-    returned = efficiency.in_fresh_process(measure, setting)
+    returned = efficiency.in_fresh_process(measure, setting)[0]
     del os.environ["MALLOC_MMAP_THRESHOLD_"]
     model = run.model
     rows = model.training.batch_size
@@ -151,6 +177,22 @@ def validate(setting: Setting) -> dict[str, Any]:
     found |= {"predicted": predicted, "measured": measured, "tensors": tensors, "returned": returned}
     print(found, flush=True)
     return found
+
+
+def full_size(folders: dict[str, str]) -> list[dict[str, Any]]:
+    """What models of full size, random weights, take, and the estimate beside it; ``folders`` by model."""
+    card = fit.CARDS[-1] if torch.cuda.is_available() else None
+    rows = []
+    for setting in FULL_SIZE:
+        setting = setting._replace(folder=folders[setting.model])
+        run = run_of(setting)
+        lengths = fit.lengths_of(run)._replace(batch=batch_of(setting, run))
+        predicted = getattr(fit.estimate(run, card, lengths), setting.what)
+        measured, seconds = efficiency.in_fresh_process(measure, setting)
+        row = {"model": run.model.label, "what": setting.what, "tokens": lengths.batch.longest}
+        row |= {"seconds": seconds, "predicted_gib": predicted / 2**30, "measured_gib": measured / 2**30}
+        rows.append(row)
+    return rows
 
 
 # ---------------------------------------------------------------------------- matrix
