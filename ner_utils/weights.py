@@ -12,7 +12,7 @@ import zipfile
 from pathlib import Path
 
 from ner_utils import config, paths
-from ner_utils.schema import Model, PyPIWeights, Weights
+from ner_utils.schema import HubWeights, Model, PyPIWeights, Weights
 
 
 class WeightsError(Exception):
@@ -31,6 +31,8 @@ def resolve(weights: Weights) -> str:
     from huggingface_hub.errors import GatedRepoError
 
     hub = weights.hub
+    if (mine := converted(hub)).is_dir():
+        return str(mine)
     name = f"{hub.repo}@{hub.revision[:12]}"
     try:
         folder = snapshot_download(
@@ -50,9 +52,14 @@ def resolve(weights: Weights) -> str:
     if not any(Path(folder).glob("*.safetensors")):
         raise WeightsError(
             f"{name}: this revision holds no safetensors, and nothing else is loaded; name a revision that "
-            "does, or convert the weights once and give their folder as weights.folder"
+            "does, or convert its weights once: python -m ner_utils.convert MODEL (see there)"
         )
     return folder
+
+
+def converted(hub: HubWeights) -> Path:
+    """Where `convert` puts safetensors of a revision that holds none."""
+    return paths.cache_dir() / "weights" / f"{hub.repo.replace('/', '--')}-{hub.revision[:12]}"
 
 
 def check_architecture(folder: str, model: Model) -> None:

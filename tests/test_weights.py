@@ -1,11 +1,15 @@
 """Weights from the hub: what stands in the way is said in one message, before any work."""
 
+import os
+
 import httpx
 import huggingface_hub
 import pytest
+import torch
 from huggingface_hub.errors import GatedRepoError
+from transformers import BertConfig, BertForMaskedLM
 
-from ner_utils import weights
+from ner_utils import convert, weights
 from ner_utils.schema import HubWeights, Weights
 
 HUB = Weights(hub=HubWeights(repo="someone/model", revision="a" * 40))
@@ -24,8 +28,53 @@ def test_a_gated_model_without_access(monkeypatch):
 def test_a_revision_without_safetensors(monkeypatch, tmp_path):
     (tmp_path / "pytorch_model.bin").write_bytes(b"")
     monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *a, **k: str(tmp_path))
+    monkeypatch.setenv("NER_CACHE_DIR", str(tmp_path / "cache"))
     with pytest.raises(weights.WeightsError, match="holds no safetensors"):
         weights.resolve(HUB)
+
+
+def test_a_pickle_is_converted_once(monkeypatch, tmp_path):
+    """Tied weights among them; then it is what the revision resolves to, and loads like any other."""
+    made = BertForMaskedLM(
+        BertConfig(
+            vocab_size=60, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8
+        )
+    )
+    made.config.save_pretrained(tmp_path / "hub")
+    torch.save(made.state_dict(), tmp_path / "hub" / "pytorch_model.bin")
+    monkeypatch.setenv("NER_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *a, **k: str(tmp_path / "hub"))
+    with pytest.raises(weights.WeightsError, match="python -m ner_utils.convert"):
+        weights.resolve(HUB)
+    folder = convert.convert(HUB.hub)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", None)  # not asked again
+    assert weights.resolve(HUB) == str(folder) == str(convert.convert(HUB.hub))
+    loaded = BertForMaskedLM.from_pretrained(folder, use_safetensors=True).state_dict()
+    assert all(torch.equal(value, loaded[key]) for key, value in made.state_dict().items())
+
+
+class Act:
+    def __reduce__(self):
+        return os.mkdir, ("acted",)
+
+
+def test_a_pickle_that_would_act_is_not_opened(monkeypatch, tmp_path):
+    (tmp_path / "hub").mkdir()
+    torch.save({"weight": torch.zeros(2), "more": Act()}, tmp_path / "hub" / "pytorch_model.bin")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NER_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *a, **k: str(tmp_path / "hub"))
+    with pytest.raises(weights.WeightsError, match="not a pickle of tensors alone"):
+        convert.convert(HUB.hub)
+    assert not (tmp_path / "acted").exists()
+    assert not weights.converted(HUB.hub).exists()
+
+
+def test_a_revision_without_anything_to_convert(monkeypatch, tmp_path):
+    monkeypatch.setenv("NER_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *a, **k: str(tmp_path))
+    with pytest.raises(weights.WeightsError, match="nothing to convert"):
+        convert.convert(HUB.hub)
 
 
 def test_a_checkpoint_of_another_architecture(tmp_path, load_model):
