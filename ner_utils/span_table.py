@@ -41,11 +41,15 @@ def from_spans(rows: Sequence[Iterable[Span]], types: Sequence[str]) -> SpanTabl
     return SpanTable(columns[np.lexsort(columns.T[::-1])], len(rows), tuple(types))
 
 
-def from_tags(rows: Sequence[Sequence[str]], types: Sequence[str] | None = None) -> SpanTable:
-    """From the tags of each sentence, IOB2, IOB1 or BIOES alike; what `spans.spans_from_tags` reads from
-    each. ``types`` are those that occur, sorted, unless they are given.
+def from_tags(
+    rows: Sequence[Sequence[str]], types: Sequence[str] | None = None, discard: str | None = None
+) -> SpanTable:
+    """From the tags of each sentence. ``types`` are those that occur, sorted, unless they are given.
 
-    Raises `ValueError` on a tag that is neither O nor a prefix of B, I, E, S with a type.
+    Ill-formed sequences are repaired as `spans.spans_from_tags` does, whatever the scheme: a mention opens
+    where none can go on, and ends where nothing continues it. Or, with ``discard`` naming a scheme (iob2,
+    iob1, bioes), what the scheme would not have written is no mention: seqeval's strict mode. Raises
+    `ValueError` on a tag that is neither O nor a prefix of B, I, E, S with a type.
     """
     lengths = np.fromiter(map(len, rows), np.int64, len(rows))
     flat = list(itertools.chain.from_iterable(rows))
@@ -55,23 +59,49 @@ def from_tags(rows: Sequence[Sequence[str]], types: Sequence[str] | None = None)
     types = tuple(found if types is None else types)
     if unknown := set(found) - set(types):
         raise ValueError(f"unknown type {min(unknown)!r}; there are: {', '.join(types)}")
-    code = np.fromiter(map(names.__getitem__, flat), np.int64, len(flat))
-    kind = np.array([-1 if name is None else types.index(name) for _, name in parts] or [-1])[code]
-    prefix = np.array([prefix for prefix, _ in parts] or ["O"])[code]
-    first = np.zeros(len(flat), bool)
     begins = np.cumsum(lengths) - lengths
-    first[begins[lengths > 0]] = True
-    # A tag goes on with a mention where it may (I, E), where one of its type reached the token before, and
-    # where that did not end there (E, S).
-    before = np.roll(kind, 1), np.roll(prefix, 1)
-    on = np.isin(prefix, ["I", "E"]) & ~first & (before[0] == kind) & ~np.isin(before[1], ["E", "S"])
-    inside = kind >= 0
-    starts = np.flatnonzero(inside & ~on)
-    stops = np.append(np.flatnonzero(~inside | ~on), len(flat))  # where whatever came before has ended
-    ends = stops[np.searchsorted(stops, starts, side="right")]
-    sentence = np.repeat(np.arange(len(rows)), lengths)[starts]
-    columns = np.stack([sentence, starts - begins[sentence], ends - begins[sentence], kind[starts]], axis=1)
+    # All sentences in one line, an O before each and after the last.
+    places = np.arange(len(flat)) + np.repeat(np.arange(len(rows)) + 1, lengths)
+    code = np.fromiter(map(names.__getitem__, flat), np.int64, len(flat))
+    line = np.full(len(flat) + len(rows) + 1, len(names))
+    line[places] = code
+    letter = np.array([ord(prefix) for prefix, _ in parts] + [ord("O")], np.uint8)[line]
+    kind = np.array([-1 if name is None else types.index(name) for _, name in parts] + [-1])[line]
+    starts, ends = _mentions(letter, kind, discard)
+    sentence = np.searchsorted(begins + np.arange(len(rows)) + 1, starts, side="right") - 1
+    offset = begins[sentence] + sentence + 1
+    columns = np.stack([sentence, starts - offset, ends - offset, kind[starts]], axis=1)
     return SpanTable(columns, len(rows), types)
+
+
+def _mentions(letter: np.ndarray, kind: np.ndarray, scheme: str | None) -> tuple[np.ndarray, np.ndarray]:
+    """Where mentions start and end in a line of tags, their letters and types, that begins and ends with O."""
+
+    def among(letters: str, of: np.ndarray = letter) -> np.ndarray:
+        return np.isin(of, [ord(one) for one in letters])
+
+    before = np.concatenate([letter[:1], letter[:-1]])
+    same = np.concatenate([[False], kind[1:] == kind[:-1]])
+    goes_on = among("IE") & same & among("BI", before)
+    opens, closed = letter != ord("O"), np.ones(len(letter), bool)  # closed: before this tag
+    if scheme == "iob2":
+        opens = among("B")
+    elif scheme == "iob1":
+        opens = (among("I") & (among("OB", before) | ~same)) | (among("B") & same & among("BI", before))
+        closed = ~(among("B") & among("B", before) & ~same)
+    elif scheme == "bioes":
+        opens, closed = among("BS"), among("ES", before)
+    elif scheme is not None:
+        raise ValueError(f"unknown scheme {scheme!r}; there are iob2, iob1 and bioes")
+    # A tag and those that go on with it; a mention begins at the first that may open one.
+    heads = np.flatnonzero(~goes_on)
+    openers = np.flatnonzero(opens)
+    if not len(openers):
+        return openers, openers
+    group = np.searchsorted(heads, openers, side="right") - 1
+    starts = openers[np.concatenate([[True], group[1:] != group[:-1]])]
+    ends = np.append(heads, len(letter))[np.unique(group) + 1]
+    return starts[closed[ends]], ends[closed[ends]]
 
 
 def _split(tag: str) -> tuple[str, str | None]:
