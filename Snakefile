@@ -147,7 +147,7 @@ if not config.get("from_results"):
         input:
             notebook="notebooks/04_evaluation.ipynb",
             manifest=lambda w: paths.relative(provenance.manifest_path(run_of(w))),
-            rooms=rooms(*provenance.READERS, "spans", "scoring", "conventions", "evaluation"),
+            rooms=rooms(*provenance.READERS, "spans", "span_table", "scoring", "conventions", "evaluation"),
         output:
             f"{RESULTS}/{{dataset}}/{{system}}/seed{{seed}}/metrics.json",
             f"{RESULTS}/{{dataset}}/{{system}}/seed{{seed}}/counts.jsonl",

@@ -7,15 +7,18 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from ner_utils import conventions, predictions, provenance, scoring
+from ner_utils import conventions, predictions, provenance, scoring, span_table
 from ner_utils.data import Sentence
 from ner_utils.predictions import Prediction, ResultError
 from ner_utils.run import Run
 
 
 def evaluate(run: Run, gold: Sequence[Sentence], predicted: Sequence[Prediction]) -> dict[str, Any]:
-    """Strict scores, those by the rules of others, and for generation statuses and what was dropped."""
-    counts = scoring.total(sentence_counts(gold, predicted))
+    """Strict scores, those of other schemes and by the rules of others, and for generation statuses and what
+    was dropped."""
+    tables = span_tables(run, gold, predicted)
+    counts = scoring.total(scoring.rows(scoring.count(*tables), tables[0].types))
+    tallies = scoring.tally(*tables)
     values: dict[str, Any] = {
         "fingerprint": run.fingerprint,
         "scorer": provenance.source_hash(provenance.SCORERS),
@@ -24,7 +27,12 @@ def evaluate(run: Run, gold: Sequence[Sentence], predicted: Sequence[Prediction]
         "macro": scoring.macro(counts)._asdict(),
         "types": {kind: score._asdict() for kind, score in scoring.by_type(counts).items()},
         "predicted": sum(len(prediction.spans) for prediction in predicted),
-        "first_match": _first_match(gold, predicted)._asdict(),
+        "weighted": scoring.weighted(counts)._asdict(),
+        "schemes": {name: tally._asdict() | tally.score._asdict() for name, tally in tallies.items()},
+        "conventions": {
+            name: score._asdict()
+            for name, score in conventions.scores(gold, [said.spans for said in predicted]).items()
+        },
     }
     if any(prediction.status for prediction in predicted):
         dropped = Counter()
@@ -38,28 +46,19 @@ def evaluate(run: Run, gold: Sequence[Sentence], predicted: Sequence[Prediction]
     return values
 
 
-def _first_match(gold: Sequence[Sentence], predicted: Sequence[Prediction]) -> scoring.Score:
-    sides = zip(gold, predicted, strict=True)
-    pairs = [
-        [conventions.first_match(of.spans, sentence.tokens) for of in (sentence, said)]
-        for sentence, said in sides
-    ]
-    return scoring.score(*zip(*pairs, strict=True)) if pairs else scoring.prf(0, 0, 0)
-
-
-def sentence_counts(gold: Sequence[Sentence], predicted: Sequence[Prediction]) -> list[scoring.Counts]:
-    """Strict counts of each sentence by type."""
-    return [
-        scoring.count(sentence.spans, prediction.spans)
-        for sentence, prediction in zip(gold, predicted, strict=True)
-    ]
+def span_tables(run: Run, gold: Sequence[Sentence], predicted: Sequence[Prediction]) -> tuple:
+    """Gold and predictions as tables of spans."""
+    types = sorted(run.dataset.types)
+    return tuple(span_table.from_spans([row.spans for row in side], types) for side in (gold, predicted))
 
 
 def write(run: Run, gold: Sequence[Sentence], predicted: Sequence[Prediction]) -> dict[str, Any]:
     """Write counts.jsonl, then metrics.json; returns the metrics."""
+    tables = span_tables(run, gold, predicted)
+    rows = scoring.rows(scoring.count(*tables), tables[0].types)
     lines = [
         json.dumps({"id": sentence.id, "document": sentence.document, "counts": counts})
-        for sentence, counts in zip(gold, sentence_counts(gold, predicted), strict=True)
+        for sentence, counts in zip(gold, rows, strict=True)
     ]
     (run.results / "counts.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
     metrics = evaluate(run, gold, predicted)

@@ -23,7 +23,7 @@ from ner_utils.predictions import ResultError
 from ner_utils.run import Run
 
 PACKAGES = ("torch", "transformers", "tokenizers", "peft", "trl", "bitsandbytes", "datasets", "accelerate")
-SCORERS = ("spans", "scoring", "conventions")  # rooms whose code decides scores
+SCORERS = ("spans", "span_table", "scoring", "conventions")  # rooms whose code decides scores
 READERS = ("data", "readers", "standoff")  # rooms whose code decides what is read
 
 

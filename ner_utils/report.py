@@ -21,7 +21,7 @@ from ner_utils.study import SHARES, Results
 ALPHA = 0.05
 # Measures with a digit after the point in running text; shares have one and a percent sign.
 DECIMALS = ("micro_f1", "macro_f1", "precision", "recall", "f1", "dev_f1", "dev_f1_at_lowest_loss")
-DECIMALS += ("first_match_f1", "parameters_millions", "trainable_millions", "sentences_per_second")
+DECIMALS += ("parameters_millions", "trainable_millions", "sentences_per_second")
 
 
 class Number(NamedTuple):
@@ -144,7 +144,10 @@ def _corpus_numbers(dataset: str, audit: dict, agreement: dict | None) -> dict[s
 def _number(name: str, value: float) -> Number:
     if name in SHARES:
         return Number(value, latex.percent(value))
-    return Number(value, latex.number(value, int(re.sub(r"\.(low|high)$", "", name) in DECIMALS)))
+    return Number(
+        value,
+        latex.number(value, int(re.sub(r"\.(low|high)$", "", name) in DECIMALS or name.endswith("_f1"))),
+    )
 
 
 # ------------------------------------------------------------------------- discussion

@@ -1,8 +1,8 @@
 """The one scorer, over whole corpora at once.
 
 Strict: a predicted span is right when start, end and type are. Beside it the other schemes of SemEval-2013
-task 9 (Segura-Bedmar et al. 2013, S13-2056): *exact* asks for the boundaries, *partial* gives half a point to an
-overlap, *type* asks for the type of anything that overlaps. Gold and predicted spans of a sentence do not
+task 9 (Segura-Bedmar et al. 2013, S13-2056): *exact* asks for the boundaries, *partial* gives half a point to
+an overlap, *type* asks for the type of anything that overlaps. Gold and predicted spans of a sentence do not
 overlap among themselves.
 """
 
@@ -135,7 +135,9 @@ class Pairs(NamedTuple):
     """For each predicted span the gold span that it is held against, -1 where none overlaps it."""
 
     first: np.ndarray  # the first that is free, whatever its type; the only one where boundaries agree
-    alike: np.ndarray  # the free one of its own type whose boundaries are closest, else the first that is free
+    alike: (
+        np.ndarray
+    )  # the free one of its own type whose boundaries are closest, else the first that is free
 
 
 def pair(gold: SpanTable, predicted: SpanTable) -> Pairs:
@@ -152,7 +154,9 @@ def pair(gold: SpanTable, predicted: SpanTable) -> Pairs:
     alike = first.copy()
     # Nearly all overlap one at most, which overlaps no other: there is no choice.
     free = np.ones((2, len(starts)), bool)
-    for at in np.flatnonzero((high - low > 1) | ((high - low == 1) & (asked[np.minimum(low, len(starts))] > 1))):
+    for at in np.flatnonzero(
+        (high - low > 1) | ((high - low == 1) & (asked[np.minimum(low, len(starts))] > 1))
+    ):
         near = np.arange(low[at], high[at])
         left = near[free[0, near]]
         first[at] = left[0] if len(left) else -1
@@ -188,6 +192,10 @@ def tally(gold: SpanTable, predicted: SpanTable) -> dict[str, Tally]:
     }
 
 
-def _width(*tables: SpanTable) -> int:
-    """More than any end, so that sentences can stand in one line."""
+def _width(gold: SpanTable, predicted: SpanTable) -> int:
+    """More than any end, so that sentences can stand in one line. Raises `ValueError` on tables that do not
+    belong together."""
+    tables = gold, predicted
+    if gold[1:] != predicted[1:]:
+        raise ValueError(f"{gold.sentences} and {predicted.sentences} sentences, or other types")
     return 1 + max((int(table.columns[:, 2].max()) for table in tables if len(table.columns)), default=0)

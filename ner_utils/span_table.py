@@ -31,14 +31,15 @@ class SpanTable(NamedTuple):
 
 
 def from_spans(rows: Sequence[Iterable[Span]], types: Sequence[str]) -> SpanTable:
-    """From the spans of each sentence. Raises `ValueError` on a type that ``types`` lacks."""
+    """From the spans of each sentence; a span said twice is one. Raises `ValueError` on a type that
+    ``types`` lacks."""
     place = {kind: at for at, kind in enumerate(types)}
     try:
         flat = [(at, start, end, place[kind]) for at, row in enumerate(rows) for start, end, kind in row]
     except KeyError as error:
         raise ValueError(f"unknown type {error.args[0]!r}; there are: {', '.join(types)}") from None
-    columns = np.array(flat, dtype=np.int64).reshape(-1, 4)
-    return SpanTable(columns[np.lexsort(columns.T[::-1])], len(rows), tuple(types))
+    columns = np.unique(np.array(flat, dtype=np.int64).reshape(-1, 4), axis=0)
+    return SpanTable(columns, len(rows), tuple(types))
 
 
 def from_tags(
@@ -75,7 +76,7 @@ def from_tags(
 
 
 def _mentions(letter: np.ndarray, kind: np.ndarray, scheme: str | None) -> tuple[np.ndarray, np.ndarray]:
-    """Where mentions start and end in a line of tags, their letters and types, that begins and ends with O."""
+    """Where mentions start and end in a line of tags that begins and ends with O."""
 
     def among(letters: str, of: np.ndarray = letter) -> np.ndarray:
         return np.isin(of, [ord(one) for one in letters])

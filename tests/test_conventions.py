@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ner_utils import conventions
+from ner_utils.data import Sentence
 from ner_utils.spans import Span
 
 
@@ -25,3 +26,18 @@ def test_same_words_never_later_and_stable(tokens, draw):
     assert moved.start <= span.start
     assert tokens[moved.start : moved.end] == tokens[span.start : span.end]
     assert conventions.first_match([moved], tokens) == {moved}
+
+
+def test_scores_by_hand():
+    """One mention found at its place, one at the other's, one with another case; a name in two sentences."""
+    gold = [
+        Sentence("1", None, ("Bern", "or", "Bern"), (Span(0, 1, "LOC"), Span(2, 3, "LOC"))),
+        Sentence("2", None, ("BERN", "and", "Rome"), (Span(0, 1, "LOC"), Span(2, 3, "LOC"))),
+    ]
+    found = conventions.scores(gold, [[Span(2, 3, "LOC")], [Span(0, 1, "LOC"), Span(1, 2, "LOC")]])
+    assert found["first_match"][:2] == (2 / 3, 2 / 3)
+    assert found["first_match"].support == 3
+    assert found["string_set"] == (2 / 3, 2 / 3, 2 / 3, 3)
+    assert found["surfaces"] == (2 / 3, 2 / 3, 2 / 3, 3)
+    once_more = conventions.scores(gold, [[Span(2, 3, "LOC")], [Span(2, 3, "LOC")]])
+    assert once_more["surfaces"] == (1.0, 2 / 3, 0.8, 3)
