@@ -26,6 +26,7 @@ RESULTS, GENERATED = f"results/{STUDY}", f"thesis/generated/{STUDY}"
 MANIFESTS = [paths.relative(provenance.manifest_path(run)) for run in ALL]
 METRICS = expand(f"{RESULTS}/{{run}}/metrics.json", run=RUNS)
 AUDITS = expand(f"{RESULTS}/{{dataset}}/audit.json", dataset=DATASETS)
+DIFFERENCES = expand(f"{RESULTS}/{{dataset}}/differences.json", dataset=DATASETS)
 PDF = paths.relative(paths.thesis_pdf(STUDY))
 VOTING = "|".join({run.system for run in ALL if run.members}) or "(?!)"  # names of ensembles
 # What a notebook prints is logged by papermill (on stderr); its raw output would repeat a part of it.
@@ -62,7 +63,7 @@ localrules: thesis, analyse
 # Everything is asked for by name: Snakemake does not miss what only a finished step once read.
 rule all:
     message: "Study {STUDY}: everything is there"
-    input: MANIFESTS, METRICS, AUDITS, PDF
+    input: MANIFESTS, METRICS, AUDITS, DIFFERENCES, PDF
 
 
 rule thesis:
@@ -83,9 +84,10 @@ rule analyse:
         settings=f"params/studies/{STUDY}.yaml",
         metrics=METRICS,
         audits=AUDITS,
+        differences=DIFFERENCES,
         discussion=[f for f in [f"thesis/discussions/{STUDY}.tex"] if (paths.ROOT / f).is_file()],
         bench=[f for f in ["results/bench/bench.json", "results/bench/fit.json"] if (paths.ROOT / f).is_file()],
-        rooms=rooms("study", "statistics", "report", "tables", "claims", "plots", "latex", "prompts", "forms", "json_forms", "copy_forms", "evaluation", "speed"),
+        rooms=rooms("study", "statistics", "report", "differences", "tables", "claims", "plots", "latex", "prompts", "forms", "json_forms", "copy_forms", "evaluation", "speed"),
     output:
         f"{GENERATED}/numbers.tex",
         f"{GENERATED}/claims.tex",
@@ -97,7 +99,7 @@ rule analyse:
 # The thesis alone: stored results are its sources, and no rule below exists that could make them.
 if not config.get("from_results"):
 
-    localrules: explore, evaluate, combine
+    localrules: explore, evaluate, combine, compare
 
     rule explore:
         message: "Explore: audit of corpus {wildcards.dataset}"
@@ -155,6 +157,18 @@ if not config.get("from_results"):
         wildcard_constraints: seed=r"\d+"
         shell:
             f"{PAPERMILL} -r dataset {{wildcards.dataset}} -r system {{wildcards.system}} -p seed {{wildcards.seed}}"
+
+
+    rule compare:
+        message: "Compare: all systems on {wildcards.dataset}"
+        input:
+            notebook="notebooks/07_differences.ipynb",
+            settings=f"params/studies/{STUDY}.yaml",
+            metrics=lambda w: [file for file in METRICS if file.startswith(f"{RESULTS}/{w.dataset}/")],
+            rooms=rooms(*provenance.READERS, "spans", "span_table", "scoring", "statistics", "breakdown", "errors"),
+        output: f"{RESULTS}/{{dataset}}/differences.json"
+        log: notebook=f"runs/{STUDY}/{{dataset}}/07_differences.ipynb"
+        shell: f"{PAPERMILL} -r dataset {{wildcards.dataset}}"
 
 
 onsuccess:

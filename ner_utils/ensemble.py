@@ -17,7 +17,7 @@ import pandas as pd
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold
 
-from ner_utils import evaluation, predictions, provenance, scoring
+from ner_utils import evaluation, experiment, predictions, provenance, scoring
 from ner_utils.data import Sentence
 from ner_utils.predictions import Prediction, ResultError
 from ner_utils.run import Run
@@ -138,6 +138,13 @@ def predict(run: Run, voter: Voter, test: Sequence[Sentence]) -> list[Prediction
     """The ensemble's predictions, from those of its members."""
     stated = votes(run, "test", test)
     return [Prediction(s.id, voter.choose(vote)) for s, vote in zip(test, stated, strict=True)]
+
+
+def complete(run: Run, corpus: dict[str, list[Sentence]]) -> None:
+    """Learn, predict and seal: what notebook 06 shows step by step."""
+    voter, dev_f1 = learn(run, experiment.dev_sentences(run, corpus))
+    predicted = predict(run, voter, experiment.test_sentences(run, corpus))
+    experiment.seal(run, predicted, {}, cost(run, voter, dev_f1))
 
 
 def cost(run: Run, voter: Voter, dev_f1: float) -> dict[str, Any]:

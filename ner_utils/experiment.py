@@ -108,8 +108,15 @@ def complete(run: Run) -> None:
     """Train, predict and seal a run whose result is missing; does nothing where it is there."""
     if provenance.is_done(run):
         return
+    for member in run.members:
+        complete(member)
     print(f"{paths.relative(run.results)}: no result yet, so the run is made first", flush=True)
     corpus = data.load(run.dataset_name, run.dataset)
+    if run.members:
+        from ner_utils import ensemble
+
+        ensemble.complete(run, corpus)
+        return
     record = {} if run.untrained else train(run, corpus)
     checkpoint = best_checkpoint(run, record)
     on_dev = predict_dev(run, checkpoint, corpus)

@@ -74,8 +74,9 @@ def save_all(results: Results, folder: Path) -> list[Path]:
 
 # ------------------------------------------------------------------------------ parts
 def marks_of(labels: Iterable[str]) -> Marks:
-    """Colour and marker of each label, in the labels' order."""
-    styles = zip(itertools.cycle(COLOURS), itertools.cycle(MARKERS), strict=False)
+    """Colour and marker of each label, in the labels' order; no pair comes twice among 49."""
+    places = itertools.count()
+    styles = ((COLOURS[k % 7], MARKERS[(k + k // 7) % 7]) for k in places)
     pairs = zip(dict.fromkeys(labels), styles, strict=False)
     return {label: {"color": colour, "marker": marker, "linestyle": ""} for label, (colour, marker) in pairs}
 
@@ -94,7 +95,8 @@ def _panels(frame: pd.DataFrame, height: float, **keywords: Any) -> tuple[Figure
     return figure, [(axis, rows) for axis, (_, rows) in zip(axes.flat, blocks, strict=False)]
 
 
-def _legend(figure: Figure, marks: Marks) -> None:
+def legend(figure: Figure, marks: Marks) -> None:
+    """A legend of all marks below the panels."""
     handles = [Line2D([], [], label=label, **mark) for label, mark in marks.items()]
     columns = 2 if len(handles) in (2, 4) else 3  # three fit the width; a lone fourth would dangle
     figure.legend(handles=handles, loc="outside lower center", ncols=columns)
@@ -187,7 +189,7 @@ def fig_types(results: Results) -> Figure:
         _dots(axis, ordered, "f1", "label", marks)
         axis.set_xlim(0, min(100, 1.08 * max(1, rows["f1"].max())))
         axis.set_xlabel("Strict F1 (%)")
-    _legend(figure, marks)
+    legend(figure, marks)
     return figure
 
 
@@ -228,7 +230,7 @@ def _scatter(results: Results, x: str, other: str, title: str, second: Marks) ->
         axis.set_ylim(bottom=0)
         axis.set(xlabel=f"{title}, log scale" if wide else title, ylabel=name)
         axis.label_outer()
-    _legend(figure, marks | second if results.summary[other].notna().any() else marks)
+    legend(figure, marks | second if results.summary[other].notna().any() else marks)
     return figure
 
 
@@ -274,7 +276,7 @@ def _learning(frame: pd.DataFrame) -> Figure:
         upper.tick_params(labelbottom=False)
         lower.set(xlabel="Training progress (%)", ylabel="" if column else "Dev loss")
         lower.tick_params(labelbottom=True)
-    _legend(figure, {"highest dev F1 (chosen)": CHOSEN, "lowest dev loss": LOWEST})
+    legend(figure, {"highest dev F1 (chosen)": CHOSEN, "lowest dev loss": LOWEST})
     return figure
 
 
@@ -319,5 +321,5 @@ def fig_corpus(audits: Mapping[str, dict[str, Any]]) -> Figure:
         log_scale(axis, zero=part["mentions"].min() == 0)
         axis.xaxis.set_major_formatter(PLAIN)
         axis.set_xlabel("Mentions, log scale")
-    _legend(figure, marks)
+    legend(figure, marks)
     return figure

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from ner_utils import claims, latex, paths, provenance, speed, tables
+from ner_utils import claims, differences, latex, paths, provenance, speed, tables
 from ner_utils.latex import escape
 from ner_utils.study import SHARES, Results
 
@@ -120,6 +120,9 @@ def numbers(results: Results) -> dict[str, Number]:
         found[f"{name}.declared"] = _number("dev_f1", scores[0])
         found[f"{name}.chosen"] = _number("dev_f1", scores[searched["best"]])
         found[f"{name}.minutes"] = Number(searched["seconds"] / 60, latex.number(searched["seconds"] / 60, 1))
+    for parts, value in differences.numbers(results).items():
+        whole = parts[-1] in ("gold", "predicted", "copied", "conflicting") or "errors" in parts
+        found[key(*parts)] = Number(value, latex.number(value, 0 if whole else 1))
     estimates = speed.fit_numbers().items()
     return found | {name: Number(value, latex.number(value, digits)) for name, (value, digits) in estimates}
 

@@ -51,8 +51,8 @@ class Tally(NamedTuple):
 # ------------------------------------------------------------------------------- strict
 def count(gold: SpanTable, predicted: SpanTable) -> np.ndarray:
     """Strict counts, [sentences, types, 3]: true positives, false positives, false negatives."""
-    width = _width(gold, predicted)
-    right = np.isin(span_table.keys(predicted, width), span_table.keys(gold, width))
+    _check(gold, predicted)
+    right = span_table.among(predicted, gold)
     shape = gold.sentences, len(gold.types)
     said, true, wanted = (
         np.bincount(sentence * shape[1] + kind, minlength=shape[0] * shape[1]).reshape(shape)
@@ -142,7 +142,8 @@ class Pairs(NamedTuple):
 
 def pair(gold: SpanTable, predicted: SpanTable) -> Pairs:
     """Predicted spans choose one after the other, from left to right."""
-    width = _width(gold, predicted)
+    _check(gold, predicted)
+    width = span_table.width(gold, predicted)
     starts, ends = (gold.columns[:, at] + gold.sentence * width for at in (1, 2))
     begin, stop = (predicted.columns[:, at] + predicted.sentence * width for at in (1, 2))
     low, high = np.searchsorted(ends, begin, side="right"), np.searchsorted(starts, stop, side="left")
@@ -192,10 +193,6 @@ def tally(gold: SpanTable, predicted: SpanTable) -> dict[str, Tally]:
     }
 
 
-def _width(gold: SpanTable, predicted: SpanTable) -> int:
-    """More than any end, so that sentences can stand in one line. Raises `ValueError` on tables that do not
-    belong together."""
-    tables = gold, predicted
+def _check(gold: SpanTable, predicted: SpanTable) -> None:
     if gold[1:] != predicted[1:]:
         raise ValueError(f"{gold.sentences} and {predicted.sentences} sentences, or other types")
-    return 1 + max((int(table.columns[:, 2].max()) for table in tables if len(table.columns)), default=0)

@@ -114,9 +114,17 @@ def _split(tag: str) -> tuple[str, str | None]:
     return prefix, kind
 
 
-def keys(table: SpanTable, width: int, typed: bool = True) -> np.ndarray:
-    """A number for each span, equal where sentence, start, end and (``typed``) type are; [spans].
-    ``width`` is more than any end."""
-    sentence, start, end, kind = table.columns.T
-    place = (sentence * width + start) * width + end
-    return place * len(table.types) + kind if typed else place
+def width(*tables: SpanTable) -> int:
+    """More than any end: with so many places a sentence, all sentences can stand in one line."""
+    return 1 + max((int(table.columns[:, 2].max()) for table in tables if len(table.columns)), default=0)
+
+
+def among(spans: SpanTable, others: SpanTable) -> np.ndarray:
+    """Which spans stand among ``others`` too, with sentence, boundaries and type; [spans]."""
+    places = width(spans, others)
+
+    def numbered(table: SpanTable) -> np.ndarray:
+        sentence, start, end, kind = table.columns.T
+        return ((sentence * places + start) * places + end) * len(table.types) + kind
+
+    return np.isin(numbered(spans), numbered(others))

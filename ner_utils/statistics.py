@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ner_utils.data import Sentence
 from ner_utils.predictions import ResultError
 
 CELLS = 2_000_000  # weights held at a time, 16 MB, whatever the size of the corpus
@@ -49,7 +50,16 @@ def tabulate(
                     if kind not in column:
                         raise ResultError(f"{name}: {row['id']}: unknown type {kind!r}")
                     tables[name][run, sentence, column[kind]] = values
-    return tables, np.array([f"sentence {i}" if doc is None else f"document {doc}" for i, doc in keys])
+    return tables, _groups(keys)
+
+
+def groups(sentences: Sequence[Sentence]) -> np.ndarray:
+    """The group of each sentence, as `tabulate` has it."""
+    return _groups([(sentence.id, sentence.document) for sentence in sentences])
+
+
+def _groups(keys: Sequence[tuple[str, str | None]]) -> np.ndarray:
+    return np.array([f"sentence {i}" if doc is None else f"document {doc}" for i, doc in keys])
 
 
 def interval(
@@ -70,19 +80,37 @@ def interval(
     ``counts`` [runs, sentences, types, 3] holds tp, fp and fn; ``groups`` [sentences] says which
     sentences go together. Raises `ValueError` on an unknown metric or shapes that do not fit.
     """
-    random = np.random.default_rng(seed)
     values = np.zeros(resamples)
     sides = [_parts(side, groups, metric) for side in (counts, against) if side is not None]
     signs = (1, -1)[: len(sides)]
+    for rows, sums, drawn in _resample(sides, resamples, seed):
+        for sign, each, runs in zip(signs, sums, drawn, strict=True):
+            values[rows] += sign * np.take_along_axis(_f1(each), runs, axis=1).mean(axis=1)
+    estimate = sum(sign * _f1(parts.sum(axis=0)).mean() for sign, parts in zip(signs, sides, strict=True))
+    return Interval(float(estimate), *map(float, np.percentile(values, [2.5, 97.5])))
+
+
+def intervals(counts: np.ndarray, groups: Sequence | np.ndarray, resamples: int, seed: int) -> list[Interval]:
+    """The `interval` of each type's F1 by itself, all from the same resamples; for what is sorted into
+    buckets instead of types, too. Arguments as there."""
+    parts = _parts(counts, groups, "macro_f1")
+    values = np.zeros((resamples, parts.shape[3]))
+    for rows, (sums,), (runs,) in _resample([parts], resamples, seed):
+        values[rows] = np.take_along_axis(_each(sums), runs[..., None], axis=1).mean(axis=1)
+    low, high = np.percentile(values, [2.5, 97.5], axis=0)
+    estimates = _each(parts.sum(axis=0)).mean(axis=0)
+    return [Interval(*map(float, row)) for row in zip(estimates, low, high, strict=True)]
+
+
+def _resample(sides: Sequence[np.ndarray], resamples: int, seed: int) -> Iterator[tuple[slice, list, list]]:
+    """Slices of the resamples: of each side the parts of the groups that are drawn, summed, [resamples in
+    the slice, 2, runs, types], and the runs that are drawn."""
+    random = np.random.default_rng(seed)
     drawn = [random.integers(parts.shape[2], size=(resamples, parts.shape[2])) for parts in sides]
     for rows, size in _chunks(resamples, len(sides[0])):
         picks = random.integers(size[1], size=size) + size[1] * np.arange(size[0])[:, None]
         weights = np.bincount(picks.ravel(), minlength=picks.size).reshape(size).astype(float)
-        for sign, parts, runs in zip(signs, sides, drawn, strict=True):
-            scores = _f1(np.tensordot(weights, parts, axes=1))
-            values[rows] += sign * np.take_along_axis(scores, runs[rows], axis=1).mean(axis=1)
-    estimate = sum(sign * _f1(parts.sum(axis=0)).mean() for sign, parts in zip(signs, sides, strict=True))
-    return Interval(float(estimate), *map(float, np.percentile(values, [2.5, 97.5])))
+        yield rows, [np.tensordot(weights, parts, axes=1) for parts in sides], [runs[rows] for runs in drawn]
 
 
 def paired_test(
@@ -138,9 +166,14 @@ def _parts(counts: np.ndarray, groups: Sequence | np.ndarray, metric: str) -> np
 
 def _f1(sums: np.ndarray) -> np.ndarray:
     """[..., 2, runs, types] to [..., runs]: the mean over types whose denominator is not 0."""
+    bottom = sums[..., 1, :, :]
+    return _each(sums).sum(axis=-1) / np.maximum((bottom > 0).sum(axis=-1), 1)
+
+
+def _each(sums: np.ndarray) -> np.ndarray:
+    """[..., 2, runs, types] to [..., runs, types]: 0 where the denominator is."""
     top, bottom = np.moveaxis(sums, -3, 0)
-    values = np.divide(top, bottom, out=np.zeros_like(top), where=bottom > 0)
-    return values.sum(axis=-1) / np.maximum((bottom > 0).sum(axis=-1), 1)
+    return np.divide(top, bottom, out=np.zeros_like(top), where=bottom > 0)
 
 
 def _chunks(resamples: int, groups: int) -> Iterator[tuple[slice, tuple[int, int]]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from ner_utils import audit, config, data, ensemble, evaluation, experiment, paths, provenance
+from ner_utils import audit, config, data, differences, ensemble, evaluation, experiment, paths, provenance
 from ner_utils.predictions import Prediction
 from ner_utils.run import Run
 
@@ -25,6 +25,8 @@ def write(study: str, overrides: str = "") -> None:
             }
             provenance.write_json(paths.RESULTS / study / name / "audit.json", report)
         write_run(run, corpora[name])
+    for name, corpus in corpora.items():
+        differences.compare(study, name, overrides, corpus)
 
 
 def write_run(run: Run, corpus: dict) -> None:

@@ -6,8 +6,8 @@ import pytest
 
 from ner_utils import claims, paths, report, tables
 
-TABLES = "audit comparisons conventions corpus efficiency ensembles hyperparameters parse prompts protocol "
-TABLES += "provenance results runs tuning types"
+TABLES = "audit comparisons conventions corpus efficiency ensembles hyperparameters "
+TABLES += "parse prompts protocol provenance results runs tuning types"
 HOSTILE = r"A_b & {c} 100% #1 $x$ \input{y} ~^"
 
 

@@ -1,0 +1,205 @@
+"""Where the systems of a study differ, on each corpus: compiled beside the corpus, stored without its text,
+and told as tables and figures of the thesis.
+
+``results/<study>/<dataset>/differences.json`` holds what `breakdown` and `errors` find, and the fingerprints
+of the runs that it is about.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from ner_utils import breakdown, config, errors, evaluation, experiment, latex, paths, plots, provenance
+from ner_utils.data import Sentence
+from ner_utils.latex import Column
+from ner_utils.predictions import ResultError
+from ner_utils.run import Run
+from ner_utils.span_table import SpanTable
+from ner_utils.study import Results
+
+
+# -------------------------------------------------------------------------- compiling
+def path(study: str, dataset: str) -> Path:
+    """Where the differences of a study on a corpus are stored."""
+    return paths.RESULTS / study / dataset / "differences.json"
+
+
+def compare(study: str, dataset: str, overrides: str, corpus: dict[str, list[Sentence]]) -> dict[str, Any]:
+    """All runs of a study on a corpus, compared; written to `path`. Raises `ResultError` where one is
+    missing."""
+    runs = [run for run in config.runs_of(study, overrides) if run.dataset_name == dataset]
+    gold = experiment.test_sentences(runs[0], corpus)
+    predicted: dict[str, list] = {}
+    tables: dict[str, list[SpanTable]] = {}
+    for run in runs:
+        said = evaluation.load_predictions(run, gold)
+        predicted.setdefault(run.system, []).append(said)
+        right, table = evaluation.span_tables(run, gold, said)
+        tables.setdefault(run.system, []).append(table)
+    resamples = config.load_study(study, config.split_overrides(overrides)).protocol.resamples
+    sorted_ = {name: [errors.sort(right, table) for table in each] for name, each in tables.items()}
+    found = {
+        "fingerprints": _fingerprints(runs),
+        "buckets": breakdown.breakdown(gold, predicted, corpus["train"], resamples),
+        "errors": {name: _mean([kinds for kinds, _ in each]) for name, each in sorted_.items()},
+        "types": list(right.types),
+        "confusion": {
+            name: np.mean([matrix for _, matrix in each], axis=0).round(2).tolist()
+            for name, each in sorted_.items()
+        },
+        "agreement": errors.agreement(tables),
+        "oracle": errors.oracle(right, tables),
+        "ceiling": errors.ceiling(gold),
+    }
+    provenance.write_json(path(study, dataset), found)
+    return found
+
+
+def _fingerprints(runs: Sequence[Run]) -> dict[str, str]:
+    return {f"{run.system}, seed {run.seed}": run.fingerprint for run in runs}
+
+
+def _mean(rows: Sequence[dict[str, int]]) -> dict[str, float]:
+    return {key: sum(row[key] for row in rows) / len(rows) for key in rows[0]}
+
+
+def load(study: str, dataset: str, runs: Sequence[Run]) -> dict[str, Any]:
+    """What was compiled. Raises `ResultError` where nothing was, or of other runs than these."""
+    file = path(study, dataset)
+    if not file.is_file():
+        raise ResultError(f"{paths.relative(file)}: not compiled; run make study STUDY={study}")
+    found = json.loads(file.read_text(encoding="utf-8"))
+    if found["fingerprints"] != _fingerprints(runs):
+        raise ResultError(f"{paths.relative(file)}: of other runs; run make study STUDY={study}")
+    return found
+
+
+# ---------------------------------------------------------------------------- telling
+def of_study(results: Results) -> dict[str, dict[str, Any]]:
+    """What was compiled of each corpus of a study's `Results`, by the corpus' label."""
+    runs: dict[tuple[str, str], list[Run]] = {}
+    for item in results.stored:
+        runs.setdefault((item.run.dataset.label, item.run.dataset_name), []).append(item.run)
+    return {label: load(results.name, name, each) for (label, name), each in runs.items()}
+
+
+def write(results: Results) -> list[str]:
+    """Write tables and figure where the study's thesis finds them; their names."""
+    found, labels = of_study(results), dict(zip(results.runs["system"], results.runs["label"], strict=True))
+    makers = (tab_buckets, tab_errors, tab_agreement)
+    for make in makers:
+        latex.write(paths.THESIS / "generated" / results.name / f"{make.__name__}.tex", make(found, labels))
+    figure = fig_buckets(found, labels)
+    plots.save(figure, paths.FIGURES / results.name / "fig_buckets.pdf")
+    plt.close(figure)
+    return [*(make.__name__ for make in makers), "fig_buckets"]
+
+
+def _headed(found: dict[str, Any], rows: Any) -> Iterator[Any]:
+    for label, report in found.items():
+        if len(found) > 1:
+            yield label
+        yield from rows(report)
+
+
+def tab_buckets(found: dict[str, Any], labels: dict[str, str]) -> str:
+    """F1 in every bucket, beside the number of gold mentions."""
+    columns = [
+        Column(""),
+        Column("Mentions", 0),
+        *(Column(latex.narrow(name), 1) for name in labels.values()),
+    ]
+
+    def rows(report: dict[str, Any]) -> Iterator[Any]:
+        table = pd.DataFrame(report["buckets"])
+        for factor, block in table.groupby("factor", sort=False):
+            yield factor[0].upper() + factor[1:]
+            for bucket, lines in block.groupby("bucket", sort=False):
+                scores = dict(zip(lines["system"], lines["f1"], strict=True))
+                many = lines["gold"].max()
+                yield [bucket, many, *(scores.get(name) if many else None for name in labels)]
+
+    return latex.tabular(columns, _headed(found, rows))
+
+
+def tab_errors(found: dict[str, Any], labels: dict[str, str]) -> str:
+    """Every predicted and every missed mention once, by kind."""
+    columns = [
+        Column("System"),
+        Column("correct", 0),
+        *(Column(kind, 0, over="Wrong") for kind in errors.KINDS[1:5]),
+    ]
+    columns.append(Column("missed", 0))
+
+    def rows(report: dict[str, Any]) -> Iterator[Any]:
+        for system, kinds in report["errors"].items():
+            yield [labels[system], *(kinds[kind] for kind in errors.KINDS)]
+
+    return latex.tabular(columns, _headed(found, rows))
+
+
+def tab_agreement(found: dict[str, Any], labels: dict[str, str]) -> str:
+    """F1 of systems against each other; on the diagonal, of a system's runs."""
+    columns = [Column("System"), *(Column(latex.narrow(name), 1) for name in labels.values())]
+
+    def rows(report: dict[str, Any]) -> Iterator[Any]:
+        pairs = {(row["a"], row["b"]): row["f1"] for row in report["agreement"]}
+        for at, a in enumerate(labels):
+            row = [pairs.get((b, a), pairs.get((a, b))) if k <= at else None for k, b in enumerate(labels)]
+            yield [labels[a], *row]
+
+    return latex.tabular(columns, _headed(found, rows))
+
+
+def numbers(results: Results) -> dict[tuple[str, ...], float]:
+    """What the thesis may quote or judge: values by the parts of their keys."""
+    found = {}
+    names = {item.run.dataset.label: item.run.dataset_name for item in results.stored}
+    for label, report in of_study(results).items():
+        dataset = names[label]
+        for row in report["buckets"]:
+            for name in ("f1", "low", "high", "gold", "predicted"):
+                found[dataset, row["system"], row["factor"], row["bucket"], name] = row[name]
+        for system, kinds in report["errors"].items():
+            found |= {(dataset, system, "errors", kind): number for kind, number in kinds.items()}
+        for row in report["agreement"]:
+            found[dataset, f"{row['a']}-and-{row['b']}", "agreement"] = row["f1"]
+        found |= {(dataset, "oracle", name): value for name, value in report["oracle"].items()}
+        found |= {(dataset, "ceiling", name): value for name, value in report["ceiling"].items()}
+    return found
+
+
+@plots.styled
+def fig_buckets(found: dict[str, Any], labels: dict[str, str]) -> Figure:
+    """F1 with intervals by mention length, surface and sentence length: where systems may change places."""
+    shown = ("mention length", "surface in train", "sentence length")
+    blocks = [(label, factor) for label in found for factor in shown]
+    heights = [len(breakdown.FACTORS[factor]) for _, factor in blocks]
+    marks = plots.marks_of(labels.values())
+    size = (plots.WIDTH, min(7.6, 0.16 * len(marks) * sum(heights) + 0.35 * len(blocks) + 0.5))
+    figure, axes = plt.subplots(
+        len(blocks), 1, figsize=size, sharex=True, squeeze=False, height_ratios=heights, layout="constrained"
+    )
+    for axis, (label, factor) in zip(axes[:, 0], blocks, strict=True):
+        rows = [row for row in found[label]["buckets"] if row["factor"] == factor]
+        buckets = breakdown.FACTORS[factor]
+        many = {row["bucket"]: max(r["gold"] for r in rows if r["bucket"] == row["bucket"]) for row in rows}
+        plots.name_rows(axis, [f"{bucket} ({many.get(bucket, 0):,.0f})" for bucket in buckets])
+        axis.set_title(f"{label}: {factor}" if len(found) > 1 else factor)
+        for at, (system, name) in enumerate(labels.items()):
+            shift = 0.7 * ((at + 0.5) / len(labels) - 0.5)
+            for row in (row for row in rows if row["system"] == system and row["gold"]):
+                y, mark = buckets.index(row["bucket"]) + shift, marks[name]
+                axis.plot([row["low"], row["high"]], [y, y], color=mark["color"], linewidth=1.1)
+                axis.plot(row["f1"], y, **mark, markersize=3.5)
+    axes[-1, 0].set_xlabel("Strict F1, with 95 % interval; in brackets the gold mentions")
+    plots.legend(figure, marks)
+    return figure

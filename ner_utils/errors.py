@@ -1,0 +1,93 @@
+"""What kind of error: each counted once, types confused with types, systems compared with each other."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from ner_utils import scoring, span_table
+from ner_utils.data import Sentence
+from ner_utils.span_table import SpanTable
+from ner_utils.spans import Span
+
+# What becomes of a pair of a gold and a predicted span that overlap, and of a span without a partner.
+KINDS = ("correct", "type", "boundary", "both", "spurious", "missed")
+
+
+def sort(gold: SpanTable, predicted: SpanTable) -> tuple[dict[str, int], np.ndarray]:
+    """How many of each of `KINDS`, and types against types, [gold types and none, predicted types and none].
+
+    A predicted span is held against the overlapping gold span of its type with the closest boundaries, or
+    the first of another type; each gold span is held against one. ``type``: the boundaries agree,
+    ``boundary``: the types do, ``both``: neither.
+    """
+    partner = scoring.pair(gold, predicted).alike
+    met = partner >= 0
+    theirs, ours = gold.columns[partner[met]], predicted.columns[met]
+    place = (theirs[:, 1:3] == ours[:, 1:3]).all(axis=1)
+    kind = theirs[:, 3] == ours[:, 3]
+    none = len(gold.types)
+    alone = np.ones(len(gold.columns), bool)
+    alone[partner[met]] = False
+    confusion = np.zeros((none + 1, none + 1), np.int64)
+    np.add.at(confusion, (theirs[:, 3], ours[:, 3]), 1)
+    np.add.at(confusion[none], predicted.kind[~met], 1)
+    np.add.at(confusion[:, none], gold.kind[alone], 1)
+    numbers = (place & kind, place & ~kind, ~place & kind, ~place & ~kind, ~met, alone)
+    return dict(zip(KINDS, (int(each.sum()) for each in numbers), strict=True)), confusion
+
+
+def agreement(systems: Mapping[str, Sequence[SpanTable]]) -> list[dict[str, Any]]:
+    """F1 in percent of each system's spans against each other's, which is the same either way; the mean
+    over runs, paired in their order (one run meets all of the other's). A system with several runs is held
+    against itself, too: first run against second, and so on."""
+    rows = []
+    for a, b in combinations(systems, 2):
+        many = max(len(systems[a]), len(systems[b]))
+        pairs = [(systems[a][k % len(systems[a])], systems[b][k % len(systems[b])]) for k in range(many)]
+        rows.append({"a": a, "b": b, "f1": _mean_f1(pairs)})
+    for name, runs in systems.items():
+        if len(runs) > 1:
+            rows.append({"a": name, "b": name, "f1": _mean_f1(list(combinations(runs, 2)))})
+    return rows
+
+
+def _mean_f1(pairs: Sequence[tuple[SpanTable, SpanTable]]) -> float:
+    scores = []
+    for a, b in pairs:
+        tp, fp, fn = scoring.count(a, b).sum(axis=(0, 1))
+        scores.append(scoring.prf(tp, fp, fn).f1)
+    return 100 * float(np.mean(scores))
+
+
+def oracle(gold: SpanTable, systems: Mapping[str, Sequence[SpanTable]]) -> dict[str, float]:
+    """How many gold mentions any system finds, in percent, by the first run of each: the recall of someone
+    who could pick the right answers of all; and the most that one system finds."""
+    found = {name: span_table.among(gold, runs[0]) for name, runs in systems.items()}
+    whole = max(1, len(gold.columns))
+    return {
+        "union": 100 * float(np.any(list(found.values()), axis=0).sum()) / whole,
+        "best": 100 * max(float(each.sum()) for each in found.values()) / whole,
+    }
+
+
+def ceiling(sentences: Sequence[Sentence]) -> dict[str, Any]:
+    """What conflicting copies allow: sentences of equal tokens with different annotations cannot all be
+    answered rightly by a system that answers alike. The bound is the F1 of the best single answer to each,
+    chosen among its annotations."""
+    copies: dict[tuple[str, ...], list[set[Span]]] = defaultdict(list)
+    for sentence in sentences:
+        copies[sentence.tokens].append(set(sentence.spans))
+    tp = fp = fn = conflicting = 0
+    for versions in copies.values():
+        best = min(versions, key=lambda answer: sum(len(answer ^ version) for version in versions))
+        conflicting += any(version != versions[0] for version in versions)
+        tp += sum(len(best & version) for version in versions)
+        fp += sum(len(best - version) for version in versions)
+        fn += sum(len(version - best) for version in versions)
+    copied = sum(len(versions) for versions in copies.values() if len(versions) > 1)
+    return {"copied": copied, "conflicting": conflicting, "f1": 100 * scoring.prf(tp, fp, fn).f1}

@@ -1,0 +1,149 @@
+"""Where systems differ: buckets add up, each error is counted once, and nothing of the text is stored."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ner_utils import breakdown, differences, errors, paths, report, scoring, span_table, statistics
+from ner_utils.data import Sentence
+from ner_utils.predictions import Prediction, ResultError
+from ner_utils.spans import Span, spans_from_tags
+
+TYPES = ("A", "B", "C")
+tag = st.sampled_from(["O", "O", *(f"{prefix}-{kind}" for prefix in "BI" for kind in TYPES)])
+corpora = st.lists(st.lists(st.tuples(tag, tag), min_size=1, max_size=9), min_size=1, max_size=6)
+
+
+def sides(corpus):
+    """Gold sentences of one word each time, and predictions."""
+    gold, said = [], []
+    for at, sentence in enumerate(corpus):
+        spans = [tuple(spans_from_tags([pair[side] for pair in sentence])[0]) for side in (0, 1)]
+        words = tuple("x" if word % 3 else "Y" for word in range(len(sentence)))
+        gold.append(Sentence(f"s{at}", None, words, spans[0]))
+        said.append(Prediction(f"s{at}", spans[1]))
+    return gold, said
+
+
+def tables(gold, said):
+    return [span_table.from_spans([row.spans for row in side], TYPES) for side in (gold, said)]
+
+
+# ------------------------------------------------------------------------------- buckets
+@given(corpora)
+def test_buckets_partition_the_mentions(corpus):
+    """The counts of each factor add up to those of the scorer, sentence by sentence."""
+    gold, said = sides(corpus)
+    counts = breakdown.Sorter(gold[:2]).count(gold, said)
+    whole = scoring.count(*tables(gold, said)).sum(axis=1)
+    first = 0
+    for buckets in breakdown.FACTORS.values():
+        assert (counts[:, first : first + len(buckets)].sum(axis=1) == whole).all()
+        first += len(buckets)
+    assert first == counts.shape[1]
+
+
+def test_buckets_by_hand():
+    train = [
+        Sentence("1", None, ("Rome", "Rome"), (Span(0, 1, "A"), Span(1, 2, "B"))),
+        *(Sentence("2", None, ("Oslo",), (Span(0, 1, "B"),)) for _ in range(38)),
+    ]
+    sentence = Sentence("3", None, ("rome", "and", "ROME", "or", "New", "York", "City"), (Span(0, 1, "A"),))
+    sorter = breakdown.Sorter(train)
+
+    def names(span):
+        places = zip(breakdown.FACTORS.values(), sorter.buckets(sentence, span), strict=True)
+        return [buckets[place] for buckets, place in places]
+
+    assert names(Span(0, 1, "A")) == [
+        "1 token", "under 5 %", "seen", "several", "repeated", "to 10 tokens", "1"
+    ]  # fmt: skip
+    assert names(Span(4, 7, "B"))[:5] == ["3 or more", "over 20 %", "unseen", "unseen", "once"]
+
+
+def test_intervals_are_those_of_each_bucket_alone():
+    chance = np.random.default_rng(0)
+    counts = chance.integers(0, 3, size=(2, 40, 3, 3)).astype(float)
+    groups = [f"g{at % 11}" for at in range(40)]
+    together = statistics.intervals(counts, groups, 300, 5)
+    for k, bounds in enumerate(together):
+        alone = statistics.interval(counts[:, :, [k]], groups, "micro_f1", 300, 5)
+        assert bounds == pytest.approx(alone)
+
+
+# -------------------------------------------------------------------------------- errors
+@given(corpora)
+def test_every_mention_is_sorted_once(corpus):
+    gold, said = tables(*sides(corpus))
+    kinds, confusion = errors.sort(gold, said)
+    paired = sum(kinds[kind] for kind in ("correct", "type", "boundary", "both"))
+    assert paired + kinds["missed"] == len(gold.columns) == confusion[:-1].sum()
+    assert paired + kinds["spurious"] == len(said.columns) == confusion[:, :-1].sum()
+    tp, _, _ = scoring.count(gold, said).sum(axis=(0, 1))
+    assert kinds["correct"] == tp
+    assert np.trace(confusion) == kinds["correct"] + kinds["boundary"]
+
+
+def test_errors_by_hand():
+    gold = [[Span(0, 2, "A"), Span(3, 5, "B"), Span(6, 7, "C"), Span(8, 9, "A"), Span(9, 12, "B")]]
+    said = [[Span(0, 2, "A"), Span(3, 4, "B"), Span(6, 7, "A"), Span(7, 8, "C"), Span(10, 13, "C")]]
+    sides = (span_table.from_spans(side, TYPES) for side in (gold, said))
+    kinds, confusion = errors.sort(*sides)
+    assert kinds == {"correct": 1, "type": 1, "boundary": 1, "both": 1, "spurious": 1, "missed": 1}
+    assert confusion.tolist() == [[1, 0, 0, 1], [0, 1, 1, 0], [1, 0, 0, 0], [0, 0, 1, 0]]
+
+
+def test_agreement_and_oracle():
+    gold = span_table.from_spans([[Span(0, 1, "A"), Span(2, 3, "B"), Span(4, 5, "C")]], TYPES)
+    one = span_table.from_spans([[Span(0, 1, "A"), Span(2, 3, "B")]], TYPES)
+    two = span_table.from_spans([[Span(2, 3, "B"), Span(4, 5, "A")]], TYPES)
+    rows = errors.agreement({"one": [one, two], "two": [two]})
+    assert rows == [{"a": "one", "b": "two", "f1": 75.0}, {"a": "one", "b": "one", "f1": 50.0}]
+    found = errors.oracle(gold, {"one": [one], "two": [two]})
+    assert found == pytest.approx({"union": 200 / 3, "best": 200 / 3})
+
+
+def test_ceiling_of_conflicting_copies():
+    words, first, second = ("Rome", "wins"), (Span(0, 1, "A"),), (Span(0, 1, "B"),)
+    rows = [
+        Sentence("1", None, words, first),
+        Sentence("2", None, words, first),
+        Sentence("3", None, words, second),
+    ]
+    found = errors.ceiling([*rows, Sentence("4", None, ("Oslo",), first)])
+    assert found == {"copied": 3, "conflicting": 1, "f1": 75.0}
+    assert errors.ceiling(rows[:2])["f1"] == 100
+
+
+# ------------------------------------------------------------------------------ a study's
+def test_of_a_study(made_up, demo):
+    results = made_up(name="vote")
+    names = differences.write(results)
+    for name in names:
+        folder = paths.FIGURES if name.startswith("fig") else paths.THESIS / "generated"
+        assert (folder / "vote" / f"{name}.{'pdf' if name.startswith('fig') else 'tex'}").stat().st_size > 200
+    numbers = report.numbers(results)
+    whole = sum(
+        numbers[f"demo.minilm.mention-20-length.{bucket}.gold"].value
+        for bucket in ("1-20-token", "2-20-tokens", "3-20-or-20-more")
+    )
+    assert whole == results.summary.set_index("system").loc["minilm", "mentions"]
+    text = differences.path("vote", "demo").read_text()
+    words = {token for sentence in demo["test"] for token in sentence.tokens if len(token) > 6}
+    assert not [word for word in words if word in text]
+
+
+def test_of_other_runs(made_up):
+    results = made_up(name="vote")
+    file = differences.path("vote", "demo")
+    stored = json.loads(file.read_text())
+    stored["fingerprints"]["minilm, seed 1"] = "0" * 64
+    file.write_text(json.dumps(stored))
+    with pytest.raises(ResultError, match="differences.json: of other runs; run make study STUDY=vote"):
+        differences.write(results)
+    file.unlink()
+    with pytest.raises(ResultError, match="differences.json: not compiled"):
+        differences.write(results)
