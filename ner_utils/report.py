@@ -16,9 +16,8 @@ import pandas as pd
 
 from ner_utils import claims, differences, latex, paths, provenance, speed, tables
 from ner_utils.latex import escape
-from ner_utils.study import SHARES, Results
+from ner_utils.study import ALPHA, SHARES, Results
 
-ALPHA = 0.05
 # Measures with a digit after the point in running text; shares have one and a percent sign.
 DECIMALS = ("micro_f1", "macro_f1", "precision", "recall", "f1", "dev_f1", "dev_f1_at_lowest_loss")
 DECIMALS += ("parameters_millions", "trainable_millions", "sentences_per_second")
@@ -111,7 +110,9 @@ def numbers(results: Results) -> dict[str, Number]:
             found[key(row["dataset"], row["system"], "type", row["type"], name)] = _number(name, row[name])
     for row in results.comparisons.to_dict("records"):
         name = key(row["dataset"], f"{row['a']}-vs-{row['b']}")
-        found |= {f"{name}.{part}": _number("f1", row[part]) for part in ("difference", "low", "high")}
+        found |= {
+            f"{name}.{part}": _number("f1", row[part]) for part in ("difference", "low", "high", "smallest")
+        }
         found |= {f"{name}.{p}": Number(row[p], latex.p_value(row[p])) for p in ("p", "p_holm")}
     for run, searched in results.tuning:
         name = key(run.dataset_name, run.system, "tuning")

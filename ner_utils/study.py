@@ -21,6 +21,7 @@ from ner_utils.predictions import ResultError
 from ner_utils.run import Run
 from ner_utils.schema import Study
 
+ALPHA = 0.05
 SEED = 0  # of resampling: the same documents are drawn for every system
 STATUSES = ("ok", "recovered", "failed")
 SHARES = (*STATUSES, "cut_off", "ungrounded_rate", *(f"dropped.{reason}" for reason in DROPPED))
@@ -254,19 +255,23 @@ class Results:
     @cached_property
     def comparisons(self) -> pd.DataFrame:
         """The declared comparisons on each dataset: difference a - b of the primary score with its
-        interval, p, and p_holm, corrected over all rows."""
+        interval, the smallest difference that would be found with a power of 80 % at the strictest step of
+        Holm's correction, p, and p_holm, corrected over all rows."""
         metric, resamples = self.study.protocol.primary_metric, self.study.protocol.resamples
         corpora = {item.run.dataset_name: item.run.dataset.label for item in self.stored}
         labels = {item.run.system: item.run.label for item in self.stored}
         rows = []
+        alpha = ALPHA / max(1, len(corpora) * len(self.study.protocol.comparisons))
         for dataset, corpus in corpora.items():
             tables, groups = self._counts[dataset]
             for a, b in self.study.protocol.comparisons:
                 bounds = self._interval(dataset, metric, a, b)
                 p = statistics.paired_test(tables[a], tables[b], groups, metric, resamples, SEED)
-                difference = [100 * value for value in bounds]
-                rows.append([dataset, corpus, a, b, labels[a], labels[b], *difference, p])
-        columns = ["dataset", "corpus", "a", "b", "label_a", "label_b", "difference", "low", "high", "p"]
+                least = statistics.smallest_difference(tables[a], tables[b], groups, metric, alpha)
+                found = [100 * value for value in (*bounds, least)]
+                rows.append([dataset, corpus, a, b, labels[a], labels[b], *found, p])
+        columns = ["dataset", "corpus", "a", "b", "label_a", "label_b"]
+        columns += ["difference", "low", "high", "smallest", "p"]
         frame = pd.DataFrame(rows, columns=columns)
         return frame.assign(p_holm=statistics.holm(frame["p"].tolist()))
 

@@ -297,12 +297,13 @@ def comparisons(results: Results) -> str:
     if results.comparisons.empty:
         return latex.statement("This study declares no comparison.")
     columns = [Column("System"), Column("Against"), Column("Difference", 1), Column(r"95\,\% interval")]
+    columns.append(Column(r"\shortstack[r]{Smallest\\to be found}", 1))
     columns += [Column("$p$", layout="r"), Column("$p$ (Holm)", layout="r")]
 
     def row(values: dict) -> Sequence:
         cells = [values[name] for name in ("label_a", "label_b", "difference")]
         tests = (latex.p_value(values[name]) for name in ("p", "p_holm"))
-        return [*cells, latex.interval(values["low"], values["high"]), *tests]
+        return [*cells, latex.interval(values["low"], values["high"]), values["smallest"], *tests]
 
     return latex.tabular(columns, _blocks(results.comparisons, row))
 

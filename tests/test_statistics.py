@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from ner_utils import scoring
+from ner_utils import scoring, statistics
 from ner_utils.predictions import ResultError
 from ner_utils.statistics import holm, interval, paired_test, tabulate
 
@@ -232,3 +232,71 @@ def test_holm():
     assert holm([0.6, 0.7]) == [1, 1]
     assert holm([0.2]) == [0.2]
     assert holm([]) == []
+
+
+# ------------------------------------------------------------------------ on simulated systems
+SENTENCES, MENTIONS, TRIALS = 300, 1.5, 1000
+
+
+def simulate(chance, recall, false_alarms, likeness=0.5):
+    """Counts of two systems, [1, sentences, 1, 3] each: both find a mention with their chances, in part the
+    same ones, and raise false alarms."""
+    gold = chance.poisson(MENTIONS, SENTENCES)
+    both = chance.binomial(gold, likeness)
+    shared = chance.random(SENTENCES)
+    sides = []
+    for found, wrong in zip(recall, false_alarms, strict=True):
+        tp = (both * (shared < found)).astype(int) + chance.binomial(gold - both, found)
+        fp = chance.poisson(wrong * MENTIONS, SENTENCES)
+        sides.append(np.stack([tp, fp, gold - tp], axis=-1)[None, :, None, :])
+    return sides
+
+
+def true_f1(recall, false_alarms):
+    return 2 * recall / (2 * recall + false_alarms + 1 - recall)
+
+
+def test_equal_quality_is_told_apart_as_rarely_as_it_should():
+    """Two systems that differ, one finding more and one inventing less, of the same true F1."""
+    recall, false_alarms = (0.6, 0.5), (0.5, 0.25)
+    assert true_f1(0.6, 0.5) == pytest.approx(true_f1(0.5, 0.25))
+    chance = np.random.default_rng(1)
+    groups = [str(at) for at in range(SENTENCES)]
+    told = sum(
+        statistics.paired_test(*simulate(chance, recall, false_alarms), groups, "micro_f1", 400, trial)
+        <= 0.05
+        for trial in range(TRIALS)
+    )
+    assert 0.035 <= told / TRIALS <= 0.065
+
+
+def test_the_smallest_difference_is_found_four_times_in_five():
+    """Planted between two systems: what `smallest_difference` says of others of their kind."""
+    chance = np.random.default_rng(2)
+    groups = [str(at) for at in range(SENTENCES)]
+    lower = 0.55
+    for _ in range(3):  # until the difference that is planted is the one that is stated
+        pairs = (simulate(chance, (0.6, lower), (0.3, 0.3)) for _ in range(50))
+        planted = np.mean([statistics.smallest_difference(*p, groups, "micro_f1", 0.05) for p in pairs])
+        lower = next(r for r in np.linspace(0.6, 0.3, 3001) if true_f1(0.6, 0.3) - true_f1(r, 0.3) >= planted)
+    found = sum(
+        statistics.paired_test(*simulate(chance, (0.6, lower), (0.3, 0.3)), groups, "micro_f1", 400, trial)
+        <= 0.05
+        for trial in range(TRIALS)
+    )
+    assert 0.8 <= found / TRIALS <= 0.88
+
+
+def test_intervals_cover_the_truth():
+    """Of a score and of a difference, 95 % each."""
+    chance = np.random.default_rng(3)
+    groups = [str(at) for at in range(SENTENCES)]
+    recall, false_alarms = (0.6, 0.5), (0.5, 0.3)
+    scores = [true_f1(*pair) for pair in zip(recall, false_alarms, strict=True)]
+    covered = np.zeros(2)
+    for trial in range(TRIALS):
+        a, b = simulate(chance, recall, false_alarms)
+        one = statistics.interval(a, groups, "micro_f1", 400, trial)
+        two = statistics.interval(a, groups, "micro_f1", 400, trial, b)
+        covered += [one.low <= scores[0] <= one.high, two.low <= scores[0] - scores[1] <= two.high]
+    assert (covered / TRIALS >= 0.93).all() and (covered / TRIALS <= 0.97).all()
