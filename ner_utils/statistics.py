@@ -142,7 +142,12 @@ def paired_test(
 
 
 def smallest_difference(
-    a: np.ndarray, b: np.ndarray, groups: Sequence | np.ndarray, metric: str, alpha: float, power: float = 0.85
+    a: np.ndarray,
+    b: np.ndarray,
+    groups: Sequence | np.ndarray,
+    metric: str,
+    alpha: float,
+    power: float = 0.85,
 ) -> float:
     """The true difference of two systems that the test at level ``alpha`` finds at least four times in
     five, as far as their runs show how much their differences scatter over the groups.
