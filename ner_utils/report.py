@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from ner_utils import claims, differences, latex, paths, provenance, speed, tables
+from ner_utils import claims, costs, differences, latex, paths, provenance, speed, tables
 from ner_utils.latex import escape
 from ner_utils.study import ALPHA, SHARES, Results
 
@@ -41,7 +41,7 @@ def write(results: Results) -> dict[str, bool]:
     found = numbers(results)
     lines = [rf"\defresult{{{name}}}{{{number.text}}}" for name, number in found.items()]
     latex.write(folder / "numbers.tex", "\n".join(lines) + "\n")
-    for name, text in tables.all_tables(results).items():
+    for name, text in (tables.all_tables(results) | costs.tables(results)).items():
         latex.write(folder / f"{name}.tex", text)
     latex.write(folder / "discussion.tex", discussion(results))
     latex.write(paths.RESULTS / results.name / "README.md", f"# {results.study.title}\n\n{overview(results)}")
@@ -121,6 +121,8 @@ def numbers(results: Results) -> dict[str, Number]:
         found[f"{name}.declared"] = _number("dev_f1", scores[0])
         found[f"{name}.chosen"] = _number("dev_f1", scores[searched["best"]])
         found[f"{name}.minutes"] = Number(searched["seconds"] / 60, latex.number(searched["seconds"] / 60, 1))
+    for parts, value in costs.numbers(results).items():
+        found[key(*parts)] = Number(value, latex.number(value))
     for parts, value in differences.numbers(results).items():
         whole = parts[-1] in ("gold", "predicted", "copied", "conflicting") or "errors" in parts
         found[key(*parts)] = Number(value, latex.number(value, 0 if whole else 1))

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Positive = Annotated[int, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+Price = Annotated[float, Field(ge=0)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 # transformers' configuration of a model, as far as it decides sizes: what is known before any download.
 Architecture = dict[str, str | int | float | bool | list[str] | None]
@@ -268,11 +269,10 @@ class System(Strict):
 
 
 class Tuning(Strict):
-    """What `make tune` may spend, the same for every system; prices are of an hour of this machine."""
+    """What `make tune` may spend, the same for every system."""
 
     trials: Positive
     seed: Positive
-    dollars_per_hour: Annotated[list[Annotated[float, Field(ge=0)]], Field(min_length=2, max_length=2)]
 
 
 class Protocol(Strict):
@@ -287,6 +287,8 @@ class Protocol(Strict):
         None  # dev sentences that are predicted, too: what ensembles learn from
     )
     tuning: Tuning | None = None
+    # What an hour of the machine costs, the lowest and the highest price of its kind.
+    dollars_per_hour: Annotated[list[Price], Field(min_length=2, max_length=2)] | None = None
     latency_sentences: Positive
     resamples: Positive
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from ner_utils import latex
+from ner_utils import costs, latex
 from ner_utils.data import Sentence
 from ner_utils.forms import DROPPED
 from ner_utils.latex import Column, Raw, escape
@@ -154,14 +154,14 @@ def tuning(results: Results) -> str:
     """What each search spent and found."""
     if not results.tuning:
         return latex.statement("No system of this study was tuned: settings are as declared.")
-    prices = results.study.protocol.tuning.dollars_per_hour
+    prices = results.study.protocol.dollars_per_hour or []
     columns = [Column("System"), Column("Trials", 0)]
     columns += [Column(title, 1, over=r"Dev \Fone") for title in ("declared", "lowest", "chosen")]
     columns += [Column("Minutes", 1), Column(r"Cost (\$)", layout="r"), Column("Chosen")]
     rows = []
     for run, found in results.tuning:
         scores = [100 * trial["dev_f1"] for trial in found["trials"]]
-        money = " to ".join(f"{found['seconds'] / 3600 * price:.3f}" for price in prices)
+        money = " to ".join(f"{costs.dollars(found['seconds'], price):.3f}" for price in prices)
         cells = [run.label, len(scores), scores[0], min(scores), max(scores), found["seconds"] / 60]
         rows.append({"corpus": run.dataset.label, "cells": [*cells, money, say(found["chosen"])]})
     return latex.tabular(columns, _blocks(pd.DataFrame(rows), lambda values: values["cells"]))

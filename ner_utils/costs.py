@@ -1,0 +1,112 @@
+"""What systems cost in money, and from which volume on one is cheaper than another.
+
+Money is time at the prices by the hour that a study declares for its machine. All systems of a study run on
+one machine, so that a volume at which two cost the same does not depend on the price.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from ner_utils import latex
+from ner_utils.latex import Column
+from ner_utils.study import Results
+
+Row = Mapping[str, Any]  # of `Results.summary`
+
+
+def dollars(seconds: float, price: float) -> float:
+    """Of so many seconds at a price by the hour."""
+    return seconds / 3600 * price
+
+
+def seconds_of(row: Row) -> dict[str, float]:
+    """Seconds of training with its looks, of 1,000 sentences in the batches that are best for the system, and
+    of 1,000 one at a time, which is the same batch for all."""
+    training = [
+        0.0 if row[name] != row[name] else row[name] for name in ("training_seconds", "looks_seconds")
+    ]
+    return {
+        "training": sum(training),
+        "best": 1000 / row["sentences_per_second"],
+        "single": row["latency_mean_ms"],
+    }
+
+
+def break_even(a: Row, b: Row, how: str = "best") -> float | None:
+    """Sentences after which ``a`` and ``b`` have cost the same, training included; None where one of them is
+    cheaper from the first sentence on, or always was."""
+    first, second = seconds_of(a), seconds_of(b)
+    ahead = second["training"] - first["training"]  # what a has saved before it begins
+    slower = (first[how] - second[how]) / 1000
+    return ahead / slower if slower and ahead / slower > 0 else None
+
+
+def verdict(a: Row, b: Row, how: str = "best") -> str:
+    """Who is cheaper, and where that changes."""
+    volume = break_even(a, b, how)
+    first, second = seconds_of(a), seconds_of(b)
+    cheap = (
+        a
+        if first[how] < second[how] or (first[how] == second[how] and first["training"] < second["training"])
+        else b
+    )
+    return f"{cheap['label']}, from {volume:,.0f} sentences on" if volume else f"{cheap['label']}, always"
+
+
+def tab_costs(results: Results) -> str:
+    """Money for training and for 1,000 sentences, at the lower and the higher price."""
+    prices = results.study.protocol.dollars_per_hour
+    if not prices:
+        return latex.statement("This study declares no price of its machine.")
+    columns = [Column("System")]
+    for over in ("Training (\\$)", "1,000 sentences, batches (\\$)", "1,000, one at a time (\\$)"):
+        columns += [Column(title, layout="r", over=over) for title in ("low", "high")]
+
+    def rows() -> Iterator[Any]:
+        for corpus, block in results.summary.groupby("corpus", sort=False):
+            if len(results.corpora) > 1:
+                yield corpus
+            for row in block.to_dict("records"):
+                spent = seconds_of(row)
+                yield [row["label"], *(f"{dollars(spent[k], p):.4f}" for k in spent for p in prices)]
+
+    return latex.tabular(columns, rows())
+
+
+def tab_break_even(results: Results) -> str:
+    """For each declared comparison, which system is the cheaper one, and from which volume on."""
+    rows: list[Sequence] = []
+    for pair in results.comparisons.to_dict("records"):
+        a, b = (_row(results, pair["dataset"], pair[side]) for side in ("a", "b"))
+        many = f"{pair['corpus']}: " if len(results.corpora) > 1 else ""
+        rows.append([f"{many}{a['label']}", b["label"], verdict(a, b), verdict(a, b, "single")])
+    if not rows:
+        return latex.statement("This study declares no comparison.")
+    columns = [
+        Column("System"),
+        Column("Against"),
+        Column("Cheaper in batches"),
+        Column("Cheaper one at a time"),
+    ]
+    return latex.tabular(columns, rows)
+
+
+def tables(results: Results) -> dict[str, str]:
+    """File names without suffix, and what belongs into them."""
+    return {make.__name__: make(results) for make in (tab_costs, tab_break_even)}
+
+
+def numbers(results: Results) -> dict[tuple[str, ...], float]:
+    """Volumes of `break_even` in batches, 0 for never, by the parts of their keys."""
+    found = {}
+    for pair in results.comparisons.to_dict("records"):
+        a, b = (_row(results, pair["dataset"], pair[side]) for side in ("a", "b"))
+        found[pair["dataset"], f"{pair['a']}-vs-{pair['b']}", "break_even"] = break_even(a, b) or 0.0
+    return found
+
+
+def _row(results: Results, dataset: str, system: str) -> dict[str, Any]:
+    frame = results.summary
+    return frame[(frame["dataset"] == dataset) & (frame["system"] == system)].to_dict("records")[0]
