@@ -75,28 +75,58 @@ class Sorter:
         return counts
 
 
-def breakdown(
+Counted = Mapping[str, np.ndarray]  # by system, [runs, sentences, buckets, 3]
+
+
+def count(
     gold: Sequence[Sentence],
     systems: Mapping[str, Sequence[Sequence[Prediction]]],
     train: Sequence[Sentence],
-    resamples: int,
-) -> list[dict[str, Any]]:
-    """One row a system and bucket that holds anything: numbers of gold and predicted mentions (means over
-    runs) and F1 in percent with its interval. ``systems`` maps each to the predictions of its runs."""
+) -> Counted:
+    """The counts of each system; ``systems`` maps each to the predictions of its runs."""
     sorter = Sorter(train)
-    groups = statistics.groups(gold)
-    names = [(factor, bucket) for factor, buckets in FACTORS.items() for bucket in buckets]
+    return {
+        name: np.stack([sorter.count(gold, predicted) for predicted in runs])
+        for name, runs in systems.items()
+    }
+
+
+def scores(gold: Sequence[Sentence], counted: Counted, resamples: int) -> list[dict[str, Any]]:
+    """One row a system and bucket that holds anything: numbers of gold and predicted mentions (means over
+    runs) and F1 in percent with its interval."""
     rows = []
-    for system, runs in systems.items():
-        counts = np.stack([sorter.count(gold, predicted) for predicted in runs])
+    for system, counts in counted.items():
         sums = counts.sum(axis=1).mean(axis=0)
-        found = statistics.intervals(counts, groups, resamples, seed=0)
-        for (factor, bucket), (tp, fp, fn), bounds in zip(names, sums, found, strict=True):
+        found = statistics.intervals(counts, statistics.groups(gold), resamples, seed=0)
+        for name, (tp, fp, fn), bounds in zip(_names(), sums, found, strict=True):
             if tp + fp + fn:
-                scores = dict(zip(("f1", "low", "high"), (100 * value for value in bounds), strict=True))
-                row = {"system": system, "factor": factor, "bucket": bucket}
-                rows.append(row | {"gold": tp + fn, "predicted": tp + fp} | scores)
+                row = {"system": system, **name, "gold": tp + fn, "predicted": tp + fp}
+                rows.append(row | _percent("f1", bounds))
     return rows
+
+
+def gains(
+    gold: Sequence[Sentence], counted: Counted, pairs: Sequence[Sequence[str]], resamples: int
+) -> list[dict[str, Any]]:
+    """One row a pair of systems and bucket with gold mentions: the difference a - b of F1 in percent, with
+    its interval."""
+    rows = []
+    for a, b in pairs:
+        groups = statistics.groups(gold)
+        found = statistics.intervals(counted[a], groups, resamples, seed=0, against=counted[b])
+        held = counted[a][0][:, :, [0, 2]].sum(axis=(0, 2))
+        for name, number, bounds in zip(_names(), held, found, strict=True):
+            if number:
+                rows.append({"a": a, "b": b, **name, **_percent("difference", bounds)})
+    return rows
+
+
+def _names() -> list[dict[str, str]]:
+    return [{"factor": factor, "bucket": one} for factor, buckets in FACTORS.items() for one in buckets]
+
+
+def _percent(name: str, bounds: statistics.Interval) -> dict[str, float]:
+    return dict(zip((name, "low", "high"), (100 * value for value in bounds), strict=True))
 
 
 def frame(rows: Sequence[Mapping[str, Any]], labels: Mapping[str, str]) -> pd.DataFrame:

@@ -37,6 +37,11 @@ class Claim(NamedTuple):
     predicate: str
 
 
+def key(*parts: str) -> str:
+    """A result's key; characters that TeX or a claim could trip over become their code points."""
+    return ".".join(re.sub(r"[^\w.-]", lambda match: f"-{ord(match[0]):x}-", part) for part in parts)
+
+
 def scan(path: Path) -> list[Claim]:
     """All claims of a LaTeX file, comments left out."""
     text = "\n".join(_COMMENT.sub(r"\1", line) for line in path.read_text(encoding="utf-8").split("\n"))

@@ -44,11 +44,13 @@ def compare(study: str, dataset: str, overrides: str, corpus: dict[str, list[Sen
         predicted.setdefault(run.system, []).append(said)
         right, table = evaluation.span_tables(run, gold, said)
         tables.setdefault(run.system, []).append(table)
-    resamples = config.load_study(study, config.split_overrides(overrides)).protocol.resamples
+    rules = config.load_study(study, config.split_overrides(overrides)).protocol
+    counted = breakdown.count(gold, predicted, corpus["train"])
     sorted_ = {name: [errors.sort(right, table) for table in each] for name, each in tables.items()}
     found = {
         "fingerprints": _fingerprints(runs),
-        "buckets": breakdown.breakdown(gold, predicted, corpus["train"], resamples),
+        "buckets": breakdown.scores(gold, counted, rules.resamples),
+        "gains": breakdown.gains(gold, counted, rules.comparisons, rules.resamples),
         "errors": {name: _mean([kinds for kinds, _ in each]) for name, each in sorted_.items()},
         "types": list(right.types),
         "confusion": {
@@ -168,6 +170,9 @@ def numbers(results: Results) -> dict[tuple[str, ...], float]:
         for row in report["buckets"]:
             for name in ("f1", "low", "high", "gold", "predicted"):
                 found[dataset, row["system"], row["factor"], row["bucket"], name] = row[name]
+        for row in report["gains"]:
+            at = f"{row['a']}-vs-{row['b']}", row["factor"], row["bucket"]
+            found |= {(dataset, *at, name): row[name] for name in ("difference", "low", "high")}
         for system, kinds in report["errors"].items():
             found |= {(dataset, system, "errors", kind): number for kind, number in kinds.items()}
         for row in report["agreement"]:

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from ner_utils import claims, costs, differences, latex, paths, provenance, speed, tables
+from ner_utils import claims, costs, differences, latex, ledger, paths, provenance, speed, tables
+from ner_utils.claims import key
 from ner_utils.latex import escape
 from ner_utils.study import ALPHA, SHARES, Results
 
@@ -41,7 +42,9 @@ def write(results: Results) -> dict[str, bool]:
     found = numbers(results)
     lines = [rf"\defresult{{{name}}}{{{number.text}}}" for name, number in found.items()]
     latex.write(folder / "numbers.tex", "\n".join(lines) + "\n")
-    for name, text in (tables.all_tables(results) | costs.tables(results)).items():
+    made = tables.all_tables(results) | costs.tables(results)
+    made["tab_ledger"] = ledger.tab_ledger(results, {name: number.value for name, number in found.items()})
+    for name, text in made.items():
         latex.write(folder / f"{name}.tex", text)
     latex.write(folder / "discussion.tex", discussion(results))
     latex.write(paths.RESULTS / results.name / "README.md", f"# {results.study.title}\n\n{overview(results)}")
@@ -81,11 +84,6 @@ def overview(results: Results) -> str:
 
 
 # ---------------------------------------------------------------------------- numbers
-def key(*parts: str) -> str:
-    """A result's key; characters that TeX or a claim could trip over become their code points."""
-    return ".".join(re.sub(r"[^\w.-]", lambda match: f"-{ord(match[0]):x}-", part) for part in parts)
-
-
 def numbers(results: Results) -> dict[str, Number]:
     """Every result that the text may quote or judge, by key."""
     study, protocol = results.study, results.study.protocol

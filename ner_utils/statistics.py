@@ -91,15 +91,24 @@ def interval(
     return Interval(float(estimate), *map(float, np.percentile(values, [2.5, 97.5])))
 
 
-def intervals(counts: np.ndarray, groups: Sequence | np.ndarray, resamples: int, seed: int) -> list[Interval]:
-    """The `interval` of each type's F1 by itself, all from the same resamples; for what is sorted into
-    buckets instead of types, too. Arguments as there."""
-    parts = _parts(counts, groups, "macro_f1")
-    values = np.zeros((resamples, parts.shape[3]))
-    for rows, (sums,), (runs,) in _resample([parts], resamples, seed):
-        values[rows] = np.take_along_axis(_each(sums), runs[..., None], axis=1).mean(axis=1)
+def intervals(
+    counts: np.ndarray,
+    groups: Sequence | np.ndarray,
+    resamples: int,
+    seed: int,
+    against: np.ndarray | None = None,
+) -> list[Interval]:
+    """The `interval` of each type's F1 by itself, or of its difference, all from the same resamples; for what
+    is sorted into buckets instead of types, too. Arguments as there."""
+    sides = [_parts(side, groups, "macro_f1") for side in (counts, against) if side is not None]
+    signs = (1, -1)[: len(sides)]
+    values = np.zeros((resamples, sides[0].shape[3]))
+    for rows, sums, drawn in _resample(sides, resamples, seed):
+        for sign, each, runs in zip(signs, sums, drawn, strict=True):
+            values[rows] += sign * np.take_along_axis(_each(each), runs[..., None], axis=1).mean(axis=1)
     low, high = np.percentile(values, [2.5, 97.5], axis=0)
-    estimates = _each(parts.sum(axis=0)).mean(axis=0)
+    pairs = zip(signs, sides, strict=True)
+    estimates = sum(sign * _each(parts.sum(axis=0)).mean(axis=0) for sign, parts in pairs)
     return [Interval(*map(float, row)) for row in zip(estimates, low, high, strict=True)]
 
 

@@ -1,0 +1,128 @@
+"""The ledger: what the reproduced papers claim, and what a study says to it.
+
+``params/claims.yaml`` holds each claim with its scope and the conditions that decide it. A study decides only
+what lies in its scope: supported, contradicted, or undecided; what it sees outside is told as such.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from ner_utils import claims, config, latex, paths
+from ner_utils.latex import Column, Raw
+from ner_utils.schema import Strict
+from ner_utils.study import Results
+
+Bounds = Annotated[list[float], Field(min_length=2, max_length=2)]
+# Names of gains, and where they stand among the numbers of a comparison.
+GAINS = {"gain": (), "gain.one": ("mention length", "1 token"), "gain.three": ("mention length", "3 or more")}
+
+
+class Scope(Strict):
+    """Where a claim was made; what it does not name does not matter to it."""
+
+    encoder_millions: Bounds | None = None
+    generator_millions: Bounds | None = None
+    corpora: list[str] | None = None
+
+
+class Entry(Strict):
+    """A claim, and conditions over a pair's results; without them nothing decides it yet."""
+
+    paper: Literal["A", "B"]
+    says: str
+    scope: Scope
+    supported: str | None = None
+    contradicted: str | None = None
+    evidence: str | None = None  # a label of the thesis
+
+
+class Pair(NamedTuple):
+    """A trained encoder and a trained generator that learnt from the same sentences, and their results."""
+
+    dataset: str
+    encoder: Mapping[str, Any]
+    generator: Mapping[str, Any]
+    values: dict[str, float]
+
+
+def load() -> list[Entry]:
+    """The ledger. Raises `ConfigError` where it is not of this form."""
+    file = paths.PARAMS / "claims.yaml"
+    values = config.read_yaml(file.read_text(encoding="utf-8"), paths.relative(file))
+    try:
+        return TypeAdapter(list[Entry]).validate_python(values, strict=True)
+    except ValidationError as error:
+        raise config.ConfigError(f"{paths.relative(file)}: {error}") from None
+
+
+def pairs(results: Results, found: Mapping[str, float | str]) -> Iterator[Pair]:
+    """The declared comparisons of a trained encoder with a trained generator on the same sentences; ``found``
+    are the study's numbers by key."""
+    rows = {(row["dataset"], row["system"]): row for row in results.summary.to_dict("records")}
+    for dataset in results.study.datasets:
+        for names in results.study.protocol.comparisons:
+            a, b = (rows[dataset, name] for name in names)
+            if {a["approach"], b["approach"]} != {"tagging", "generation"}:
+                continue
+            if not 0 < a["train_sentences"] == b["train_sentences"]:
+                continue
+            encoder, generator = (a, b) if a["approach"] == "tagging" else (b, a)
+            values = {key: value for key, value in found.items() if key.startswith("fit.")}
+            for role, row in (("encoder", encoder), ("generator", generator)):
+                numbers = {key: value for key, value in row.items() if isinstance(value, int | float)}
+                values |= {f"{role}.{key}": value for key, value in numbers.items() if value == value}
+            sign = 1 if a is generator else -1
+            for gain, bucket in GAINS.items():
+                at = (dataset, f"{names[0]}-vs-{names[1]}", *bucket)
+                ends = [found.get(claims.key(*at, end)) for end in ("low", "high")]
+                if None not in ends:  # a bucket may be empty
+                    low, high = sorted(sign * end for end in ends)
+                    values |= {f"{gain}.low": low, f"{gain}.high": high}
+            yield Pair(dataset, encoder, generator, values)
+
+
+def verdict(entry: Entry, pair: Pair) -> str:
+    """What a pair says to a claim: supported, contradicted, undecided or not tested; and, outside of its
+    scope, what is seen there."""
+    if not entry.supported:
+        return "not tested"
+    conditions = {"supported": entry.supported, "contradicted": entry.contradicted}
+    try:
+        seen = next(
+            (name for name, text in conditions.items() if claims.evaluate(text, pair.values)), "undecided"
+        )
+    except ValueError:  # of a result that this study does not have
+        return "not tested"
+    return seen if in_scope(entry.scope, pair) else f"not tested ({seen} outside its scope)"
+
+
+def in_scope(scope: Scope, pair: Pair) -> bool:
+    """Whether a pair is what a claim speaks of."""
+    for bounds, row in ((scope.encoder_millions, pair.encoder), (scope.generator_millions, pair.generator)):
+        if bounds and not bounds[0] <= row["parameters_millions"] <= bounds[1]:
+            return False
+    return scope.corpora is None or pair.dataset.partition(".")[0] in scope.corpora
+
+
+def tab_ledger(results: Results, found: Mapping[str, float | str]) -> str:
+    """Each claim, and what each pair of the study says to it."""
+    held = list(pairs(results, found))
+    if not held:
+        return latex.statement("This study compares no encoder with a generator on the same sentences.")
+    columns = [
+        Column("Paper"),
+        Column("Claim", layout="p{6.2cm}"),
+        Column("Verdict", layout="p{4.6cm}"),
+        Column("Evidence"),
+    ]
+    rows: list[Any] = []
+    for pair in held:
+        rows.append(f"{pair.encoder['label']} and {pair.generator['label']}, {pair.encoder['corpus']}")
+        for entry in load():
+            label = Raw(rf"\cref{{{entry.evidence}}}") if entry.evidence else None
+            rows.append([entry.paper, entry.says, verdict(entry, pair), label])
+    return latex.tabular(columns, rows)

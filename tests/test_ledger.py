@@ -1,0 +1,70 @@
+"""The ledger: claims are decided inside of their scope alone."""
+
+import pytest
+
+from ner_utils import ledger, report
+from ner_utils.config import ConfigError
+from ner_utils.ledger import Entry, Pair, Scope
+
+ENCODER = {"label": "E", "corpus": "C", "parameters_millions": 180.0}
+GENERATOR = {"label": "G", "corpus": "C", "parameters_millions": 4000.0}
+
+
+def pair(**values):
+    return Pair(
+        "multinerd.de", ENCODER, GENERATOR, {name.replace("__", "."): v for name, v in values.items()}
+    )
+
+
+def entry(scope=None, supported="gain.low > 0", contradicted="gain.high < 0"):
+    return Entry(
+        paper="A", says="More.", scope=Scope(**scope or {}), supported=supported, contradicted=contradicted
+    )
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "wanted"), [(1, 2, "supported"), (-2, -1, "contradicted"), (-1, 1, "undecided")]
+)
+def test_verdicts(low, high, wanted):
+    held = pair(gain__low=low, gain__high=high)
+    assert ledger.verdict(entry(), held) == wanted
+    inside = {"encoder_millions": [100.0, 500.0], "corpora": ["multinerd"]}
+    assert ledger.verdict(entry(inside), held) == wanted
+    for outside in ({"generator_millions": [7000.0, 8000.0]}, {"corpora": ["wnut17"]}):
+        assert ledger.verdict(entry(outside), held) == f"not tested ({wanted} outside its scope)"
+
+
+def test_what_is_not_known_is_not_tested():
+    assert ledger.verdict(entry(), pair()) == "not tested"
+    assert ledger.verdict(entry(supported=None, contradicted=None), pair(gain__low=1)) == "not tested"
+
+
+def test_every_condition_can_be_evaluated(made_up):
+    """Of the committed ledger, on a pair of a study: no key is misspelt."""
+    results = made_up("minilm:train_sentences=160")
+    numbers = {name: number.value for name, number in report.numbers(results).items()}
+    (held,) = ledger.pairs(results, numbers)
+    assert (held.encoder["system"], held.generator["system"]) == ("minilm", "smollm2-qlora")
+    for one in ledger.load():
+        if one.supported:
+            assert "outside its scope" in ledger.verdict(one, held) or not one.scope.model_fields_set
+    text = ledger.tab_ledger(results, numbers)
+    assert r"\cref{tab:efficiency}" in text
+
+
+def test_a_gain_is_the_generators_whatever_is_declared_first(made_up):
+    results = made_up("minilm:train_sentences=160")
+    numbers = {name: number.value for name, number in report.numbers(results).items()}
+    (held,) = ledger.pairs(results, numbers)
+    difference = numbers["demo.minilm-vs-smollm2-qlora.difference"]
+    assert held.values["gain.low"] <= -difference <= held.values["gain.high"]
+
+
+def test_a_study_without_a_pair(made_up):
+    assert "compares no encoder" in ledger.tab_ledger(made_up(name="vote"), {})
+
+
+def test_a_damaged_ledger(params):
+    (params.folder / "claims.yaml").write_text("- paper: C\n  says: 1\n  scope: {}\n")
+    with pytest.raises(ConfigError, match="claims.yaml"):
+        ledger.load()
