@@ -24,8 +24,10 @@ fit: setup      # memory, disk and time that it would take, before anything is d
 thesis: setup   # typeset from stored results; never trains
 	$(BATCH) from_results=1
 
+# Two at a time with a thread each: two processes that share two cores wait for each other's threads.
 test:           # all tests
-	@scripts/setup.sh test && python -m ner_utils.weights && ruff check . && pytest
+	@scripts/setup.sh test && python -m ner_utils.weights && ruff check . && \
+		OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 bench: setup    # speed against plain library calls, side by side
 	@python bench/bench.py

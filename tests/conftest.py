@@ -16,17 +16,25 @@ from ner_utils.run import Run
 hypothesis.settings.register_profile("kit", deadline=None)
 hypothesis.settings.load_profile("kit")
 
-_absent: set[str] = set()  # why tests on real corpora and on Slurm did not run
+
+# Files that take minutes come first, so that no worker is left with one of them at the end.
+LONG = ("slurm", "workflow", "notebooks", "architectures", "experiment", "thesis", "generation", "tagging")
 
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "corpora: reads a real corpus below NER_DATA_DIR")
 
 
+def pytest_collection_modifyitems(items):
+    names = [f"test_{name}" for name in LONG]
+    items.sort(key=lambda item: names.index(item.path.stem) if item.path.stem in names else len(names))
+
+
 def pytest_terminal_summary(terminalreporter):
-    if _absent:
+    skipped = terminalreporter.stats.get("skipped", [])
+    if reasons := {report.longrepr[2].removeprefix("Skipped: ") for report in skipped}:
         terminalreporter.section("this was NOT tested", yellow=True, bold=True)
-        for reason in sorted(_absent):
+        for reason in sorted(reasons):
             terminalreporter.line(reason)
 
 
@@ -40,21 +48,15 @@ def corpora():
             dataset = config.load_dataset(name)
             folder = os.environ.get("NER_DATA_DIR")
             if not folder:
-                skip(f"{name}: set NER_DATA_DIR to a folder that holds {name}/")
+                pytest.skip(f"{name}: set NER_DATA_DIR to a folder that holds {name}/")
             for split in dataset.splits.values():
                 path = Path(folder).expanduser() / name / split.file
                 if not path.is_file():
-                    skip(f"{name}: {path} is absent; set NER_DATA_DIR to a folder that holds it")
+                    pytest.skip(f"{name}: {path} is absent; set NER_DATA_DIR to a folder that holds it")
             loaded[name] = data.load(name, dataset)
         return loaded[name]
 
     return load
-
-
-def skip(reason):
-    """Skip a test, and say why once more at the very end."""
-    _absent.add(reason)
-    pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")

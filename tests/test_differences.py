@@ -132,7 +132,12 @@ def test_of_a_study(made_up, demo):
     )
     assert whole == results.summary.set_index("system").loc["minilm", "mentions"]
     text = differences.path("vote", "demo").read_text()
-    words = {token for sentence in demo["test"] for token in sentence.tokens if len(token) > 6 and token[0].isupper()}
+    words = {
+        token
+        for sentence in demo["test"]
+        for token in sentence.tokens
+        if len(token) > 6 and token[0].isupper()
+    }
     assert not [word for word in words if word in text]
 
 

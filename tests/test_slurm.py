@@ -9,7 +9,6 @@ import sys
 import time
 
 import pytest
-from conftest import skip
 
 from ner_utils import paths
 
@@ -50,10 +49,10 @@ set-resources:
 def slurm(tmp_path_factory):
     """Starts the daemons, or skips and says what is missing."""
     if os.geteuid() != 0:
-        skip("Slurm: its daemons are started as root; run as root")
+        pytest.skip("Slurm: its daemons are started as root; run as root")
     if missing := [name for name in ("munged", "slurmctld", "slurmd") if not shutil.which(name)]:
         packages = " ".join((paths.ROOT / "apt-test.txt").read_text().split())
-        skip(f"Slurm: no {', '.join(missing)}; run apt-get install --no-install-recommends {packages}")
+        pytest.skip(f"Slurm: no {', '.join(missing)}; run apt-get install --no-install-recommends {packages}")
     script, folder = paths.ROOT / "scripts" / "one_node_slurm.sh", tmp_path_factory.mktemp("slurm")
     subprocess.run([script, "up", folder], check=True)
     yield
