@@ -88,7 +88,7 @@ rule analyse:
         ledger="params/claims.yaml",
         discussion=[f for f in [f"thesis/discussions/{STUDY}.tex"] if (paths.ROOT / f).is_file()],
         bench=[f for f in ["results/bench/bench.json", "results/bench/fit.json"] if (paths.ROOT / f).is_file()],
-        rooms=rooms("study", "statistics", "report", "differences", "costs", "ledger", "tables", "claims", "plots", "latex", "prompts", "forms", "json_forms", "copy_forms", "evaluation", "speed"),
+        rooms=rooms("study", "statistics", "report", "differences", "costs", "ledger", "robustness", "tables", "claims", "plots", "latex", "prompts", "forms", "json_forms", "copy_forms", "evaluation", "speed"),
     output:
         f"{GENERATED}/numbers.tex",
         f"{GENERATED}/claims.tex",

@@ -13,8 +13,9 @@ import yaml
 from pydantic import ValidationError
 
 from ner_utils import paths
+from ner_utils.protocol import Study, System
 from ner_utils.run import Run
-from ner_utils.schema import Dataset, Ensemble, Model, Split, Strict, Study, System
+from ner_utils.schema import Dataset, Ensemble, Model, Split, Strict
 
 
 class ConfigError(Exception):
@@ -153,9 +154,20 @@ def load_study(name: str, overrides: Sequence[str] = ()) -> Study:
             raise ConfigError(f"{where}: systems.{system}.train_sentences: {kind} trains on nothing")
         if settings.weights_of:
             _check_weights_of(study, system, model, where)
+        if settings.perturbed:
+            _check_perturbed(settings, f"{where}: systems.{system}.perturbed")
         if settings.space:
             _check_space(settings, model, f"{where}: systems.{system}.space")
     return study
+
+
+def _check_perturbed(system: System, where: str) -> None:
+    from ner_utils.perturb import KINDS
+
+    if system.perturbed not in KINDS:
+        raise ConfigError(f"{where}: expected one of {', '.join(KINDS)}, found {system.perturbed!r}")
+    if not system.weights_of and not system.untrained:
+        raise ConfigError(f"{where}: name the system that read test undisturbed in weights_of")
 
 
 def _check_space(system: System, model: Any, where: str) -> None:
@@ -266,6 +278,7 @@ def load_run(
         few_shot=chosen.few_shot or 0,
         train_sentences=base.train_sentences if base else chosen.train_sentences,
         base=base,
+        perturbed=chosen.perturbed,
         seed=seed,
         **_of_protocol(settings),
     )

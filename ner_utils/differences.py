@@ -36,6 +36,7 @@ def compare(study: str, dataset: str, overrides: str, corpus: dict[str, list[Sen
     """All runs of a study on a corpus, compared; written to `path`. Raises `ResultError` where one is
     missing."""
     runs = [run for run in config.runs_of(study, overrides) if run.dataset_name == dataset]
+    runs = [run for run in runs if not run.perturbed]  # which met other sentences
     gold = experiment.test_sentences(runs[0], corpus)
     predicted: dict[str, list] = {}
     tables: dict[str, list[SpanTable]] = {}
@@ -46,11 +47,12 @@ def compare(study: str, dataset: str, overrides: str, corpus: dict[str, list[Sen
         tables.setdefault(run.system, []).append(table)
     rules = config.load_study(study, config.split_overrides(overrides)).protocol
     counted = breakdown.count(gold, predicted, corpus["train"])
+    pairs = [pair for pair in rules.comparisons if counted.keys() >= set(pair)]
     sorted_ = {name: [errors.sort(right, table) for table in each] for name, each in tables.items()}
     found = {
         "fingerprints": _fingerprints(runs),
         "buckets": breakdown.scores(gold, counted, rules.resamples),
-        "gains": breakdown.gains(gold, counted, rules.comparisons, rules.resamples),
+        "gains": breakdown.gains(gold, counted, pairs, rules.resamples),
         "errors": {name: _mean([kinds for kinds, _ in each]) for name, each in sorted_.items()},
         "types": list(right.types),
         "confusion": {
@@ -88,7 +90,7 @@ def load(study: str, dataset: str, runs: Sequence[Run]) -> dict[str, Any]:
 def of_study(results: Results) -> dict[str, dict[str, Any]]:
     """What was compiled of each corpus of a study's `Results`, by the corpus' label."""
     runs: dict[tuple[str, str], list[Run]] = {}
-    for item in results.stored:
+    for item in (item for item in results.stored if not item.run.perturbed):
         runs.setdefault((item.run.dataset.label, item.run.dataset_name), []).append(item.run)
     return {label: load(results.name, name, each) for (label, name), each in runs.items()}
 

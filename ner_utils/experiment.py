@@ -12,6 +12,7 @@ from typing import Any
 
 from ner_utils import data, efficiency, paths, predictions, provenance
 from ner_utils.data import Sentence
+from ner_utils.perturb import perturb
 from ner_utils.run import Run
 
 
@@ -38,8 +39,10 @@ def training_sentences(run: Run, corpus: dict[str, list[Sentence]]) -> list[Sent
 
 
 def test_sentences(run: Run, corpus: dict[str, list[Sentence]]) -> list[Sentence]:
-    """The sentences that the run predicts: all of test, or the study's sample, one for all runs."""
-    return data.draw(corpus["test"], run.test_sentences, seed=0)
+    """The sentences that the run predicts: all of test, or the study's sample, one for all runs; disturbed
+    where the run is to meet them so."""
+    sentences = data.draw(corpus["test"], run.test_sentences, seed=0)
+    return perturb(sentences, run.perturbed, corpus["train"]) if run.perturbed else sentences
 
 
 def dev_sentences(run: Run, corpus: dict[str, list[Sentence]]) -> list[Sentence]:

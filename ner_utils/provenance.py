@@ -32,9 +32,11 @@ def makers(run: Run) -> tuple[str, ...]:
     if run.members:
         return (*READERS, "spans", "ensemble")
     if run.model.approach == "tagging":
-        return (*READERS, "spans", "backbones", "training", "tagging")
+        rooms = (*READERS, "spans", "backbones", "training", "tagging")
+        return (*rooms, "perturb") if run.perturbed else rooms
     rooms = (*READERS, "spans", *_form_rooms(run.model.output_format), "backbones", "generation", "decoding")
     rooms += () if run.untrained else ("training", "adapters")
+    rooms += ("perturb",) if run.perturbed else ()
     return rooms if run.model.constrained == "none" else (*rooms, "grammar", "constraints")
 
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from ner_utils import claims, costs, differences, latex, ledger, paths, provenance, speed, tables
+from ner_utils import claims, costs, differences, latex, ledger, paths, provenance, robustness, speed, tables
 from ner_utils.claims import key
 from ner_utils.latex import escape
 from ner_utils.study import ALPHA, SHARES, Results
@@ -43,6 +43,7 @@ def write(results: Results) -> dict[str, bool]:
     lines = [rf"\defresult{{{name}}}{{{number.text}}}" for name, number in found.items()]
     latex.write(folder / "numbers.tex", "\n".join(lines) + "\n")
     made = tables.all_tables(results) | costs.tables(results)
+    made["tab_robustness"] = robustness.tab_robustness(results)
     made["tab_ledger"] = ledger.tab_ledger(results, {name: number.value for name, number in found.items()})
     for name, text in made.items():
         latex.write(folder / f"{name}.tex", text)
@@ -91,7 +92,12 @@ def numbers(results: Results) -> dict[str, Number]:
     texts |= {"commit": provenance.commit()}
     found = {f"study.{name}": Number(text, escape(text)) for name, text in texts.items()}
     found["study.warnings"] = Number("", r"\par ".join(map(escape, results.warnings)))
-    many = {"tuned": len(results.tuning), "ensembles": sum(bool(item.run.members) for item in results.stored)}
+    disturbed = sum(item.run.perturbed is not None for item in results.stored)
+    many = {
+        "tuned": len(results.tuning),
+        "disturbed": disturbed,
+        "ensembles": sum(bool(item.run.members) for item in results.stored),
+    }
     # Defined where there are any: texts ask for that.
     found |= {f"study.{name}": _number(name, number) for name, number in many.items() if number}
     for name in ("resamples", "latency_sentences"):
@@ -119,6 +125,8 @@ def numbers(results: Results) -> dict[str, Number]:
         found[f"{name}.declared"] = _number("dev_f1", scores[0])
         found[f"{name}.chosen"] = _number("dev_f1", scores[searched["best"]])
         found[f"{name}.minutes"] = Number(searched["seconds"] / 60, latex.number(searched["seconds"] / 60, 1))
+    for parts, value in robustness.numbers(results).items():
+        found[key(*parts)] = Number(value, latex.number(value, 1))
     for parts, value in costs.numbers(results).items():
         found[key(*parts)] = Number(value, latex.number(value))
     for parts, value in differences.numbers(results).items():

@@ -29,6 +29,7 @@ class Run(Strict):
     few_shot: Annotated[int, Field(ge=0)] = 0
     train_sentences: Positive | None
     base: Run | None = None  # whose weights this run predicts with
+    perturbed: str | None = None  # the way in which the test sentences that it meets are disturbed
     members: tuple[Run, ...] = ()  # who vote, where this is an ensemble
     seed: Annotated[int, Field(ge=0)]
     looks: Positive
@@ -74,6 +75,8 @@ class Run(Strict):
             protocol["test_sentences"] = self.test_sentences
         if self.dev_predictions:
             protocol["dev_predictions"] = self.dev_predictions
+        if self.perturbed:
+            protocol["perturbed"] = self.perturbed
         if self.members:
             protocol["members"] = [member.fingerprint for member in self.members]
         if self.few_shot:

@@ -18,8 +18,8 @@ import pandas as pd
 from ner_utils import config, evaluation, paths, provenance, scoring, statistics, tuning
 from ner_utils.forms import DROPPED
 from ner_utils.predictions import ResultError
+from ner_utils.protocol import Study
 from ner_utils.run import Run
-from ner_utils.schema import Study
 
 ALPHA = 0.05
 SEED = 0  # of resampling: the same documents are drawn for every system
@@ -263,7 +263,7 @@ class Results:
         rows = []
         alpha = ALPHA / max(1, len(corpora) * len(self.study.protocol.comparisons))
         for dataset, corpus in corpora.items():
-            tables, groups = self._counts[dataset]
+            tables, groups = self.counts[dataset]
             for a, b in self.study.protocol.comparisons:
                 bounds = self._interval(dataset, metric, a, b)
                 p = statistics.paired_test(tables[a], tables[b], groups, metric, resamples, SEED)
@@ -276,7 +276,7 @@ class Results:
         return frame.assign(p_holm=statistics.holm(frame["p"].tolist()))
 
     @cached_property
-    def _counts(self) -> dict[str, tuple[dict[str, np.ndarray], np.ndarray]]:
+    def counts(self) -> dict[str, tuple[dict[str, np.ndarray], np.ndarray]]:
         """For each dataset, what `statistics.tabulate` makes of its runs."""
         tables = {}
         for dataset in self.study.datasets:
@@ -292,6 +292,6 @@ class Results:
         return tables
 
     def _interval(self, dataset: str, metric: str, system: str, against: str | None = None):
-        tables, groups = self._counts[dataset]
+        tables, groups = self.counts[dataset]
         other = tables[against] if against else None
         return statistics.interval(tables[system], groups, metric, self.study.protocol.resamples, SEED, other)

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from ner_utils import config, data, paths, provenance, weights
+from ner_utils.protocol import Range, System, Tuning
 from ner_utils.run import Run
-from ner_utils.schema import Range, System, Tuning
 
 
 def path(run: Run) -> Path:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from ner_utils import config, paths, schema
+from ner_utils import config, paths, protocol, schema
 from ner_utils.config import ConfigError
 
 TAGGER, WRITER, SMALL = "models/tagger", "models/writer", "studies/small"
@@ -384,7 +384,9 @@ def test_identity_is_plain_json(params):
 # --------------------------------------------------------------------------- no dead keys
 def sections(model=schema.Strict):
     for section in model.__subclasses__():
-        if section.__module__ == schema.__name__ and not section.__name__.startswith("_"):
+        if section.__module__ in (schema.__name__, protocol.__name__) and not section.__name__.startswith(
+            "_"
+        ):
             yield section
             yield from sections(section)
 
