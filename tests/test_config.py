@@ -40,10 +40,16 @@ def test_every_dataset_loads(name):
 
 @pytest.mark.parametrize("name", config.names("studies"))
 def test_every_study_resolves_to_runs(name):
+    tuned = [name for name, system in config.load_study(name).systems.items() if system.settings == "tuned"]
+    searches = [path.parent.name for path in (paths.RESULTS / name).glob("*/*/tuning.json")]
+    if set(tuned) - set(searches):
+        assert f"not tuned yet; run make tune STUDY={name}" in refused(config.runs_of, name)
+        return
     runs = config.runs_of(name)
     assert runs
     assert len({item.results for item in runs}) == len({item.scratch for item in runs}) == len(runs)
     assert len({item.fingerprint for item in runs}) == len(runs)
+    assert all(item.seed == 0 for item in runs if item.untrained and not item.few_shot)
 
 
 # --------------------------------------------------------------------------- what is wrong

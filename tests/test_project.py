@@ -66,11 +66,3 @@ def test_rooms_stay_small():
 
 def test_no_corpus_but_our_own_is_committed():
     assert {path.name for path in paths.CORPORA.iterdir()} == {"demo"}
-
-
-def test_studies_resolve():
-    for study in config.names("studies"):
-        runs = config.runs_of(study)
-        assert runs
-        assert len({run.results for run in runs}) == len(runs)
-        assert all(run.seed == 0 for run in runs if run.untrained and not run.few_shot)
