@@ -168,8 +168,9 @@ if not config.get("from_results"):
             metrics=lambda w: [file for file in METRICS if file.startswith(f"{RESULTS}/{w.dataset}/")],
             rooms=rooms(*provenance.READERS, "spans", "span_table", "scoring", "statistics", "breakdown", "errors"),
         output: f"{RESULTS}/{{dataset}}/differences.json"
+        params: system=ALL[0].system  # whose sentences are shown
         log: notebook=f"runs/{STUDY}/{{dataset}}/07_differences.ipynb"
-        shell: f"{PAPERMILL} -r dataset {{wildcards.dataset}}"
+        shell: f"{PAPERMILL} -r dataset {{wildcards.dataset}} -r system {{params.system}}"
 
 
 onsuccess:
