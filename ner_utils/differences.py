@@ -119,7 +119,7 @@ def tab_buckets(found: dict[str, Any], labels: dict[str, str]) -> str:
     columns = [
         Column(""),
         Column("Mentions", 0),
-        *(Column(latex.narrow(name), 1) for name in labels.values()),
+        *(Column(head, 1) for head in latex.heads(list(labels.values()))),
     ]
 
     def rows(report: dict[str, Any]) -> Iterator[Any]:
@@ -152,13 +152,15 @@ def tab_errors(found: dict[str, Any], labels: dict[str, str]) -> str:
 
 def tab_agreement(found: dict[str, Any], labels: dict[str, str]) -> str:
     """F1 of systems against each other; on the diagonal, of a system's runs."""
-    columns = [Column("System"), *(Column(latex.narrow(name), 1) for name in labels.values())]
+    heads = latex.heads(list(labels.values()))
+    columns = [Column("System"), *(Column(head, 1) for head in heads)]
 
     def rows(report: dict[str, Any]) -> Iterator[Any]:
         pairs = {(row["a"], row["b"]): row["f1"] for row in report["agreement"]}
         for at, a in enumerate(labels):
             row = [pairs.get((b, a), pairs.get((a, b))) if k <= at else None for k, b in enumerate(labels)]
-            yield [labels[a], *row]
+            number = f"{heads[at]}  " if len(heads) > latex.MANY else ""
+            yield [number + labels[a], *row]
 
     return latex.tabular(columns, _headed(found, rows))
 

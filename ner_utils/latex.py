@@ -75,6 +75,16 @@ def interval(low: float, high: float) -> Raw:
     return Raw(f"{number(low, 1)} to {number(high, 1)}")
 
 
+MANY = 6  # titles of systems beside each other, at most
+
+
+def heads(labels: Sequence[str]) -> list[str | Raw]:
+    """Column titles of systems: their labels, or their numbers where labels would not fit the width."""
+    if len(labels) <= MANY:
+        return [narrow(label) for label in labels]
+    return [str(at) for at in range(1, len(labels) + 1)]
+
+
 def narrow(label: str) -> Raw:
     """A long title, in lines."""
     lines = [escape(line) for line in textwrap.wrap(label, 16, break_on_hyphens=False)]

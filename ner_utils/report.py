@@ -92,10 +92,10 @@ def numbers(results: Results) -> dict[str, Number]:
     texts |= {"commit": provenance.commit()}
     found = {f"study.{name}": Number(text, escape(text)) for name, text in texts.items()}
     found["study.warnings"] = Number("", r"\par ".join(map(escape, results.warnings)))
-    disturbed = sum(item.run.perturbed is not None for item in results.stored)
     many = {
         "tuned": len(results.tuning),
-        "disturbed": disturbed,
+        "numbered": len(study.systems) if len(study.systems) > latex.MANY else 0,
+        "disturbed": sum(item.run.perturbed is not None for item in results.stored),
         "ensembles": sum(bool(item.run.members) for item in results.stored),
     }
     # Defined where there are any: texts ask for that.

@@ -283,7 +283,7 @@ def types(results: Results) -> str:
     systems = dict(zip(results.types["system"], results.types["label"], strict=True))
     f1 = results.types.set_index(["corpus", "type", "system"])["f1"].to_dict()
     columns = [Column("Type"), Column("Mentions", 0)]
-    columns += [Column(latex.narrow(label), 1) for label in systems.values()]
+    columns += [Column(head, 1) for head in latex.heads(list(systems.values()))]
 
     def row(values: dict) -> Sequence:
         found = [f1[values["corpus"], values["type"], system] for system in systems]
