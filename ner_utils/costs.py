@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ner_utils import latex
+from ner_utils import latex, tuning
 from ner_utils.latex import Column
 from ner_utils.study import Results
 
@@ -93,9 +93,27 @@ def tab_break_even(results: Results) -> str:
     return latex.tabular(columns, rows)
 
 
+def tab_tuning(results: Results) -> str:
+    """What each search for hyperparameters spent and found."""
+    if not results.tuning:
+        return latex.statement("No system of this study was tuned: settings are as declared.")
+    prices = results.study.protocol.dollars_per_hour or []
+    columns = [Column("System"), Column("Trials", 0)]
+    columns += [Column(title, 1, over=r"Dev \Fone") for title in ("declared", "lowest", "chosen")]
+    columns += [Column("Minutes", 1), Column(r"Cost (\$)", layout="r"), Column("Chosen")]
+    rows: list[Any] = []
+    for run, found in results.tuning:
+        many = f"{run.dataset.label}: " if len(results.corpora) > 1 else ""
+        scores = [100 * trial["dev_f1"] for trial in found["trials"]]
+        money = " to ".join(f"{dollars(found['seconds'], price):.3f}" for price in prices)
+        row = [many + run.label, len(scores), scores[0], min(scores), max(scores), found["seconds"] / 60]
+        rows.append([*row, money, tuning.say(found["chosen"])])
+    return latex.tabular(columns, rows)
+
+
 def tables(results: Results) -> dict[str, str]:
     """File names without suffix, and what belongs into them."""
-    return {make.__name__: make(results) for make in (tab_costs, tab_break_even)}
+    return {make.__name__: make(results) for make in (tab_costs, tab_break_even, tab_tuning)}
 
 
 def numbers(results: Results) -> dict[tuple[str, ...], float]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from ner_utils import costs, latex
+from ner_utils import latex
 from ner_utils.data import Sentence
 from ner_utils.forms import DROPPED
 from ner_utils.latex import Column, Raw, escape
@@ -15,7 +15,6 @@ from ner_utils.prompts import form
 from ner_utils.run import Run
 from ner_utils.spans import Span
 from ner_utils.study import STATUSES, Results
-from ner_utils.tuning import say
 
 Row = Sequence | str  # cells, or a heading
 # Keys of a model that writes which the table of hyperparameters shows.
@@ -28,7 +27,7 @@ EXAMPLE_MENTIONS = {"person": (0, 2), "location": (3, 4), "chemical": (5, 6), "d
 
 def all_tables(results: Results) -> dict[str, str]:
     """File names without suffix, and what belongs into them."""
-    makers = (corpus, audit, protocol, hyperparameters, tuning, provenance, runs, prompts)
+    makers = (corpus, audit, protocol, hyperparameters, provenance, runs, prompts)
     makers += (scores, conventions, ensembles, types, comparisons, parse, efficiency)
     found = {f"tab_{make.__name__}": make(results) for make in makers}
     return found | {"tab_results": found.pop("tab_scores")}
@@ -148,23 +147,6 @@ def _settings(run: Run) -> dict[str, Any]:
         found |= {f"LoRA {name}": value for name, value in model.lora.model_dump().items()}
     found |= {key: value for key, value in model.model_dump().items() if key.startswith("prediction_batch")}
     return {name[0].upper() + name[1:].replace("_", " "): value for name, value in found.items()}
-
-
-def tuning(results: Results) -> str:
-    """What each search spent and found."""
-    if not results.tuning:
-        return latex.statement("No system of this study was tuned: settings are as declared.")
-    prices = results.study.protocol.dollars_per_hour or []
-    columns = [Column("System"), Column("Trials", 0)]
-    columns += [Column(title, 1, over=r"Dev \Fone") for title in ("declared", "lowest", "chosen")]
-    columns += [Column("Minutes", 1), Column(r"Cost (\$)", layout="r"), Column("Chosen")]
-    rows = []
-    for run, found in results.tuning:
-        scores = [100 * trial["dev_f1"] for trial in found["trials"]]
-        money = " to ".join(f"{costs.dollars(found['seconds'], price):.3f}" for price in prices)
-        cells = [run.label, len(scores), scores[0], min(scores), max(scores), found["seconds"] / 60]
-        rows.append({"corpus": run.dataset.label, "cells": [*cells, money, say(found["chosen"])]})
-    return latex.tabular(columns, _blocks(pd.DataFrame(rows), lambda values: values["cells"]))
 
 
 def provenance(results: Results) -> str:

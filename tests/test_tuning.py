@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from ner_utils import config, experiment, paths, preflight, provenance, report, tables, tuning
+from ner_utils import config, costs, experiment, paths, preflight, provenance, report, tables, tuning
 from ner_utils.config import ConfigError
 from ner_utils.run import Run
 
@@ -131,7 +131,7 @@ def test_tables_and_numbers(study, made_up):
     found |= {"best": 1, "trials": trials, "seconds": 5400}
     provenance.write_json(tuning.path(declared()), found)
     results = made_up(name=study)
-    text = tables.all_tables(results)
+    text = tables.all_tables(results) | costs.tables(results)
     assert "0.075 to 0.150" in text["tab_tuning"]  # one hour and a half at 0.05 and 0.1 dollars
     assert "batch\\_size 4" in text["tab_tuning"]
     assert "tuned" in text["tab_hyperparameters"]
