@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 from transformers import (
+    AutoModel,
     AutoModelForCausalLM,
-    AutoModelForTokenClassification,
     AutoTokenizer,
     DataCollatorForTokenClassification,
     GenerationConfig,
@@ -177,7 +177,7 @@ def full_size(folder: Path, layers: int | None) -> dict[str, str]:
     )
     models = {
         "smollm2-qlora": ("smollm2-135m", AutoModelForCausalLM.from_config(llm, dtype=dtype)),
-        "minilm": ("minilm", AutoModelForTokenClassification.from_config(encoder)),
+        "minilm": ("minilm", AutoModel.from_config(encoder)),
     }
     folders = {}
     for system, (small, model) in models.items():
