@@ -94,10 +94,10 @@ def count(
 def scores(gold: Sequence[Sentence], counted: Counted, resamples: int) -> list[dict[str, Any]]:
     """One row a system and bucket that holds anything: numbers of gold and predicted mentions (means over
     runs) and F1 in percent with its interval."""
-    rows = []
+    rows, groups = [], statistics.groups(gold)
     for system, counts in counted.items():
         sums = counts.sum(axis=1).mean(axis=0)
-        found = statistics.intervals(counts, statistics.groups(gold), resamples, seed=0)
+        found = statistics.intervals(counts, groups, resamples, seed=0)
         for name, (tp, fp, fn), bounds in zip(_names(), sums, found, strict=True):
             if tp + fp + fn:
                 row = {"system": system, **name, "gold": tp + fn, "predicted": tp + fp}
@@ -110,9 +110,8 @@ def gains(
 ) -> list[dict[str, Any]]:
     """One row a pair of systems and bucket with gold mentions: the difference a - b of F1 in percent, with
     its interval."""
-    rows = []
+    rows, groups = [], statistics.groups(gold)
     for a, b in pairs:
-        groups = statistics.groups(gold)
         found = statistics.intervals(counted[a], groups, resamples, seed=0, against=counted[b])
         held = counted[a][0][:, :, [0, 2]].sum(axis=(0, 2))
         for name, number, bounds in zip(_names(), held, found, strict=True):

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from ner_utils import paths
 from ner_utils.protocol import Study, System
 from ner_utils.run import Run
-from ner_utils.schema import Dataset, Ensemble, Model, Split, Strict
+from ner_utils.schema import Dataset, Ensemble, Model, Split, Strict, value_of
 
 
 class ConfigError(Exception):
@@ -176,9 +176,7 @@ def _check_space(system: System, model: Any, where: str) -> None:
         values = choices if isinstance(choices, list) else [choices.low, choices.high]
         for value in values:
             load_model(system.model, {**system.overrides, key: value}, where)
-        declared: Any = model
-        for part in key.split("."):
-            declared = getattr(declared, part)
+        declared = value_of(model, key)
         inside = declared in values if isinstance(choices, list) else values[0] <= declared <= values[1]
         if not inside:
             raise ConfigError(f"{where}.{key}: the declared value, {declared!r}, must be one of these")

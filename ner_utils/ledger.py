@@ -120,9 +120,10 @@ def tab_ledger(results: Results, found: Mapping[str, float | str]) -> str:
         Column("Evidence"),
     ]
     rows: list[Any] = []
+    entries = load()
     for pair in held:
         rows.append(f"{pair.encoder['label']} and {pair.generator['label']}, {pair.encoder['corpus']}")
-        for entry in load():
+        for entry in entries:
             label = Raw(rf"\cref{{{entry.evidence}}}") if entry.evidence else None
             rows.append([entry.paper, entry.says, verdict(entry, pair), label])
     return latex.tabular(columns, rows)

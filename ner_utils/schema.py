@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -20,6 +21,11 @@ class Strict(BaseModel):
     """Base of all sections: unknown keys and silent conversions are errors."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+def value_of(section: Strict, key: str) -> Any:
+    """A section's value of a dotted key."""
+    return functools.reduce(getattr, key.split("."), section)
 
 
 # ---------------------------------------------------------------------------- models

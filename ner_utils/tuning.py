@@ -18,6 +18,7 @@ from typing import Any
 from ner_utils import config, data, paths, provenance, weights
 from ner_utils.protocol import Range, System, Tuning
 from ner_utils.run import Run
+from ner_utils.schema import value_of
 
 
 def path(run: Run) -> Path:
@@ -81,7 +82,7 @@ def search(run: Run, system: System, settings: Tuning) -> dict[str, Any]:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     sampler = optuna.samplers.TPESampler(seed=settings.seed, n_startup_trials=max(2, settings.trials // 2))
     study = optuna.create_study(direction="maximize", sampler=sampler)
-    study.enqueue_trial({key: _declared(run, key) for key in system.space})
+    study.enqueue_trial({key: value_of(run.model, key) for key in system.space})
     study.optimize(objective, n_trials=settings.trials)
     found = {
         "identity": identity(run, system, settings),
@@ -105,13 +106,6 @@ def _suggest(trial, key: str, choice: Range | list) -> Any:
     if isinstance(choice, list):
         return trial.suggest_categorical(key, choice)
     return trial.suggest_float(key, choice.low, choice.high, log=choice.log)
-
-
-def _declared(run: Run, key: str) -> Any:
-    value: Any = run.model
-    for part in key.split("."):
-        value = getattr(value, part)
-    return value
 
 
 def _tidy(run: Run) -> None:

@@ -24,6 +24,14 @@ def spans_of(corpus, side):
     return [spans_from_tags([pair[side] for pair in sentence])[0] for sentence in corpus]
 
 
+def tags_of(corpus, *sides):
+    """Well-formed tags of each side's spans."""
+    return [
+        [tags_from_spans(spans, len(sentence)) for spans, sentence in zip(side, corpus, strict=True)]
+        for side in sides
+    ]
+
+
 def tables(gold, predicted):
     return [span_table.from_spans(side, sorted(TYPES)) for side in (gold, predicted)]
 
@@ -36,10 +44,7 @@ def counts_of(gold, predicted):
 def test_equals_seqeval_to_the_last_digit(corpus):
     """Micro, macro and each type, on well-formed tags (strict seqeval ignores a stray I-)."""
     gold, predicted = spans_of(corpus, 0), spans_of(corpus, 1)
-    tags = [
-        [tags_from_spans(spans, len(sentence)) for spans, sentence in zip(side, corpus, strict=True)]
-        for side in (gold, predicted)
-    ]
+    tags = tags_of(corpus, gold, predicted)
     counts = counts_of(gold, predicted)
     if not counts:
         assert scoring.micro(counts) == scoring.macro(counts) == (0, 0, 0, 0)
@@ -179,10 +184,7 @@ def test_what_is_no_tag(tag):
 def test_equals_nervaluate(corpus):
     """All four schemes, on IOB2 (it refuses S-)."""
     gold, predicted = spans_of(corpus, 0), spans_of(corpus, 1)
-    tags = [
-        [tags_from_spans(spans, len(sentence)) for spans, sentence in zip(side, corpus, strict=True)]
-        for side in (gold, predicted)
-    ]
+    tags = tags_of(corpus, gold, predicted)
     theirs = Evaluator(*tags, tags=list(TYPES), loader="list").evaluate()["overall"]
     for name, tally in scoring.tally(*tables(gold, predicted)).items():
         other = theirs["ent_type" if name == "type" else name]
