@@ -30,7 +30,7 @@ test:           # all tests
 		OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 bench: setup    # speed against plain library calls, side by side
-	@python bench/bench.py
+	@python bench/bench.py && python bench/score.py
 
 bench-gpu: setup  # the same rows with models of full size and random weights, on the GPU at hand
 	@python bench/bench.py --full-size

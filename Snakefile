@@ -26,7 +26,8 @@ RESULTS, GENERATED = f"results/{STUDY}", f"thesis/generated/{STUDY}"
 MANIFESTS = [paths.relative(provenance.manifest_path(run)) for run in ALL]
 METRICS = expand(f"{RESULTS}/{{run}}/metrics.json", run=RUNS)
 AUDITS = expand(f"{RESULTS}/{{dataset}}/audit.json", dataset=DATASETS)
-DIFFERENCES = expand(f"{RESULTS}/{{dataset}}/differences.json", dataset=DATASETS)
+COMPILED = ("differences", "confidence", "contamination")
+COMPILED = expand(f"{RESULTS}/{{dataset}}/{{name}}.json", dataset=DATASETS, name=COMPILED)
 PDF = paths.relative(paths.thesis_pdf(STUDY))
 VOTING = "|".join({run.system for run in ALL if run.members}) or "(?!)"  # names of ensembles
 # What a notebook prints is logged by papermill (on stderr); its raw output would repeat a part of it.
@@ -44,13 +45,19 @@ def run_of(wildcards):
     return RUNS[f"{wildcards.dataset}/{wildcards.system}/seed{wildcards.seed}"]
 
 
+def metrics_on(wildcards):
+    return [file for file in METRICS if file.startswith(f"{RESULTS}/{wildcards.dataset}/")]
+
+
 def needs(key):
-    """What a run's job asks for; estimated late, for that takes seconds."""
+    """What a job asks for, of a run or of all that write about a corpus; estimated late, for that takes seconds."""
 
     def estimate(wildcards):
         from ner_utils import fit
 
-        return fit.resources(run_of(wildcards))[key]
+        writers = [run for run in ALL if run.model.approach == "generation"]
+        runs = [run_of(wildcards)] if hasattr(wildcards, "system") else writers
+        return max((fit.resources(run)[key] for run in runs), default=0)
 
     return estimate
 
@@ -63,7 +70,7 @@ localrules: thesis, analyse
 # Everything is asked for by name: Snakemake does not miss what only a finished step once read.
 rule all:
     message: "Study {STUDY}: everything is there"
-    input: MANIFESTS, METRICS, AUDITS, DIFFERENCES, PDF
+    input: MANIFESTS, METRICS, AUDITS, COMPILED, PDF
 
 
 rule thesis:
@@ -84,11 +91,11 @@ rule analyse:
         settings=f"params/studies/{STUDY}.yaml",
         metrics=METRICS,
         audits=AUDITS,
-        differences=DIFFERENCES,
-        ledger="params/claims.yaml",
+        compiled=COMPILED,
+        ledger=["params/claims.yaml", "params/guide.yaml"],
         discussion=[f for f in [f"thesis/discussions/{STUDY}.tex"] if (paths.ROOT / f).is_file()],
-        bench=[f for f in ["results/bench/bench.json", "results/bench/fit.json"] if (paths.ROOT / f).is_file()],
-        rooms=rooms("study", "statistics", "report", "differences", "costs", "ledger", "robustness", "tables", "claims", "plots", "latex", "prompts", "forms", "json_forms", "copy_forms", "evaluation", "speed"),
+        bench=sorted(paths.relative(file) for file in (paths.RESULTS / "bench").glob("*.json")),
+        rooms=rooms("study", "statistics", "report", "compiled", "differences", "confidence", "contamination", "flexibility", "label_efficiency", "costs", "ledger", "guide", "robustness", "tables", "claims", "plots", "latex", "prompts", "forms", "json_forms", "copy_forms", "evaluation", "speed"),
     output:
         f"{GENERATED}/numbers.tex",
         f"{GENERATED}/claims.tex",
@@ -100,7 +107,7 @@ rule analyse:
 # The thesis alone: stored results are its sources, and no rule below exists that could make them.
 if not config.get("from_results"):
 
-    localrules: explore, evaluate, combine, compare
+    localrules: explore, evaluate, combine, compare, trust
 
     rule explore:
         message: "Explore: audit of corpus {wildcards.dataset}"
@@ -165,12 +172,38 @@ if not config.get("from_results"):
         input:
             notebook="notebooks/07_differences.ipynb",
             settings=f"params/studies/{STUDY}.yaml",
-            metrics=lambda w: [file for file in METRICS if file.startswith(f"{RESULTS}/{w.dataset}/")],
+            metrics=metrics_on,
             rooms=rooms(*provenance.READERS, "spans", "span_table", "scoring", "statistics", "breakdown", "errors"),
         output: f"{RESULTS}/{{dataset}}/differences.json"
         params: system=ALL[0].system  # whose sentences are shown
         log: notebook=f"runs/{STUDY}/{{dataset}}/07_differences.ipynb"
         shell: f"{PAPERMILL} -r dataset {{wildcards.dataset}} -r system {{params.system}}"
+
+
+    rule trust:
+        message: "Confidence: all systems on {wildcards.dataset}"
+        input:
+            notebook="notebooks/08_confidence.ipynb",
+            settings=f"params/studies/{STUDY}.yaml",
+            metrics=metrics_on,
+            rooms=rooms(*provenance.READERS, "spans", "statistics", "confidence"),
+        output: f"{RESULTS}/{{dataset}}/confidence.json"
+        params: system=ALL[0].system
+        log: notebook=f"runs/{STUDY}/{{dataset}}/08_confidence.ipynb"
+        shell: f"{PAPERMILL} -r dataset {{wildcards.dataset}} -r system {{params.system}}"
+
+
+    rule probe:
+        message: "Probe: do the language models know {wildcards.dataset}?"
+        input:
+            notebook="notebooks/09_contamination.ipynb",
+            settings=f"params/studies/{STUDY}.yaml",
+            rooms=rooms(*provenance.READERS, "spans", "perturb", "contamination"),
+        output: f"{RESULTS}/{{dataset}}/contamination.json"
+        log: notebook=f"runs/{STUDY}/{{dataset}}/09_contamination.ipynb"
+        threads: lambda _: workflow.cores
+        resources: **JOB
+        shell: f"HF_HUB_OFFLINE=1 {PAPERMILL} -r dataset {{wildcards.dataset}}"
 
 
 onsuccess:

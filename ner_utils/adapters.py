@@ -5,6 +5,7 @@ Imported late: trl, peft and datasets take seconds.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,17 +31,19 @@ def train(run: Run, sentences: Sequence[Sentence], dev: Sequence[Sentence], part
     disable_progress_bars()
     set_seed(run.seed)
     settings = run.model.training
-    prompter = Prompter(run, weights.resolve(run.model.weights))
+    prompter = Prompter(run, weights.resolve(run.model.weights), run.held_out)
     first = run.model.dev_draw == "first"
     sample = dev[: run.dev_sample] if first else data.draw(dev, run.dev_sample, run.seed)
-    examples = [prompter.example(sentence) for sentence in sentences]
+    examples, looked_at = ([prompter.example(each) for each in part] for part in (sentences, sample))
     cut = [len(example["input_ids"]) > settings.max_length for example in examples]
     model = load_base(run)
     if run.model.lora:
         model = backbones.with_adapter(model, run.model.lora, "CAUSAL_LM", bool(run.model.quantisation))
-    # What all prompts begin with passes through the model once, where no loss counts on it.
+    # What all prompts begin with passes through the model once, where no loss counts on it; where each lists
+    # the types in its own order, that is less than their whole instruction.
     shared = run.model.loss == "answer" and shares_beginnings(model.config)
-    prefix = len(prompter.shared_prefix()) if shared else 0
+    beginnings = [example["input_ids"] for example in (*examples, *looked_at)]
+    prefix = len(os.path.commonprefix([prompter.shared_prefix(), *beginnings])) if shared else 0
 
     class Selector(training.LikeLengths, SFTTrainer):
         """Adds the generated entity F1 to each look, and computes the loss without waste."""
@@ -71,7 +74,7 @@ def train(run: Run, sentences: Sequence[Sentence], dev: Sequence[Sentence], part
             packing=False,
         ),
         train_dataset=Dataset.from_list(examples),
-        eval_dataset=Dataset.from_list([prompter.example(sentence) for sentence in sample]),
+        eval_dataset=Dataset.from_list(looked_at),
         processing_class=prompter.tokenizer,
     )
     backbones.train_in_fp32(trainer.model)

@@ -14,6 +14,7 @@ class Alignment(NamedTuple):
     """Mentions as spans, and what could not be placed."""
 
     spans: list[Span]
+    origins: list[int]  # which of the mentions each span is
     ungrounded: int  # the surface is not in the sentence
     duplicate: int  # it is, but every occurrence is taken
     copied: float = 1.0  # share of the sentence's letters that a copy of it holds
@@ -102,18 +103,20 @@ class _Placed:
     """Spans that overlap none before them."""
 
     def __init__(self, length: int) -> None:
-        self.used, self.spans = [False] * length, []
-        self.ungrounded = self.duplicate = 0
+        self.used, self.spans = [False] * length, []  # each with the number of its mention
+        self.ungrounded = self.duplicate = self.mentions = 0
 
     def add(self, places: Sequence[tuple[int, int]], kind: str) -> None:
         """Place a mention at the first place that is free."""
+        self.mentions += 1
         for start, end in places:
             if not any(self.used[start:end]):
                 self.used[start:end] = [True] * (end - start)
-                self.spans.append(Span(start, end, kind))
+                self.spans.append((Span(start, end, kind), self.mentions - 1))
                 return
         self.ungrounded += not places
         self.duplicate += bool(places)
 
     def alignment(self) -> Alignment:
-        return Alignment(sorted(self.spans), self.ungrounded, self.duplicate)
+        spans, origins = map(list, zip(*sorted(self.spans), strict=True)) if self.spans else ([], [])
+        return Alignment(spans, origins, self.ungrounded, self.duplicate)

@@ -31,10 +31,20 @@ FACTORS = {
 }
 
 
-class Sorter:
-    """Sorts mentions into buckets."""
+Factors = Mapping[str, Sequence[str]]
 
-    def __init__(self, train: Sequence[Sentence]) -> None:
+
+def factors(gold: Sequence[Sentence]) -> Factors:
+    """`FACTORS`, and the domains of the sentences where they name any."""
+    domains = sorted({sentence.domain or "unknown" for sentence in gold})
+    return FACTORS | ({"domain": domains} if domains != ["unknown"] else {})
+
+
+class Sorter:
+    """Sorts mentions into the buckets of some factors."""
+
+    def __init__(self, train: Sequence[Sentence], factors: Factors = FACTORS) -> None:
+        self.factors = factors
         self.kinds: dict[str, set[str]] = defaultdict(set)
         types: Counter[str] = Counter()
         for sentence in train:
@@ -44,13 +54,14 @@ class Sorter:
         self.shares = {kind: number / types.total() for kind, number in types.items()}
 
     def buckets(self, sentence: Sentence, span: Span) -> list[int]:
-        """The place of a mention's bucket in each of `FACTORS`; ``sentence`` is the gold one."""
+        """The place of a mention's bucket in each factor; ``sentence`` is the gold one."""
         length, words = span.end - span.start, len(sentence.tokens)
         kinds = len(self.kinds.get(surface(sentence.tokens, span).lower(), ()))
         share = self.shares.get(span.type, 0)
         said = tuple(token.lower() for token in sentence.tokens[span.start : span.end])
         lower = [token.lower() for token in sentence.tokens]
         stands = sum(tuple(lower[at : at + length]) == said for at in range(words - length + 1))
+        domains = self.factors.get("domain")
         return [
             min(length, 3) - 1,
             int(share >= 0.05) + int(share > 0.2),
@@ -59,12 +70,13 @@ class Sorter:
             int(stands > 1),
             int(words > 10) + int(words > 20) + int(words > 30),
             min(len(sentence.spans), 3),
+            *([domains.index(sentence.domain or "unknown")] if domains else []),
         ]
 
     def count(self, gold: Sequence[Sentence], predicted: Sequence[Prediction]) -> np.ndarray:
         """Strict counts, [sentences, buckets of all factors in a row, 3]: true positives, false positives,
         false negatives."""
-        sizes = [len(buckets) for buckets in FACTORS.values()]
+        sizes = [len(buckets) for buckets in self.factors.values()]
         first = np.cumsum([0, *sizes[:-1]])
         counts = np.zeros((len(gold), sum(sizes), 3))
         for at, (sentence, prediction) in enumerate(zip(gold, predicted, strict=True)):
@@ -84,7 +96,7 @@ def count(
     train: Sequence[Sentence],
 ) -> Counted:
     """The counts of each system; ``systems`` maps each to the predictions of its runs."""
-    sorter = Sorter(train)
+    sorter = Sorter(train, factors(gold))
     return {
         name: np.stack([sorter.count(gold, predicted) for predicted in runs])
         for name, runs in systems.items()
@@ -98,7 +110,7 @@ def scores(gold: Sequence[Sentence], counted: Counted, resamples: int) -> list[d
     for system, counts in counted.items():
         sums = counts.sum(axis=1).mean(axis=0)
         found = statistics.intervals(counts, groups, resamples, seed=0)
-        for name, (tp, fp, fn), bounds in zip(_names(), sums, found, strict=True):
+        for name, (tp, fp, fn), bounds in zip(_names(gold), sums, found, strict=True):
             if tp + fp + fn:
                 row = {"system": system, **name, "gold": tp + fn, "predicted": tp + fp}
                 rows.append(row | _percent("f1", bounds))
@@ -114,14 +126,14 @@ def gains(
     for a, b in pairs:
         found = statistics.intervals(counted[a], groups, resamples, seed=0, against=counted[b])
         held = counted[a][0][:, :, [0, 2]].sum(axis=(0, 2))
-        for name, number, bounds in zip(_names(), held, found, strict=True):
+        for name, number, bounds in zip(_names(gold), held, found, strict=True):
             if number:
                 rows.append({"a": a, "b": b, **name, **_percent("difference", bounds)})
     return rows
 
 
-def _names() -> list[dict[str, str]]:
-    return [{"factor": factor, "bucket": one} for factor, buckets in FACTORS.items() for one in buckets]
+def _names(gold: Sequence[Sentence]) -> list[dict[str, str]]:
+    return [{"factor": name, "bucket": one} for name, buckets in factors(gold).items() for one in buckets]
 
 
 def _percent(name: str, bounds: statistics.Interval) -> dict[str, float]:

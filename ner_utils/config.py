@@ -9,61 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from ner_utils import paths
 from ner_utils.protocol import Study, System
 from ner_utils.run import Run
 from ner_utils.schema import Dataset, Ensemble, Model, Split, Strict, value_of
-
-
-class ConfigError(Exception):
-    """A configuration that cannot be used; the message names file, key and expectation."""
-
-
-# --------------------------------------------------------------------------- loading
-class _UniqueKeys(yaml.SafeLoader):
-    """PyYAML keeps the last of two equal keys without a word; here that is an error."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"key {key!r} stands twice", node.start_mark
-                )
-        return super().construct_mapping(node, deep)
-
-
-def read_yaml(text: str, where: str) -> Any:
-    """Parse YAML safely; ``where`` names the source in the error."""
-    try:
-        return yaml.load(text, Loader=_UniqueKeys)  # noqa: S506 (a SafeLoader)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{where}: not valid YAML: {error}") from None
-
-
-def _check(model: type[Strict], values: Any, where: str) -> Any:
-    if not isinstance(values, dict):
-        raise ConfigError(f"{where}: expected a mapping of keys, found {type(values).__name__}")
-    try:
-        return model.model_validate(values)
-    except ValidationError as error:
-        raise ConfigError("\n".join(_explain(problem, where) for problem in error.errors())) from None
-
-
-def _explain(problem: dict, where: str) -> str:
-    # A union's branch stands in the location as a tag that is no key of the file.
-    key = ".".join(str(part) for part in problem["loc"] if part not in ("tagging", "generation"))
-    text = problem["msg"].removeprefix("Value error, ")
-    if problem["type"] == "extra_forbidden":
-        text = "unknown key"
-    elif problem["type"] != "missing" and not isinstance(problem["input"], dict):
-        text += f", found {problem['input']!r}"
-        if isinstance(problem["input"], str) and problem["type"] in ("float_type", "int_type"):
-            text += " (a string: YAML reads 5e-5 as text, write 5.0e-5)"
-    return f"{where}: {key or 'file'}: {text}"
+from ner_utils.sections import ConfigError, check, explain, read_yaml
 
 
 def names(folder: str) -> list[str]:
@@ -102,13 +54,13 @@ def _check_model(values: dict, where: str) -> Any:
         return _ModelFile.model_validate({"model": values}).model
     except ValidationError as error:
         problems = [{**p, "loc": p["loc"][1:]} for p in error.errors()]
-        raise ConfigError("\n".join(_explain(problem, where) for problem in problems)) from None
+        raise ConfigError("\n".join(explain(problem, where) for problem in problems)) from None
 
 
 def load_dataset(name: str) -> Dataset:
     """A corpus from ``params/datasets``; ``multinerd.de`` is multinerd.yaml in German."""
     stem, _, language = name.partition(".")
-    dataset = _check(Dataset, *_load("datasets", stem if stem in names("datasets") else name))
+    dataset = check(Dataset, *_load("datasets", stem if stem in names("datasets") else name))
     if language and language not in dataset.languages:
         known = ", ".join([stem, *(f"{stem}.{code}" for code in dataset.languages)])
         raise ConfigError(f"params/datasets/{name}.yaml: no such file; there are: {known}")
@@ -134,11 +86,11 @@ def load_study(name: str, overrides: Sequence[str] = ()) -> Study:
     ``seeds``, ``datasets`` and ``train_sentences`` (with a system) change the study.
     """
     values, where = _load("studies", name)
-    study = _check(Study, values, where)
+    study = check(Study, values, where)
     values = study.model_dump()
     for text in overrides:
         _override(values, text)
-    study = _check(Study, values, f"{where} with overrides")
+    study = check(Study, values, f"{where} with overrides")
     for dataset in study.datasets:
         load_dataset(dataset)
     for system, settings in study.systems.items():
@@ -155,19 +107,40 @@ def load_study(name: str, overrides: Sequence[str] = ()) -> Study:
         if settings.weights_of:
             _check_weights_of(study, system, model, where)
         if settings.perturbed:
-            _check_perturbed(settings, f"{where}: systems.{system}.perturbed")
+            _check_perturbed(study, settings, f"{where}: systems.{system}.perturbed")
+        for name in study.datasets:
+            _check_types(settings, model, load_dataset(name), f"{where}: systems.{system}", name)
         if settings.space:
             _check_space(settings, model, f"{where}: systems.{system}.space")
     return study
 
 
-def _check_perturbed(system: System, where: str) -> None:
-    from ner_utils.perturb import KINDS
+def _check_perturbed(study: Study, system: System, where: str) -> None:
+    from ner_utils.perturb import KINDS, PERSON
 
     if system.perturbed not in KINDS:
         raise ConfigError(f"{where}: expected one of {', '.join(KINDS)}, found {system.perturbed!r}")
     if not system.weights_of and not system.untrained:
         raise ConfigError(f"{where}: name the system that read test undisturbed in weights_of")
+    for name in study.datasets if system.perturbed == "other origin" else ():
+        if not set(PERSON) & set(load_dataset(name).types):
+            raise ConfigError(f"{where}: {name} has no type {' or '.join(PERSON)}, so nothing would change")
+
+
+def _check_types(system: System, model: Any, dataset: Dataset, where: str, name: str) -> None:
+    """What a system says of types must fit the corpus."""
+    names = getattr(model, "type_names", {})
+    for key, types in (("held_out", system.held_out), ("overrides.type_names", names)):
+        if unknown := set(types) - set(dataset.types):
+            known = ", ".join(dataset.types)
+            raise ConfigError(f"{where}.{key}: {name} has no type {', '.join(sorted(unknown))}, but {known}")
+    if set(system.held_out) == set(dataset.types):
+        raise ConfigError(f"{where}.held_out: no type of {name} is left to train on")
+    words = [names.get(kind, word).lower() for kind, word in dataset.types.items()]
+    if len(set(words)) < len(words):
+        raise ConfigError(f"{where}.overrides.type_names: two types of {name} share one name")
+    if getattr(model, "definitions", False) and set(dataset.definitions) != set(dataset.types):
+        raise ConfigError(f"{where}.overrides.definitions: params/datasets/{name}.yaml defines not all types")
 
 
 def _check_space(system: System, model: Any, where: str) -> None:
@@ -193,6 +166,7 @@ def _check_weights_of(study: Study, system: str, model: Any, where: str) -> None
     if study.systems[system].train_sentences or study.systems[system].untrained:
         raise ConfigError(f"{key}: such a system is not trained: no train_sentences, zero_shot or few_shot")
     free = {"label", "max_new_tokens", "constrained", "prediction_batch_size", "prediction_batch_tokens"}
+    free |= {"type_names", "definitions"}
     mine, theirs = (m.model_dump(exclude=free) for m in (model, load_model(other.model, other.overrides)))
     for name in mine:
         if mine[name] != theirs.get(name):
@@ -276,6 +250,8 @@ def load_run(
         few_shot=chosen.few_shot or 0,
         train_sentences=base.train_sentences if base else chosen.train_sentences,
         base=base,
+        selected_by=chosen.selected_by,
+        held_out=base.held_out if base else tuple(chosen.held_out),
         perturbed=chosen.perturbed,
         seed=seed,
         **_of_protocol(settings),

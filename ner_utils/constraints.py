@@ -45,13 +45,18 @@ class Constrained:
         self.matcher = LLMatcher(self.makes.tokens, self.grammar.lark)
         return self._write(self.matcher.compute_ff_tokens())
 
-    def choose(self, scores: np.ndarray) -> list[int]:
-        """The best permitted token by its scores [vocabulary], and those that must follow it."""
+    def choose(self, scores: np.ndarray) -> tuple[list[int], float]:
+        """The best permitted token by its scores [vocabulary] with those that must follow it, and the log of
+        its probability among the permitted."""
         permitted = np.frombuffer(self.matcher.compute_bitmask(), dtype=np.uint8)
-        best = int(scores.argmax())
-        if not permitted[best >> 3] >> (best & 7) & 1:
-            ids = np.flatnonzero(np.unpackbits(permitted, count=len(scores), bitorder="little"))
-            best = int(ids[scores[ids].argmax()])
+        ids = np.flatnonzero(np.unpackbits(permitted, count=len(scores), bitorder="little"))
+        allowed = scores[ids]
+        most = allowed.max()
+        taken = -float(np.log(np.exp(allowed - most).sum()))
+        return self._take(int(ids[allowed.argmax()])), taken
+
+    def _take(self, best: int) -> list[int]:
+        """A token and those that must follow it; where there is no room for it, those that end the answer."""
         if best == self.makes.end:
             return self._end([])
         self.matcher.consume_token(best)

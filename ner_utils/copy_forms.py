@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from ner_utils.alignment import bare, transfer
 from ner_utils.data import Sentence
-from ner_utils.forms import DROPPED, Form, Reading, without_thoughts
+from ner_utils.forms import DROPPED, Extent, Form, Reading, without_thoughts
 from ner_utils.grammar import END, START, Edge, Free, Grammar, whole_characters
 from ner_utils.spans import spans_from_tags
 
@@ -20,12 +21,22 @@ _LINE = re.compile(rb"[^\n]*")
 _TAGGED = re.compile(r"(?P<word>.*):\s*(?:(?P<prefix>[BI])-(?P<name>.+?)|O)\s*")
 
 
+class _Mention(NamedTuple):
+    """A mention that an answer states: offsets in the copy without its white space, the type's name, and
+    where the answer states it."""
+
+    begin: int
+    end: int
+    name: str
+    extent: Extent
+
+
 class CopyForm(Form):
     """An answer that repeats the sentence, wherever that is read."""
 
     @abstractmethod
-    def _parse(self, answer: str) -> tuple[str, list[tuple[int, int, str]], int]:
-        """The copy without its white space, its mentions (begin, end, name), and how many marks are wrong."""
+    def _parse(self, answer: str) -> tuple[str, list[_Mention], int]:
+        """The copy without its white space, its mentions, and how many marks are wrong."""
 
     def read(self, answer: str, tokens: Sequence[str]) -> Reading:
         reading = self._place(*self._parse(answer), tokens)
@@ -35,19 +46,20 @@ class CopyForm(Form):
         )
 
     def _place(
-        self, written: str, mentions: Iterable[tuple[int, int, str]], malformed: int, tokens: Sequence[str]
+        self, written: str, mentions: Iterable[_Mention], malformed: int, tokens: Sequence[str]
     ) -> Reading:
-        dropped, known = dict.fromkeys(DROPPED, 0), []
-        for begin, end, name in mentions:
+        dropped, known, extents = dict.fromkeys(DROPPED, 0), [], []
+        for begin, end, name, extent in mentions:
             if kind := self.kind(name):
                 known.append((begin, end, kind))
+                extents.append(extent)
             else:
                 dropped["unknown_type"] += 1
         placed = transfer(written, known, tokens)
         dropped |= {"malformed": malformed, "ungrounded": placed.ungrounded, "duplicate": placed.duplicate}
         whole = written == bare("".join(tokens)) and not malformed
         status = "ok" if whole else "recovered" if placed.copied >= LEGIBLE else "failed"
-        return Reading(placed.spans, status, dropped)
+        return Reading(placed.spans, [extents[origin] for origin in placed.origins], status, dropped)
 
 
 class InlineForm(CopyForm):
@@ -96,18 +108,18 @@ class InlineForm(CopyForm):
                 nodes[inside].append(Edge(f" {words[place + 1]}", f"inside{place + 2}"))
         return Grammar(nodes, early=outside[1:])
 
-    def _parse(self, answer: str) -> tuple[str, list[tuple[int, int, str]], int]:
-        written, name, begin, end, malformed = "", "", -1, -1, 0
+    def _parse(self, answer: str) -> tuple[str, list[_Mention], int]:
+        written, name, begin, end, opened, malformed = "", "", -1, -1, 0, 0
         mentions = []
         for piece in _PIECE.finditer(answer):
             mark, text = piece["mark"], piece["escaped"] or piece["plain"]
             if mark == "[":
                 malformed += begin >= 0
-                begin, end, name = len(written), -1, ""
+                begin, end, name, opened = len(written), -1, "", piece.start()
             elif mark == "|" and begin >= 0 and end < 0:
                 end = len(written)
             elif mark == "]" and begin < end:
-                mentions.append((begin, end, name))
+                mentions.append(_Mention(begin, end, name, (opened, piece.end())))
                 begin = end = -1
             elif mark == "]" or (mark == "|" and begin >= 0):
                 malformed += 1
@@ -163,19 +175,23 @@ class BioForm(CopyForm):
                     inside.append(Edge(f"{word_after}:I-{name}", f"inside{place + 2}_{k}"))
         return Grammar(nodes, early=places[1:])
 
-    def _parse(self, answer: str) -> tuple[str, list[tuple[int, int, str]], int]:
-        begins, tags, written, malformed = [], [], "", 0
-        for line in filter(str.strip, answer.split("\n")):
-            found = _TAGGED.fullmatch(line)
+    def _parse(self, answer: str) -> tuple[str, list[_Mention], int]:
+        begins, lines, tags, written, malformed = [], [], [], "", 0
+        for line in re.finditer(r"[^\n]+", answer):
+            found = _TAGGED.fullmatch(line[0])
             if not found or not bare(found["word"]):
-                malformed += 1
+                malformed += bool(line[0].strip())
                 continue
             begins.append(len(written))
+            lines.append(line.span())
             tags.append(f"{found['prefix']}-{found['name'].lower()}" if found["prefix"] else "O")
             written += bare(found["word"])
         ends = [*begins[1:], len(written)]
-        spans = spans_from_tags(tags)[0]
-        return written, [(begins[start], ends[end - 1], name) for start, end, name in spans], malformed
+        mentions = [
+            _Mention(begins[start], ends[end - 1], name, (lines[start][0], lines[end - 1][1]))
+            for start, end, name in spans_from_tags(tags)[0]
+        ]
+        return written, mentions, malformed
 
 
 def _marked(text: str) -> str:

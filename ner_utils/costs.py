@@ -65,7 +65,7 @@ def tab_costs(results: Results) -> str:
         columns += [Column(title, layout="r", over=over) for title in ("low", "high")]
 
     def rows() -> Iterator[Any]:
-        for corpus, block in results.summary.groupby("corpus", sort=False):
+        for corpus, block in results.undisturbed.summary.groupby("corpus", sort=False):
             if len(results.corpora) > 1:
                 yield corpus
             for row in block.to_dict("records"):
@@ -111,9 +111,19 @@ def tab_tuning(results: Results) -> str:
     return latex.tabular(columns, rows)
 
 
+def tab_energy(results: Results) -> str:
+    """Energy of training, and of a thousand sentences, in watt hours; loading included."""
+    columns = [Column("System"), Column("Training (Wh)", 2), Column(r"1,000 sentences (Wh)", 2)]
+    rows = [
+        [row["label"], row["training_joules"] / 3600, row["prediction_joules"] / 3.6 / row["sentences"]]
+        for row in results.undisturbed.summary.to_dict("records")
+    ]
+    return latex.tabular(columns, rows)
+
+
 def tables(results: Results) -> dict[str, str]:
     """File names without suffix, and what belongs into them."""
-    return {make.__name__: make(results) for make in (tab_costs, tab_break_even, tab_tuning)}
+    return {make.__name__: make(results) for make in (tab_costs, tab_break_even, tab_tuning, tab_energy)}
 
 
 def numbers(results: Results) -> dict[tuple[str, ...], float]:

@@ -25,8 +25,17 @@ class Constraint(Protocol):
     def begin(self) -> list[int]:
         """The tokens with which the answer must begin."""
 
-    def choose(self, scores: np.ndarray) -> list[int]:
-        """The best permitted token by its scores [vocabulary], and those that must follow it."""
+    def choose(self, scores: np.ndarray) -> tuple[list[int], float]:
+        """The best permitted token by its scores [vocabulary] with those that must follow it, and the log of
+        its probability among the permitted."""
+
+
+class Answer(NamedTuple):
+    """A prompt's index, its new token ids, and the log-probability of each: 0 where there was no choice."""
+
+    index: int
+    tokens: list[int]
+    log_probabilities: list[float]
 
 
 def shares_beginnings(config: Any) -> bool:
@@ -57,17 +66,20 @@ class Decoder:
         prompts: Sequence[Sequence[int]],
         rows: int,
         constraints: Sequence[Constraint | None] | None = None,
-    ) -> Iterator[tuple[int, list[int]]]:
-        """Each prompt's index and new token ids, as they end; with the end token where an answer came to
-        its end. ``rows`` answers are written side by side; prompts of like length should be neighbours,
-        and the longest come first, so that memory grows no more."""
+    ) -> Iterator[Answer]:
+        """The answers, as they end; with the end token where one came to its end.
+
+        ``rows`` answers are written side by side; prompts of like length should be neighbours, and the
+        longest come first, so that memory grows no more.
+        """
         constraints = constraints or [None] * len(prompts)
         if self.shared:
             yield from self._packed(prompts, rows, constraints)
             return
         for start in range(0, len(prompts), rows):
             chosen = slice(start, start + rows)
-            yield from enumerate(self._generate(prompts[chosen], constraints[chosen]), start)
+            written = self._generate(prompts[chosen], constraints[chosen])
+            yield from (Answer(index, *answer) for index, answer in enumerate(written, start))
 
     # -------------------------------------------------------------------- by the library
     @torch.inference_mode()
@@ -78,14 +90,16 @@ class Decoder:
         settings = GenerationConfig(
             do_sample=False, max_new_tokens=self.limit, pad_token_id=self.pad, eos_token_id=self.end
         )
+        recorder = _Recorder(constraints, width, self.end)
         output = self.model.generate(
             input_ids=ids.to(self.model.device),
             attention_mask=mask.to(self.model.device),
             generation_config=settings,
-            logits_processor=[_Dictation(constraints, width, self.end)] if any(constraints) else None,
+            logits_processor=[recorder],
         )
-        for answer in output[:, width:].tolist():
-            yield answer[: answer.index(self.end) + 1] if self.end in answer else answer
+        for answer, taken in zip(output[:, width:].tolist(), recorder.taken, strict=True):
+            length = answer.index(self.end) + 1 if self.end in answer else len(answer)
+            yield answer[:length], taken[:length]
 
     # ---------------------------------------------------------------------------- packed
     @torch.inference_mode()
@@ -102,16 +116,15 @@ class Decoder:
                 rest = [*prompts[index][len(self.shared) :], *answer]
                 rows.append(_Row(index, len(self.shared), rest, answer))
             scores = self._step(rows, old, store)
-            best = scores.argmax(-1).tolist()
+            best = _best(scores)
             for place, row in enumerate(rows):
                 limits = constraints[row.index]
                 row.used += len(row.pending)
-                row.pending = limits.choose(_on_cpu(scores[place])) if limits else [best[place]]
-                row.answer += row.pending
+                row.write(*(limits.choose(_on_cpu(scores[place])) if limits else best[place]))
             for place in reversed(range(len(rows))):
                 row = rows[place]
                 if row.answer[-1] == self.end or len(row.answer) >= self.limit:
-                    yield row.index, row.answer
+                    yield Answer(row.index, row.answer, row.taken)
                     last = rows.pop()  # rows stay together: the last one moves to where one has ended
                     if last is not row:
                         rows[place] = last
@@ -161,10 +174,18 @@ class Decoder:
 
 
 class _Row:
-    """An answer being written: which prompt's, its tokens in the store, those to come, and itself."""
+    """An answer being written: which prompt's, its tokens in the store, those to come, itself, and the
+    log-probabilities of its tokens."""
 
     def __init__(self, index: int, used: int, pending: list[int], answer: list[int]) -> None:
         self.index, self.used, self.pending, self.answer = index, used, pending, list(answer)
+        self.taken = [0.0] * len(answer)
+
+    def write(self, tokens: list[int], log_probability: float) -> None:
+        """A token that was chosen, and those that had to follow."""
+        self.pending = tokens
+        self.answer += tokens
+        self.taken += _with_zeros(log_probability, tokens)
 
 
 class _Group(NamedTuple):
@@ -216,6 +237,18 @@ def _attend(module, query, key, value, attention_mask, groups, scaling=None, **r
 
 
 AttentionInterface.register("packed", _attend)
+
+
+def _best(scores: torch.Tensor) -> list[tuple[list[int], float]]:
+    """The best token of each row of scores [rows, vocabulary], and its log-probability."""
+    scores = scores.float()
+    most, token = scores.max(-1)
+    taken = most - scores.logsumexp(-1)
+    return [([best], value) for best, value in zip(token.tolist(), taken.tolist(), strict=True)]
+
+
+def _with_zeros(log_probability: float, tokens: Sequence[int]) -> list[float]:
+    return [log_probability, *[0.0] * (len(tokens) - 1)]
 
 
 def _on_cpu(scores: torch.Tensor) -> np.ndarray:
@@ -274,19 +307,25 @@ class _Thin:
         return found.reshape(*x.shape[:-1], -1)
 
 
-class _Dictation:
-    """Constraints for the library's loop: where tokens must follow, it is left no choice."""
+class _Recorder:
+    """Log-probabilities of what the library's loop takes, and constraints: where tokens must follow, it is
+    left no choice."""
 
     def __init__(self, constraints: Iterable[Constraint | None], width: int, end: int) -> None:
         self.constraints, self.width, self.end = list(constraints), width, end
         self.due = [limits.begin() if limits else [] for limits in self.constraints]
+        self.taken = [[0.0] * len(due) for due in self.due]
 
     def __call__(self, ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        best = _best(scores)
         for row, limits in enumerate(self.constraints):
-            if limits is None or self.end in ids[row, self.width :]:
-                continue
-            self.due[row] = self.due[row] or limits.choose(_on_cpu(scores[row]))
-            token = self.due[row].pop(0)
-            scores[row] = float("-inf")
-            scores[row, token] = 0
+            if limits is None:
+                self.taken[row].append(best[row][1])
+            elif self.end not in ids[row, self.width :]:
+                if not self.due[row]:
+                    self.due[row], chosen = limits.choose(_on_cpu(scores[row]))
+                    self.taken[row] += _with_zeros(chosen, self.due[row])
+                token = self.due[row].pop(0)
+                scores[row] = float("-inf")
+                scores[row, token] = 0
         return scores

@@ -1,15 +1,13 @@
 """Where the systems of a study differ, on each corpus: compiled beside the corpus, stored without its text,
 and told as tables and figures of the thesis.
 
-``results/<study>/<dataset>/differences.json`` holds what `breakdown` and `errors` find, and the fingerprints
-of the runs that it is about.
+``results/<study>/<dataset>/differences.json`` holds what `breakdown` and `errors` find.
 """
 
 from __future__ import annotations
 
-import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -17,26 +15,20 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ner_utils import breakdown, config, errors, evaluation, experiment, latex, paths, plots, provenance
+from ner_utils import breakdown, compiled, config, errors, evaluation, experiment, latex, paths, plots
 from ner_utils.data import Sentence
+from ner_utils.forms import DROPPED
 from ner_utils.latex import Column
-from ner_utils.predictions import ResultError
-from ner_utils.run import Run
+from ner_utils.predictions import Prediction
 from ner_utils.span_table import SpanTable
 from ner_utils.study import Results
 
 
 # -------------------------------------------------------------------------- compiling
-def path(study: str, dataset: str) -> Path:
-    """Where the differences of a study on a corpus are stored."""
-    return paths.RESULTS / study / dataset / "differences.json"
-
-
 def compare(study: str, dataset: str, overrides: str, corpus: dict[str, list[Sentence]]) -> dict[str, Any]:
-    """All runs of a study on a corpus, compared; written to `path`. Raises `ResultError` where one is
-    missing."""
+    """All runs of a study on a corpus, compared and stored. Raises `ResultError` where one is missing."""
     runs = [run for run in config.runs_of(study, overrides) if run.dataset_name == dataset]
-    runs = [run for run in runs if not run.perturbed]  # which met other sentences
+    runs = compiled.undisturbed(runs)
     gold = experiment.test_sentences(runs[0], corpus)
     predicted: dict[str, list] = {}
     tables: dict[str, list[SpanTable]] = {}
@@ -48,12 +40,14 @@ def compare(study: str, dataset: str, overrides: str, corpus: dict[str, list[Sen
     rules = config.load_study(study, config.split_overrides(overrides)).protocol
     counted = breakdown.count(gold, predicted, corpus["train"])
     pairs = [pair for pair in rules.comparisons if counted.keys() >= set(pair)]
-    sorted_ = {name: [errors.sort(right, table) for table in each] for name, each in tables.items()}
+    words = [sentence.tokens for sentence in gold]
+    sorted_ = {name: [errors.sort(right, table, words) for table in each] for name, each in tables.items()}
+    written = {name: list(map(_unplaced, each)) for name, each in predicted.items() if each[0][0].status}
     found = {
-        "fingerprints": _fingerprints(runs),
         "buckets": breakdown.scores(gold, counted, rules.resamples),
         "gains": breakdown.gains(gold, counted, pairs, rules.resamples),
         "errors": {name: _mean([kinds for kinds, _ in each]) for name, each in sorted_.items()},
+        "unplaced": {name: _mean(each) for name, each in written.items()},
         "types": list(right.types),
         "confusion": {
             name: np.mean([matrix for _, matrix in each], axis=0).round(2).tolist()
@@ -63,41 +57,27 @@ def compare(study: str, dataset: str, overrides: str, corpus: dict[str, list[Sen
         "oracle": errors.oracle(right, tables),
         "ceiling": errors.ceiling(gold),
     }
-    provenance.write_json(path(study, dataset), found)
-    return found
+    return compiled.write("differences", runs, found)
 
 
-def _fingerprints(runs: Sequence[Run]) -> dict[str, str]:
-    return {f"{run.system}, seed {run.seed}": run.fingerprint for run in runs}
+def _unplaced(predicted: Sequence[Prediction]) -> dict[str, int]:
+    """What a system wrote that became no mention: answers that could not be read, and items, by reason."""
+    dropped = Counter({"unreadable answers": sum(each.status == "failed" for each in predicted)})
+    for each in predicted:
+        dropped.update(each.dropped)
+    return {name.replace("_", " "): dropped[name] for name in ("unreadable answers", *DROPPED)}
 
 
 def _mean(rows: Sequence[dict[str, int]]) -> dict[str, float]:
     return {key: sum(row[key] for row in rows) / len(rows) for key in rows[0]}
 
 
-def load(study: str, dataset: str, runs: Sequence[Run]) -> dict[str, Any]:
-    """What was compiled. Raises `ResultError` where nothing was, or of other runs than these."""
-    file = path(study, dataset)
-    if not file.is_file():
-        raise ResultError(f"{paths.relative(file)}: not compiled; run make study STUDY={study}")
-    found = json.loads(file.read_text(encoding="utf-8"))
-    if found["fingerprints"] != _fingerprints(runs):
-        raise ResultError(f"{paths.relative(file)}: of other runs; run make study STUDY={study}")
-    return found
-
-
 # ---------------------------------------------------------------------------- telling
-def of_study(results: Results) -> dict[str, dict[str, Any]]:
-    """What was compiled of each corpus of a study's `Results`, by the corpus' label."""
-    runs: dict[tuple[str, str], list[Run]] = {}
-    for item in (item for item in results.stored if not item.run.perturbed):
-        runs.setdefault((item.run.dataset.label, item.run.dataset_name), []).append(item.run)
-    return {label: load(results.name, name, each) for (label, name), each in runs.items()}
-
-
 def write(results: Results) -> list[str]:
     """Write tables and figure where the study's thesis finds them; their names."""
-    found, labels = of_study(results), dict(zip(results.runs["system"], results.runs["label"], strict=True))
+    stored = compiled.of_study(results, "differences")
+    found = {results.corpus_label(dataset): report for dataset, report in stored.items()}
+    labels = compiled.labels(results)
     makers = (tab_buckets, tab_errors, tab_agreement)
     for make in makers:
         latex.write(paths.THESIS / "generated" / results.name / f"{make.__name__}.tex", make(found, labels))
@@ -139,13 +119,16 @@ def tab_errors(found: dict[str, Any], labels: dict[str, str]) -> str:
     columns = [
         Column("System"),
         Column("correct", 0),
-        *(Column(kind, 0, over="Wrong") for kind in errors.KINDS[1:5]),
+        *(Column(kind, 0, over="Wrong") for kind in errors.KINDS[1:-1]),
     ]
     columns.append(Column("missed", 0))
+    written = ("unreadable answers", *(reason.replace("_", " ") for reason in DROPPED))
+    columns += [Column(latex.narrow(name), 0, over="Written, and no mention") for name in written]
 
     def rows(report: dict[str, Any]) -> Iterator[Any]:
         for system, kinds in report["errors"].items():
-            yield [labels[system], *(kinds[kind] for kind in errors.KINDS)]
+            lost = report["unplaced"].get(system, {})
+            yield [labels[system], *(kinds[kind] for kind in errors.KINDS), *(lost.get(n) for n in written)]
 
     return latex.tabular(columns, _headed(found, rows))
 
@@ -168,9 +151,7 @@ def tab_agreement(found: dict[str, Any], labels: dict[str, str]) -> str:
 def numbers(results: Results) -> dict[tuple[str, ...], float]:
     """What the thesis may quote or judge: values by the parts of their keys."""
     found = {}
-    names = {item.run.dataset.label: item.run.dataset_name for item in results.stored}
-    for label, report in of_study(results).items():
-        dataset = names[label]
+    for dataset, report in compiled.of_study(results, "differences").items():
         for row in report["buckets"]:
             for name in ("f1", "low", "high", "gold", "predicted"):
                 found[dataset, row["system"], row["factor"], row["bucket"], name] = row[name]
@@ -178,7 +159,8 @@ def numbers(results: Results) -> dict[tuple[str, ...], float]:
             at = f"{row['a']}-vs-{row['b']}", row["factor"], row["bucket"]
             found |= {(dataset, *at, name): row[name] for name in ("difference", "low", "high")}
         for system, kinds in report["errors"].items():
-            found |= {(dataset, system, "errors", kind): number for kind, number in kinds.items()}
+            lost = report["unplaced"].get(system, {})
+            found |= {(dataset, system, "errors", kind): number for kind, number in (kinds | lost).items()}
         for row in report["agreement"]:
             found[dataset, f"{row['a']}-and-{row['b']}", "agreement"] = row["f1"]
         found |= {(dataset, "oracle", name): value for name, value in report["oracle"].items()}

@@ -7,6 +7,7 @@ import gc
 import multiprocessing
 import resource
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -56,6 +57,76 @@ def _peak_resident_mib() -> float:
         fields = dict(line.split(":", 1) for line in status.read_text().splitlines())
         return int(fields["VmHWM"].split()[0]) / 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # bytes on macOS
+
+
+# ---------------------------------------------------------------------------- energy
+POWERCAP = Path("/sys/class/powercap")  # where Linux shows the counters of processors (RAPL)
+PERIOD = 20.0  # seconds between two readings: counters start again from zero after some minutes at least
+
+
+class Energy:
+    """Joules that processors and GPUs use while the block runs, whatever else the machine does; `None` where
+    nothing counts them, or nobody may read the counters."""
+
+    def __init__(self) -> None:
+        self.joules: float | None = None
+
+    def __enter__(self) -> Energy:
+        self._sum, self._last = 0.0, _counters()
+        self._over = threading.Event()
+        self._watch = threading.Thread(target=self._follow, daemon=True)
+        if self._last:
+            self._watch.start()
+        return self
+
+    def _follow(self) -> None:
+        while not self._over.wait(PERIOD):
+            self._read()
+
+    def _read(self) -> None:
+        now = _counters()
+        for name, (joules, size) in now.items():
+            if name in self._last:
+                step = joules - self._last[name][0]
+                self._sum += step + size if step < 0 else step
+        self._last = now
+
+    def __exit__(self, *_: object) -> None:
+        if self._last:
+            self._over.set()
+            self._watch.join()
+            self._read()
+            self.joules = self._sum
+
+
+def _counters() -> dict[str, tuple[float, float]]:
+    """Joules counted so far, and the size of the counter, by processor package and GPU."""
+    found = {}
+    for zone in sorted(POWERCAP.glob("intel-rapl:?")):  # a package's zones within are parts of it
+        try:
+            read = [int((zone / name).read_text()) / 1e6 for name in ("energy_uj", "max_energy_range_uj")]
+        except (OSError, ValueError):
+            continue
+        found[zone.name] = tuple(read)
+    return found | _gpu_counters()
+
+
+def _gpu_counters() -> dict[str, tuple[float, float]]:
+    torch = sys.modules.get("torch")
+    if not torch or not torch.cuda.is_available():
+        return {}
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+        handles = [pynvml.nvmlDeviceGetHandleByIndex(at) for at in range(pynvml.nvmlDeviceGetCount())]
+        # Millijoules since the driver was loaded: such a counter never starts again.
+        return {
+            f"gpu{at}": (pynvml.nvmlDeviceGetTotalEnergyConsumption(handle) / 1000, 0.0)
+            for at, handle in enumerate(handles)
+        }
+    except pynvml.NVMLError:
+        return {}
 
 
 def is_out_of_memory(error: Exception) -> bool:

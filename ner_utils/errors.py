@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any
@@ -15,15 +15,18 @@ from ner_utils.span_table import SpanTable
 from ner_utils.spans import Span
 
 # What becomes of a pair of a gold and a predicted span that overlap, and of a span without a partner.
-KINDS = ("correct", "type", "boundary", "both", "spurious", "missed")
+KINDS = ("correct", "type", "boundary", "both", "place", "spurious", "missed")
 
 
-def sort(gold: SpanTable, predicted: SpanTable) -> tuple[dict[str, int], np.ndarray]:
+def sort(
+    gold: SpanTable, predicted: SpanTable, sentences: Sequence[Sequence[str]]
+) -> tuple[dict[str, int], np.ndarray]:
     """How many of each of `KINDS`, and types against types, [gold types and none, predicted types and none].
 
     A predicted span is held against the overlapping gold span of its type with the closest boundaries, or
     the first of another type; each gold span is held against one. ``type``: the boundaries agree,
-    ``boundary``: the types do, ``both``: neither.
+    ``boundary``: the types do, ``both``: neither. A predicted span without a partner is held against a missed
+    one of its type and its very words elsewhere in the sentence, given as ``sentences`` of tokens: ``place``.
     """
     partner = scoring.pair(gold, predicted).alike
     met = partner >= 0
@@ -38,7 +41,20 @@ def sort(gold: SpanTable, predicted: SpanTable) -> tuple[dict[str, int], np.ndar
     np.add.at(confusion[none], predicted.kind[~met], 1)
     np.add.at(confusion[:, none], gold.kind[alone], 1)
     numbers = (place & kind, place & ~kind, ~place & kind, ~place & ~kind, ~met, alone)
-    return dict(zip(KINDS, (int(each.sum()) for each in numbers), strict=True)), confusion
+    correct, *wrong, spurious, missed = (int(each.sum()) for each in numbers)
+    moved = _moved(gold.columns[alone], predicted.columns[~met], sentences)
+    values = (correct, *wrong, moved, spurious - moved, missed - moved)
+    return dict(zip(KINDS, values, strict=True)), confusion
+
+
+def _moved(missed: np.ndarray, spurious: np.ndarray, sentences: Sequence[Sequence[str]]) -> int:
+    """How many spurious spans have the type and the words of a missed one of their sentence, one to one."""
+
+    def words(columns: np.ndarray) -> Counter:
+        rows = columns.tolist()
+        return Counter((at, kind, tuple(sentences[at][start:end])) for at, start, end, kind in rows)
+
+    return (words(missed) & words(spurious)).total()
 
 
 def agreement(systems: Mapping[str, Sequence[SpanTable]]) -> list[dict[str, Any]]:

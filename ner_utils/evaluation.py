@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from ner_utils import conventions, predictions, provenance, scoring, span_table
@@ -34,6 +35,8 @@ def evaluate(run: Run, gold: Sequence[Sentence], predicted: Sequence[Prediction]
             for name, score in conventions.scores(gold, [said.spans for said in predicted]).items()
         },
     }
+    if any(prediction.repaired is not None for prediction in predicted):
+        values["repair"] = _without_repair(run, gold, predicted)
     if any(prediction.status for prediction in predicted):
         dropped = Counter()
         for prediction in predicted:
@@ -44,6 +47,21 @@ def evaluate(run: Run, gold: Sequence[Sentence], predicted: Sequence[Prediction]
         values["dropped"] = dict(sorted(dropped.items()))
         values["ungrounded_rate"] = dropped["ungrounded"] / answered if answered else 0.0
     return values
+
+
+def _without_repair(run: Run, gold: Sequence[Sentence], predicted: Sequence[Prediction]) -> dict[str, Any]:
+    """How many spans an ill-formed tag opens, and the scores without them: what discarding would have made of
+    tags that we repair."""
+    kept = [
+        replace(
+            each, spans=tuple(span for at, span in enumerate(each.spans) if at not in (each.repaired or ()))
+        )
+        for each in predicted
+    ]
+    tables = span_tables(run, gold, kept)
+    counts = scoring.total(scoring.rows(scoring.count(*tables), tables[0].types))
+    repaired = sum(len(each.repaired or ()) for each in predicted)
+    return {"spans": repaired, "discarded": scoring.micro(counts)._asdict()}
 
 
 def span_tables(run: Run, gold: Sequence[Sentence], predicted: Sequence[Prediction]) -> tuple:

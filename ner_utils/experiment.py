@@ -7,6 +7,7 @@ import json
 import shutil
 from collections.abc import Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +35,18 @@ def _predictor(run: Run):
 
 
 def training_sentences(run: Run, corpus: dict[str, list[Sentence]]) -> list[Sentence]:
-    """The run's training sentences: all, or a sample drawn with its seed."""
-    return data.draw(corpus["train"], run.train_sentences, run.seed)
+    """The run's training sentences: all, or a sample drawn with its seed; without the mentions that it is not
+    to see."""
+    return _visible(run, data.draw(corpus["train"], run.train_sentences, run.seed))
+
+
+def _visible(run: Run, sentences: list[Sentence]) -> list[Sentence]:
+    if not run.held_out:
+        return sentences
+    return [
+        replace(each, spans=tuple(span for span in each.spans if span.type not in run.held_out))
+        for each in sentences
+    ]
 
 
 def test_sentences(run: Run, corpus: dict[str, list[Sentence]]) -> list[Sentence]:
@@ -59,7 +70,7 @@ def train(run: Run, corpus: dict[str, list[Sentence]]) -> dict[str, Any]:
         return json.loads(kept.read_text(encoding="utf-8"))
     run.scratch.mkdir(parents=True, exist_ok=True)
     with _alone(run.scratch / "lock"):
-        record = _train(run, training_sentences(run, corpus), corpus["dev"])
+        record = _train(run, training_sentences(run, corpus), _visible(run, corpus["dev"]))
         provenance.write_json(kept, record)
     return record
 
@@ -69,7 +80,10 @@ def _train(run: Run, sentences: list[Sentence], dev: list[Sentence]) -> dict[str
     batch, parts = run.model.training.batch_size, 1
     while True:
         try:
-            return _trainer(run)(run, sentences, dev, parts) | {"batch_parts": parts}
+            with efficiency.Energy() as energy:
+                record = _trainer(run)(run, sentences, dev, parts)
+            whole = record["starts"] == 1  # what an interrupted part used is not known
+            return record | {"batch_parts": parts, "training_joules": energy.joules if whole else None}
         except (RuntimeError, MemoryError) as error:
             if batch % (2 * parts) or not efficiency.is_out_of_memory(error):
                 raise
@@ -93,7 +107,9 @@ def _alone(path: Path):
 
 def predict(run: Run, checkpoint: Path | None, sentences: list[Sentence]) -> tuple[list, dict[str, Any]]:
     """Predict in a fresh process, so that time and memory are prediction's own."""
-    return efficiency.in_fresh_process(_predictor(run), run, checkpoint, sentences)
+    with efficiency.Energy() as energy:
+        predicted, cost = efficiency.in_fresh_process(_predictor(run), run, checkpoint, sentences)
+    return predicted, cost | {"prediction_joules": energy.joules}
 
 
 def predict_dev(run: Run, checkpoint: Path | None, corpus: dict[str, list[Sentence]]) -> list:
@@ -103,8 +119,9 @@ def predict_dev(run: Run, checkpoint: Path | None, corpus: dict[str, list[Senten
 
 
 def best_checkpoint(run: Run, record: dict[str, Any]) -> Path | None:
-    """Folder of the checkpoint that dev chose; ``None`` for zero-shot."""
-    return (run.base or run).scratch / record["best_checkpoint"] if record else None
+    """Folder of the checkpoint that dev chose, by F1 or by loss; ``None`` for zero-shot."""
+    key = {"f1": "best_checkpoint", "loss": "lowest_loss_checkpoint"}[run.selected_by]
+    return (run.base or run).scratch / record[key] if record else None
 
 
 def complete(run: Run) -> None:
@@ -137,7 +154,9 @@ def seal(
         predictions.write(run.results / name, rows)
     provenance.write_json(run.results / "efficiency.json", record | cost)
     path = provenance.write_manifest(run, [*files, "efficiency.json"])
+    # Only what other systems may predict with is of further use; merged weights follow from it.
+    kept = {record.get("best_checkpoint"), record.get("lowest_loss_checkpoint")}
     for folder in [*run.scratch.glob("checkpoint-*"), *run.scratch.glob("merged-*")]:
-        if folder.name != record.get("best_checkpoint"):
-            shutil.rmtree(folder)  # only the chosen one is of further use; merged weights follow from it
+        if folder.name not in kept:
+            shutil.rmtree(folder)
     return path

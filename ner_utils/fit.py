@@ -89,7 +89,7 @@ def lengths_of(run: Run) -> Lengths:
     limit, splits = run.model.training.max_length, run.dataset.splits
     writes = run.model.approach == "generation"
     shape = form(run.model, run.dataset) if writes else None
-    instruction = TEMPLATE + _tokens(shape.instruction, 4) + run.few_shot * EXAMPLE if writes else 0
+    instruction = TEMPLATE + _tokens(shape.instruction(), 4) + run.few_shot * EXAMPLE if writes else 0
     shared = min(limit // 2, instruction)
     sizes = {name: _sentences(split) for name, split in splits.items()}
     looked = run.dev_sample if writes and run.dev_sample else sizes["dev"]

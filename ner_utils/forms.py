@@ -23,10 +23,14 @@ TASKS = (
 _THINK = re.compile(r"<think>.*?(</think>|\Z)", re.DOTALL)
 
 
+Extent = tuple[int, int]  # of a piece of an answer: where it begins and ends, in characters
+
+
 class Reading(NamedTuple):
-    """An answer, read: spans, how the text had to be treated, and what was dropped and why."""
+    """An answer, read: spans, where it states them, how the text had to be treated, and what was dropped."""
 
     spans: list[Span]
+    extents: list[Extent]
     status: Status
     dropped: dict[str, int]
 
@@ -35,20 +39,26 @@ class Form(ABC):
     """How a sentence's entities are written.
 
     ``types`` maps a corpus' types to the words used for them in instruction and answer; ``wording`` counts
-    from 1.
+    from 1; ``definitions`` says of types what the instruction explains.
     """
 
     answers: ClassVar[tuple[str, ...]]  # what each wording says about the answer
 
-    def __init__(self, types: Mapping[str, str], wording: int = 1) -> None:
-        self.types, self.wording = dict(types), wording
+    def __init__(
+        self, types: Mapping[str, str], wording: int = 1, definitions: Mapping[str, str] | None = None
+    ) -> None:
+        self.types, self.wording, self.definitions = dict(types), wording, dict(definitions or {})
         self._type_of = {name.lower(): kind for kind, name in self.types.items()}
 
-    @property
-    def instruction(self) -> str:
-        """The part of the prompt that all sentences share."""
+    def instruction(self, order: Sequence[str] | None = None) -> str:
+        """The request, with the types in their order or in another one."""
         task, answer = (texts[self.wording - 1] for texts in (TASKS, self.answers))
-        return f"{task.format(types=', '.join(self.types.values()))} {answer}"
+        kinds = order or list(self.types)
+        listed = task.format(types=", ".join(self.types[kind] for kind in kinds))
+        meant = [
+            f"{self.types[kind]}: {self.definitions[kind]}" for kind in kinds if kind in self.definitions
+        ]
+        return " ".join([listed, *([f"What they mean: {'; '.join(meant)}."] if meant else []), answer])
 
     @abstractmethod
     def target(self, sentence: Sentence) -> str:
@@ -72,5 +82,5 @@ class Form(ABC):
 
 
 def without_thoughts(answer: str) -> str:
-    """An answer without the think block that some models begin with."""
-    return _THINK.sub("", answer)
+    """An answer with white space, as long, for the think block that some models begin with."""
+    return _THINK.sub(lambda block: " " * len(block[0]), answer)

@@ -6,10 +6,11 @@ them again, and 4-bit products are slow. `adapters` trains.
 
 from __future__ import annotations
 
+import bisect
 import itertools
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from ner_utils import backbones, data, efficiency, weights
 from ner_utils.data import IGNORED, Sentence
-from ner_utils.decoding import Decoder
+from ner_utils.decoding import Answer, Decoder
 from ner_utils.predictions import Prediction
 from ner_utils.prompts import form
 from ner_utils.run import Run
@@ -39,10 +40,11 @@ def examples(run: Run) -> list[Sentence]:
 
 
 class Prompter:
-    """Turns sentences into the token ids of prompts and answers."""
+    """Turns sentences into the token ids of prompts and answers, ``without`` some types of the corpus."""
 
-    def __init__(self, run: Run, source: str) -> None:
-        self.format, self.loss = form(run.model, run.dataset), run.model.loss
+    def __init__(self, run: Run, source: str, without: Collection[str] = ()) -> None:
+        self.format, self.loss = form(run.model, run.dataset, without), run.model.loss
+        self.shuffles, self.seed = run.model.type_order == "shuffled", run.seed
         self.examples = examples(run)
         self.tokenizer = AutoTokenizer.from_pretrained(source, padding_side="left")
         if run.model.pad_token:
@@ -57,15 +59,16 @@ class Prompter:
             text = text.replace(special, f"{special[0]} {special[1:]}")
         return text
 
-    def prompt(self, sentence: Sentence) -> str:
+    def prompt(self, sentence: Sentence, learning: bool = False) -> str:
         """The text that the model continues."""
+        instruction = self._instruction(sentence, learning)
         turns = [(self.calm(shown.text), self.answer(shown)) for shown in self.examples]
         text = self.calm(sentence.text)
         if not self.tokenizer.chat_template:  # a base model: the same in plain text
             shown = [f"Text: {asked}\nAnswer:\n{answer}" for asked, answer in turns]
-            parts = [self.format.instruction, *shown, f"Text: {text}\nAnswer:\n"]
+            parts = [instruction, *shown, f"Text: {text}\nAnswer:\n"]
             return (self.tokenizer.bos_token or "") + "\n\n".join(parts)
-        messages = [{"role": "system", "content": self.format.instruction}]
+        messages = [{"role": "system", "content": instruction}]
         for asked, answer in turns:
             messages += [{"role": "user", "content": asked}, {"role": "assistant", "content": answer}]
         return self.tokenizer.apply_chat_template(
@@ -75,6 +78,13 @@ class Prompter:
             # Qwen's templates differ by size in whether they think unless told; others ignore it.
             enable_thinking=False,
         )
+
+    def _instruction(self, sentence: Sentence, learning: bool) -> str:
+        """What is asked: where a model is to learn what types are asked for, in an order of each sentence."""
+        if not (learning and self.shuffles):
+            return self.format.instruction()
+        types = list(self.format.types)
+        return self.format.instruction(random.Random(f"{self.seed} {sentence.id}").sample(types, len(types)))
 
     def answer(self, sentence: Sentence) -> str:
         """The answer that is wanted."""
@@ -94,7 +104,7 @@ class Prompter:
 
     def example(self, sentence: Sentence) -> dict[str, list[int]]:
         """A training example: the loss counts on the answer and its end token, or on the whole sequence."""
-        prompt = self.ids(self.prompt(sentence))
+        prompt = self.ids(self.prompt(sentence, learning=True))
         answer = [*self.ids(self.answer(sentence)), self.tokenizer.eos_token_id]
         asked = prompt if self.loss == "sequence" else [IGNORED] * len(prompt)
         return {"input_ids": prompt + answer, "labels": asked + answer}
@@ -151,11 +161,11 @@ class Generator:
             scores = model.get_output_embeddings().weight.shape[0]
             self.constraints = Constraints(run.model.constrained, prompter.format, tokenizer, scores, limit)
 
-    def answers(self, sentences: Sequence[Sentence]) -> list[str]:
-        """The raw answers, in the order of the sentences."""
+    def answers(self, sentences: Sequence[Sentence]) -> list[Answer]:
+        """The answers, in the order of the sentences."""
         with self.watch("prepare"):
             prompts = [self.prompter.ids(self.prompter.prompt(sentence)) for sentence in sentences]
-        answers: dict[int, list[int]] = {}
+        answers: dict[int, Answer] = {}
         with self.watch("model"):
             while len(answers) < len(sentences):
                 left = sorted(set(range(len(prompts))) - set(answers), key=lambda i: -len(prompts[i]))
@@ -163,19 +173,17 @@ class Generator:
                     self._write(prompts, sentences, left, answers)
                 except (RuntimeError, MemoryError) as error:
                     self._halve(error)
-        with self.watch("read"):
-            self.cut_off += sum(answer[-1] != self.end for answer in answers.values())
-            ordered = [answers[index] for index in range(len(sentences))]
-            return self.prompter.tokenizer.batch_decode(ordered, skip_special_tokens=True)
+        self.cut_off += sum(answer.tokens[-1] != self.end for answer in answers.values())
+        return [answers[index] for index in range(len(sentences))]
 
-    def _write(self, prompts, sentences, left: list[int], answers: dict[int, list[int]]) -> None:
+    def _write(self, prompts, sentences, left: list[int], answers: dict[int, Answer]) -> None:
         """Adds the answers of the sentences that are left, as they end."""
         limits = None
         if self.constraints:
             words = ([self.prompter.calm(token) for token in sentences[i].tokens] for i in left)
             limits = [self.constraints.of(tokens) for tokens in words]
-        for place, answer in self.decoder.answers([prompts[i] for i in left], self.rows, limits):
-            answers[left[place]] = answer
+        for answer in self.decoder.answers([prompts[i] for i in left], self.rows, limits):
+            answers[left[answer.index]] = answer
             if len(answers) % 64 == 0:
                 print(f"generated {len(answers)}/{len(sentences)} sentences", flush=True)
 
@@ -186,16 +194,39 @@ class Generator:
         self.rows //= 2
         print(f"out of memory: going on with {self.rows} answers side by side", flush=True)
 
-    def read(self, sentence: Sentence, answer: str) -> Prediction:
-        """An answer as spans."""
-        reading = self.prompter.format.read(answer, sentence.tokens)
-        return Prediction(sentence.id, tuple(reading.spans), reading.status, reading.dropped)
+    def text(self, tokens: Sequence[int]) -> str:
+        """Tokens of an answer as text."""
+        return self.prompter.tokenizer.decode(tokens, skip_special_tokens=True)
+
+    def read(self, sentence: Sentence, answer: Answer, text: str) -> Prediction:
+        """An answer and its text as spans."""
+        reading = self.prompter.format.read(text, sentence.tokens)
+        confidences = tuple(self._confidence(answer, extent) for extent in reading.extents)
+        spans, status, dropped = tuple(reading.spans), reading.status, reading.dropped
+        return Prediction(sentence.id, spans, status, dropped, confidences=confidences)
+
+    def _confidence(self, answer: Answer, extent: tuple[int, int]) -> float:
+        """The mean log-probability of the tokens that share a character with a piece of the answer."""
+
+        def written(number: int) -> int:
+            return len(self.text(answer.tokens[:number]))
+
+        tokens = range(1, len(answer.tokens) + 1)
+        first = bisect.bisect_right(tokens, extent[0], key=written)
+        last = bisect.bisect_left(tokens, extent[1], key=written) + 1
+        taken = answer.log_probabilities[first:last]
+        return min(0.0, sum(taken) / len(taken))
 
     def predict(self, sentences: Sequence[Sentence]) -> tuple[list[Prediction], list[str]]:
         """Predictions and raw answers, in the order of the sentences."""
         answers = self.answers(sentences)
         with self.watch("read"):
-            return [self.read(*pair) for pair in zip(sentences, answers, strict=True)], answers
+            texts = [self.text(answer.tokens) for answer in answers]
+            return [self.read(*row) for row in zip(sentences, answers, texts, strict=True)], texts
+
+    def predict_one(self, sentence: Sentence) -> Prediction:
+        """The prediction of a sentence by itself."""
+        return self.predict([sentence])[0][0]
 
 
 def predict(
@@ -212,10 +243,7 @@ def predict(
     else:
         model = load_for_prediction(run, adapter)
     generator = Generator(run, model, prompter)
-    times = efficiency.latency(
-        lambda sentence: generator.read(sentence, generator.answers([sentence])[0]),
-        sentences[: run.latency_sentences],
-    )
+    times = efficiency.latency(generator.predict_one, sentences[: run.latency_sentences])
     generator.watch.seconds.clear()
     generator.cut_off = 0
     predictions, raw = generator.predict(sentences)

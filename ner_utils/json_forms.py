@@ -10,12 +10,13 @@ from typing import Any
 
 from ner_utils.alignment import align, occurrences, repeated
 from ner_utils.data import Sentence
-from ner_utils.forms import DROPPED, Form, Reading, Status, without_thoughts
+from ner_utils.forms import DROPPED, Extent, Form, Reading, Status, without_thoughts
 from ner_utils.grammar import END, START, Edge, Free, Grammar
 from ner_utils.spans import Span, surface
 
 # A "[" of the surrounding prose is rarely followed by an object or by the list's end.
 _LIST = re.compile(r"\[(?=\s*[{\]])")
+_BETWEEN = re.compile(r"[\s,]*")  # items of a list
 _STRING = re.compile(rb'(?:[^"\\]|\\.)*\\?', re.DOTALL)
 # Tokens of a repeated mention that a grounded answer can point at beyond its first occurrence.
 REPEATED = 12
@@ -56,8 +57,8 @@ class JsonForm(Form):
 
     def read(self, answer: str, tokens: Sequence[str]) -> Reading:
         items, status = _find_list(answer)
-        mentions, dropped = [], dict.fromkeys(DROPPED, 0)
-        for item in items:
+        mentions, extents, dropped = [], [], dict.fromkeys(DROPPED, 0)
+        for item, extent in items:
             try:
                 text, name, number = self._parts(item)
             except (KeyError, TypeError, ValueError):
@@ -65,11 +66,12 @@ class JsonForm(Form):
                 continue
             if kind := self.kind(name):
                 mentions.append((text, kind, number))
+                extents.append(extent)
             else:
                 dropped["unknown_type"] += 1
         placed = align(mentions, tokens)
         dropped["ungrounded"], dropped["duplicate"] = placed.ungrounded, placed.duplicate
-        return Reading(placed.spans, status, dropped)
+        return Reading(placed.spans, [extents[origin] for origin in placed.origins], status, dropped)
 
     def _parts(self, item: Any) -> tuple[str, str, int | None]:
         """Text, type's name and number of an item."""
@@ -172,24 +174,35 @@ def _rest_of_number(piece: bytes) -> bytes | None:
     return b"" if piece else b"1"
 
 
-def _find_list(answer: str) -> tuple[list, Status]:
-    whole = answer.strip()
-    value, end = _decode(whole, 0)
-    if isinstance(value, list) and end == len(whole):
-        return value, "ok"
+def _find_list(answer: str) -> tuple[list[tuple[Any, Extent]], Status]:
+    """The items of an answer's list and where they stand."""
+    begin = len(answer) - len(answer.lstrip())
+    value, end = _decode(answer, begin)
+    if isinstance(value, list) and not answer[end:].strip():
+        return _items(answer, begin), "ok"
     text = without_thoughts(answer)
     found = _LIST.search(text)
     if not found:
         return [], "failed"
     value, _ = _decode(text, found.start())
     if isinstance(value, list):
-        return value, "recovered"
+        return _items(text, found.start()), "recovered"
     objects, at = [], text.find("{", found.start())
     while at >= 0:
         value, end = _decode(text, at)
-        objects += [value] if isinstance(value, dict) else []
+        objects += [(value, (at, end))] if isinstance(value, dict) else []
         at = text.find("{", end)
     return objects, "recovered" if objects else "failed"
+
+
+def _items(text: str, begin: int) -> list[tuple[Any, Extent]]:
+    """The items of the valid list that begins there."""
+    items, at = [], _BETWEEN.match(text, begin + 1).end()
+    while text[at] != "]":
+        value, end = _decode(text, at)
+        items.append((value, (at, end)))
+        at = _BETWEEN.match(text, end).end()
+    return items
 
 
 def _decode(text: str, begin: int):

@@ -73,8 +73,12 @@ def pairs(results: Results, found: Mapping[str, float | str]) -> Iterator[Pair]:
             encoder, generator = (a, b) if a["approach"] == "tagging" else (b, a)
             values = {key: value for key, value in found.items() if key.startswith("fit.")}
             for role, row in (("encoder", encoder), ("generator", generator)):
-                numbers = {key: value for key, value in row.items() if isinstance(value, int | float)}
-                values |= {f"{role}.{key}": value for key, value in numbers.items() if value == value}
+                mine = claims.key(dataset, row["system"]) + "."
+                values |= {
+                    f"{role}.{key.removeprefix(mine)}": value
+                    for key, value in found.items()
+                    if key.startswith(mine)
+                }
             sign = 1 if a is generator else -1
             for gain, bucket in GAINS.items():
                 at = (dataset, f"{names[0]}-vs-{names[1]}", *bucket)
@@ -124,6 +128,7 @@ def tab_ledger(results: Results, found: Mapping[str, float | str]) -> str:
     for pair in held:
         rows.append(f"{pair.encoder['label']} and {pair.generator['label']}, {pair.encoder['corpus']}")
         for entry in entries:
-            label = Raw(rf"\cref{{{entry.evidence}}}") if entry.evidence else None
-            rows.append([entry.paper, entry.says, verdict(entry, pair), label])
+            said = verdict(entry, pair)
+            label = Raw(rf"\cref{{{entry.evidence}}}") if entry.evidence and said != "not tested" else None
+            rows.append([entry.paper, entry.says, said, label])
     return latex.tabular(columns, rows)

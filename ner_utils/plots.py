@@ -63,6 +63,7 @@ def save(figure: Figure, path: Path) -> None:
 def save_all(results: Results, folder: Path) -> list[Path]:
     """Write every figure of a study under the name that the thesis knows, and ``<folder>.png`` for README."""
     makers = (fig_f1, fig_types, fig_latency, fig_memory, fig_learning, fig_parse)
+    results = results.undisturbed
     figures = {make.__name__: make(results) for make in makers} | {"fig_corpus": fig_corpus(results.corpora)}
     for name, figure in figures.items():
         save(figure, folder / f"{name}.pdf")
@@ -102,14 +103,16 @@ def legend(figure: Figure, marks: Marks) -> None:
     figure.legend(handles=handles, loc="outside lower center", ncols=columns)
 
 
-def _statement(text: str) -> Figure:
+def statement(text: str) -> Figure:
+    """A figure of one line, for a study in which there is nothing to draw."""
     figure, axis = plt.subplots(figsize=(WIDTH, 0.6))
     axis.set_axis_off()
     axis.text(0.5, 0.5, text, ha="center", va="center")
     return figure
 
 
-def _wrap(text: str, width: int = 24) -> str:
+def wrap(text: str, width: int = 24) -> str:
+    """A label in lines."""
     return "\n".join(textwrap.fill(line, width, break_on_hyphens=False) for line in text.split("\n"))
 
 
@@ -117,7 +120,7 @@ def name_rows(axis: Axes, names: Sequence[str], width: int = 24) -> None:
     """Named rows from top to bottom, every other one shaded."""
     for index in range(0, len(names), 2):
         axis.axhspan(index - 0.5, index + 0.5, color="0.96", zorder=0, linewidth=0)
-    axis.set_yticks(range(len(names)), [_wrap(name, width) for name in names])
+    axis.set_yticks(range(len(names)), [wrap(name, width) for name in names])
     axis.set_ylim(len(names) - 0.5, -0.5)
     axis.grid(visible=False, axis="y")
     axis.tick_params(axis="y", length=0, pad=7)  # clear of a mark at zero
@@ -240,7 +243,7 @@ def fig_learning(results: Results) -> Figure:
     """Dev F1 and dev loss at the looks of every trained system, a line for each seed."""
     frame = results.looks
     if frame.empty:
-        return _statement("No system of this study is trained.")
+        return statement("No system of this study is trained.")
     many = frame["corpus"].nunique() > 1
     return _learning(frame.assign(title=frame["label"] + ("\n" + frame["corpus"] if many else "")))
 
@@ -272,7 +275,7 @@ def _learning(frame: pd.DataFrame) -> Figure:
             axis.margins(y=0.18)
             axis.yaxis.set_major_locator(MaxNLocator(4))
             axis.set(xlim=(0, 106), xticks=[0, 25, 50, 75, 100])
-        upper.set(title=_wrap(title, 60 // columns), ylabel="" if column else "Dev F1 (%)")
+        upper.set(title=wrap(title, 60 // columns), ylabel="" if column else "Dev F1 (%)")
         upper.tick_params(labelbottom=False)
         lower.set(xlabel="Training progress (%)", ylabel="" if column else "Dev loss")
         lower.tick_params(labelbottom=True)
@@ -286,7 +289,7 @@ def fig_parse(results: Results) -> Figure:
     """States of the answers of generative systems, and what was dropped from them."""
     frame = results.summary[results.summary["approach"] == "generation"]
     if frame.empty:
-        return _statement("No system of this study writes answers.")
+        return statement("No system of this study writes answers.")
     names = list(frame["label"] + ("\n" + frame["corpus"] if frame["corpus"].nunique() > 1 else ""))
     figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 0.42 * len(names) + 1.15), sharey=True)
     dropped = tuple(f"dropped.{reason}" for reason in DROPPED)

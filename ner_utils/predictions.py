@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ner_utils.data import Sentence
 from ner_utils.spans import Span
+
+DIGITS = 4  # after the point, of stored confidences
 
 
 class ResultError(Exception):
@@ -17,21 +19,28 @@ class ResultError(Exception):
 
 @dataclass(frozen=True)
 class Prediction:
-    """The predicted spans of a sentence; ``status`` and ``dropped`` for generation only."""
+    """The predicted spans of a sentence; ``status`` and ``dropped`` for generation only, ``repaired`` for
+    tagging: the places among the spans of those that an ill-formed tag opens.
+
+    ``confidences`` holds for each span the mean log-probability of the tokens that state it: of the words'
+    tags, or of the piece of the answer. Its last digits depend on the batch, so it is no part of equality.
+    """
 
     id: str
     spans: tuple[Span, ...]
     status: str | None = None
     dropped: dict[str, int] | None = None
+    repaired: tuple[int, ...] | None = None
+    confidences: tuple[float, ...] | None = field(default=None, compare=False)
 
 
 def write(path: Path, predictions: Iterable[Prediction]) -> None:
     """One JSON object a line."""
     with path.open("w", encoding="utf-8") as file:
         for prediction in predictions:
-            row = {"id": prediction.id, "spans": prediction.spans}
-            if prediction.status:
-                row |= {"status": prediction.status, "dropped": prediction.dropped}
+            row = {key: value for key, value in vars(prediction).items() if value is not None}
+            if prediction.confidences is not None:
+                row["confidences"] = [round(value, DIGITS) for value in prediction.confidences]
             file.write(json.dumps(row) + "\n")
 
 
@@ -45,7 +54,10 @@ def read(path: Path, sentences: Sequence[Sentence]) -> list[Prediction]:
         try:
             row = json.loads(line)
             spans = tuple(Span(*span) for span in row["spans"])
-            prediction = Prediction(row["id"], spans, row.get("status"), row.get("dropped"))
+            repaired, confidences = (_numbers(row, key, len(spans)) for key in ("repaired", "confidences"))
+            prediction = Prediction(
+                row["id"], spans, row.get("status"), row.get("dropped"), repaired, confidences
+            )
             if [type(value) for span in spans for value in span] != [int, int, str] * len(spans):
                 raise TypeError("a span is [start, end, type]")
             if not isinstance(row["id"], str):
@@ -64,3 +76,15 @@ def read(path: Path, sentences: Sequence[Sentence]) -> list[Prediction]:
                 raise ResultError(f"{path}: {sentence.id}: span {list(span)} overlaps or leaves the sentence")
             ends.append(span.end)
     return [rows[sentence.id] for sentence in sentences]
+
+
+def _numbers(row: dict, key: str, spans: int) -> tuple | None:
+    """A field with numbers about the spans, where there is one."""
+    if key not in row:
+        return None
+    values = row[key]
+    if key == "repaired" and not set(values) <= set(range(spans)):
+        raise TypeError("repaired: expected places of spans")
+    if key == "confidences" and (len(values) != spans or not all(value <= 0 for value in values)):
+        raise TypeError("confidences: expected a log-probability for each span")
+    return tuple(values)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from ner_utils.copy_forms import BioForm, InlineForm
 from ner_utils.forms import Form
 from ner_utils.json_forms import JsonForm, JsonOccurrenceForm
@@ -10,6 +12,10 @@ from ner_utils.schema import Dataset, GenerationModel
 FORMS = {"json": JsonForm, "json-occurrence": JsonOccurrenceForm, "inline": InlineForm, "bio": BioForm}
 
 
-def form(model: GenerationModel, dataset: Dataset) -> Form:
-    """The form of a model's answers on a corpus."""
-    return FORMS[model.output_format](dataset.types, model.wording)
+def form(model: GenerationModel, dataset: Dataset, without: Collection[str] = ()) -> Form:
+    """The form of a model's answers on a corpus, ``without`` some of its types."""
+    types = {kind: model.type_names.get(kind, name) for kind, name in dataset.types.items()}
+    types = {kind: name for kind, name in types.items() if kind not in without}
+    return FORMS[model.output_format](
+        types, model.wording, dataset.definitions if model.definitions else None
+    )

@@ -39,6 +39,8 @@ class System(Strict):
     zero_shot: bool = False
     few_shot: Positive | None = None  # not trained, but shown so many examples; each seed draws others
     weights_of: str | None = None  # another system of the study, whose weights this one predicts with
+    selected_by: Literal["f1", "loss"] = "f1"  # with weights_of: the other's checkpoint of the lowest loss
+    held_out: list[str] = []  # types that training neither shows nor names, and test asks for
     perturbed: str | None = None  # it meets test disturbed in this way, a kind of `perturb.KINDS`
     overrides: dict[str, Any] = {}
 
@@ -55,6 +57,10 @@ class System(Strict):
                 raise ValueError(f"{', '.join(sorted(extra))}: an ensemble has members alone")
             if not self.label:
                 raise ValueError("an ensemble needs a label")
+        if self.selected_by == "loss" and not self.weights_of:
+            raise ValueError("selected_by: name the system whose checkpoints these are in weights_of")
+        if self.held_out and (self.untrained or self.weights_of):
+            raise ValueError("held_out: only what is trained can be kept from seeing types")
         if (self.settings == "tuned") != bool(self.space):
             raise ValueError("space: what is tuned has one, and nothing else does")
         if self.settings == "tuned" and (self.untrained or self.weights_of):

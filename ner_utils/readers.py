@@ -34,6 +34,7 @@ class Sentence:
     repaired: int = 0  # tags that the repair policy changed
     offsets: tuple[int, ...] | None = None  # where tokens begin in the document's text, in characters
     treated: tuple[str, ...] = ()  # what was done with mentions that spans cannot state, `standoff.TREATED`
+    domain: str | None = None  # where its text is from, or what it is about
 
     @property
     def text(self) -> str:
@@ -83,14 +84,15 @@ def _read_conll(dataset: Dataset, path: Path) -> Iterator[Sentence]:
     """Columns, among them token and tag; blank lines end sentences."""
     known = set(tag_names(dataset.types, dataset.scheme))
     place = [dataset.columns.index(name) for name in ("token", "tag")]
+    about = dataset.columns.index(dataset.domain) if dataset.domain else None
     tokens: list[str] = []
     tags: list[str] = []
-    document, documents = None, 0
+    document, documents, domain = None, 0, None
 
     def sentence() -> Iterator[Sentence]:
         if tokens:
             spans, repaired = spans_from_tags(tags, dataset.scheme)
-            yield Sentence("", document, tuple(tokens), tuple(spans), repaired)
+            yield Sentence("", document, tuple(tokens), tuple(spans), repaired, domain=domain)
         tokens.clear()
         tags.clear()
 
@@ -116,12 +118,13 @@ def _read_conll(dataset: Dataset, path: Path) -> Iterator[Sentence]:
             raise _unknown(where, "tag", tag, dataset)
         tokens.append(token)
         tags.append(tag)
+        domain = cells[about] if about is not None else None  # the last token's, for they should agree
     yield from sentence()
 
 
 def _read_jsonl(dataset: Dataset, path: Path) -> Iterator[Sentence]:
     """A JSON object a line: tokens, ner_tags (names, or ids in the order of `spans.tag_names`), and
-    optionally id and document."""
+    optionally id, document and the field that names a domain."""
     names = tag_names(dataset.types, dataset.scheme)
     known = set(names)
     for number, line in _lines(path):
@@ -140,11 +143,12 @@ def _read_jsonl(dataset: Dataset, path: Path) -> Iterator[Sentence]:
         for tag in tags:
             if not isinstance(tag, str) or tag not in known:
                 raise _unknown(where, "tag", tag, dataset)
-        identity, document = row.get("id"), row.get("document")
-        if not all(value is None or isinstance(value, str) for value in (identity, document)):
-            raise DataError(f"{where}: id and document must be strings")
+        fields = {name: row.get(name) for name in ("id", "document", dataset.domain) if name}
+        if not all(value is None or isinstance(value, str) for value in fields.values()):
+            raise DataError(f"{where}: {' and '.join(fields)} must be strings")
+        identity, document, domain = *list(fields.values())[:2], fields.get(dataset.domain)
         spans, repaired = spans_from_tags(tags, dataset.scheme)
-        yield Sentence(identity or "", document, tuple(tokens), tuple(spans), repaired)
+        yield Sentence(identity or "", document, tuple(tokens), tuple(spans), repaired, domain=domain)
 
 
 # ------------------------------------------------------------------- documents with offsets

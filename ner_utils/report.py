@@ -14,7 +14,24 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from ner_utils import claims, costs, differences, latex, ledger, paths, provenance, robustness, speed, tables
+from ner_utils import (
+    claims,
+    compiled,
+    confidence,
+    contamination,
+    costs,
+    differences,
+    flexibility,
+    guide,
+    label_efficiency,
+    latex,
+    ledger,
+    paths,
+    provenance,
+    robustness,
+    speed,
+    tables,
+)
 from ner_utils.claims import key
 from ner_utils.latex import escape
 from ner_utils.study import ALPHA, SHARES, Results
@@ -44,7 +61,9 @@ def write(results: Results) -> dict[str, bool]:
     latex.write(folder / "numbers.tex", "\n".join(lines) + "\n")
     made = tables.all_tables(results) | costs.tables(results)
     made["tab_robustness"] = robustness.tab_robustness(results)
-    made["tab_ledger"] = ledger.tab_ledger(results, {name: number.value for name, number in found.items()})
+    made["tab_flexibility"] = flexibility.tab_flexibility(results)
+    values = {name: number.value for name, number in found.items()}
+    made |= {"tab_ledger": ledger.tab_ledger(results, values), "tab_guide": guide.tab_guide(results, values)}
     for name, text in made.items():
         latex.write(folder / f"{name}.tex", text)
     latex.write(folder / "discussion.tex", discussion(results))
@@ -68,7 +87,7 @@ def overview(results: Results) -> str:
     titles = ("System", "Training sentences", "Micro F1 (95 % interval)", "Macro F1")
     titles += ("Answers not readable", "Latency, median", "Sentences/s")
     lines = [f"| {' | '.join(titles)} |", "|" + "---|" + "---:|" * (len(titles) - 1)]
-    for row in results.summary.to_dict("records"):
+    for row in results.undisturbed.summary.to_dict("records"):
         failed = "–" if pd.isna(row["failed"]) else f"{row['failed']:.1f} %"
         many = f", {row['corpus']}" if len(results.corpora) > 1 else ""
         cells = [f"{row['label']}{many}", f"{row['train_sentences']:,.0f}"]
@@ -94,8 +113,11 @@ def numbers(results: Results) -> dict[str, Number]:
     found["study.warnings"] = Number("", r"\par ".join(map(escape, results.warnings)))
     many = {
         "tuned": len(results.tuning),
-        "numbered": len(study.systems) if len(study.systems) > latex.MANY else 0,
+        "numbered": shown if (shown := len(compiled.labels(results))) > latex.MANY else 0,
         "disturbed": sum(item.run.perturbed is not None for item in results.stored),
+        "selected": sum(item.run.selected_by == "loss" for item in results.stored),
+        "flexible": sum(bool(flexibility.asked_otherwise(item.run)) for item in results.stored),
+        "energy": int(results.summary["prediction_joules"].notna().sum()),
         "ensembles": sum(bool(item.run.members) for item in results.stored),
     }
     # Defined where there are any: texts ask for that.
@@ -125,8 +147,17 @@ def numbers(results: Results) -> dict[str, Number]:
         found[f"{name}.declared"] = _number("dev_f1", scores[0])
         found[f"{name}.chosen"] = _number("dev_f1", scores[searched["best"]])
         found[f"{name}.minutes"] = Number(searched["seconds"] / 60, latex.number(searched["seconds"] / 60, 1))
-    for parts, value in robustness.numbers(results).items():
-        found[key(*parts)] = Number(value, latex.number(value, 1))
+    for source in (robustness, flexibility):
+        for parts, value in source.numbers(results).items():
+            found[key(*parts)] = Number(value, latex.number(value, 1))
+    for source in (confidence, contamination):
+        for parts, value in source.numbers(results).items():
+            digits = (
+                3 if parts[-1] == "brier" else 2 if parts[-1] in ("temperature", "gap_low", "gap_high") else 1
+            )
+            found[key(*parts)] = Number(value, latex.number(value, digits))
+    for parts, value in label_efficiency.numbers(results).items():
+        found[key(*parts)] = Number(value, latex.number(value))
     for parts, value in costs.numbers(results).items():
         found[key(*parts)] = Number(value, latex.number(value))
     for parts, value in differences.numbers(results).items():

@@ -36,6 +36,7 @@ def changes(results: Results) -> pd.DataFrame:
         about |= {
             "kind": run.perturbed,
             "base": run.base.label,
+            "base_system": run.base.system,
             "f1": row["micro_f1"],
             "failed": row["failed"],
             "identical": bool((pair[0] == pair[1]).all()),
@@ -76,8 +77,12 @@ def _cells(line: dict[str, Any]) -> list[Any]:
 
 def numbers(results: Results) -> dict[tuple[str, ...], float]:
     """Changes, by the parts of their keys."""
-    found = {}
-    for row in changes(results).to_dict("records"):
+    found: dict[tuple[str, ...], float] = {}
+    frame = changes(results)
+    for row in frame.to_dict("records"):
         for name in ("change", "low", "high"):
             found[row["dataset"], row["system"], "robustness", name] = row[name]
+    for (dataset, base), block in frame.groupby(["dataset", "base_system"]) if len(frame) else ():
+        for name in ("change", "f1"):  # over all kinds
+            found[dataset, base, "robustness", f"mean_{name}"] = block[name].mean()
     return found

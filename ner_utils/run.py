@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -29,6 +29,8 @@ class Run(Strict):
     few_shot: Annotated[int, Field(ge=0)] = 0
     train_sentences: Positive | None
     base: Run | None = None  # whose weights this run predicts with
+    selected_by: Literal["f1", "loss"] = "f1"  # what chose the checkpoint on dev
+    held_out: tuple[str, ...] = ()  # types that training neither showed nor named
     perturbed: str | None = None  # the way in which the test sentences that it meets are disturbed
     members: tuple[Run, ...] = ()  # who vote, where this is an ensemble
     seed: Annotated[int, Field(ge=0)]
@@ -58,6 +60,8 @@ class Run(Strict):
         for split in dataset["splits"].values():
             for file in (split, split.get("annotations", {})):
                 file.pop("url", None)  # where a file came from does not matter, its checksum does
+        if getattr(self.model, "definitions", False):
+            dataset["definitions"] = self.dataset.definitions
         dataset["types"] = [
             list(pair) for pair in dataset["types"].items()
         ]  # their order decides tags and prompts
@@ -68,7 +72,7 @@ class Run(Strict):
         if self.model.approach == "generation":  # tagging looks at all of dev
             protocol["dev_sample"] = self.dev_sample
         if self.untrained or self.members:
-            for untrained in ("training", "lora", "merge_adapter", "loss", "dev_draw"):
+            for untrained in ("training", "lora", "merge_adapter", "loss", "dev_draw", "type_order"):
                 model.pop(untrained, None)
             protocol = {}
         if self.test_sentences:
@@ -79,6 +83,10 @@ class Run(Strict):
             protocol["perturbed"] = self.perturbed
         if self.members:
             protocol["members"] = [member.fingerprint for member in self.members]
+        if self.selected_by != "f1":
+            protocol["selected_by"] = self.selected_by
+        if self.held_out:
+            protocol["held_out"] = list(self.held_out)
         if self.few_shot:
             protocol["few_shot"] = self.few_shot
         if self.base:

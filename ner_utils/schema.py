@@ -113,6 +113,10 @@ class GenerationModel(Strict):
     pad_token: str | None
     output_format: Literal["json", "json-occurrence", "inline", "bio"]
     wording: Literal[1, 2, 3] = 1  # of the instruction: the same request in other words
+    type_names: dict[str, str] = {}  # words for types in place of the corpus' own
+    definitions: bool = False  # the instruction explains the types as the corpus defines them
+    # How training lists the types: alike for all, or in an order of each sentence.
+    type_order: Literal["fixed", "shuffled"] = "fixed"
     quantisation: Literal["nf4"] | None
     lora: Lora | None  # None trains all weights
     # On the answer, or on the whole sequence with its instruction, as paper A has it.
@@ -180,6 +184,7 @@ _OPTIONS = {
     "columns": ("conll",),
     "separator": ("conll",),
     "scheme": ("conll", "jsonl"),
+    "domain": ("conll", "jsonl"),
     "overlaps": ("pubtator", "biocreative"),
     "languages": ("conll", "jsonl", "pubtator"),
 }
@@ -197,7 +202,9 @@ class Dataset(Strict):
     separator: Literal["tab", "space"] = "tab"
     scheme: Literal["iob2", "iob1", "bioes"] = "iob2"  # of tags
     overlaps: Literal["refuse", "longest"] = "refuse"  # of mentions with offsets
+    domain: str | None = None  # the column or field that says where a sentence is from
     types: Annotated[dict[str, str], Field(min_length=1)]
+    definitions: dict[str, str] = {}  # what types mean, for prompts that say so
     splits: dict[Literal["train", "dev", "test"], Split]
     hub: HubData | None = None
     languages: list[str] = []  # others in which it exists: <name>.<language>, {language} in file names
@@ -210,6 +217,8 @@ class Dataset(Strict):
                 raise ValueError(f"{key}: format {self.format} has none")
         if self.columns.count("token") != 1 or self.columns.count("tag") != 1:
             raise ValueError("columns: expected token and tag among them, each once")
+        if self.domain and self.format == "conll" and self.domain not in self.columns:
+            raise ValueError(f"domain: expected one of the columns {', '.join(self.columns)}")
         for name, split in self.splits.items():
             if (split.annotations is None) == (self.format == "biocreative"):
                 raise ValueError(f"splits.{name}.annotations: format biocreative has them, and no other")
@@ -219,4 +228,6 @@ class Dataset(Strict):
             raise ValueError(f"splits lacks {', '.join(sorted(missing))}")
         if len({name.lower() for name in self.types.values()}) < len(self.types):
             raise ValueError("types: two types share one name in prompts")
+        if unknown := set(self.definitions) - set(self.types):
+            raise ValueError(f"definitions: {', '.join(sorted(unknown))}: no type of this corpus")
         return self

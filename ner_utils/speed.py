@@ -1,4 +1,4 @@
-"""What the benches found, for the thesis: speed (`make bench`), and memory (`bench/fit.py`)."""
+"""What the benches found, for the thesis: speed and scoring (`make bench`), and memory (`bench/fit.py`)."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ def write(study: str) -> list[str]:
     for name, tables, figures in (
         ("bench", (tab_bench, tab_commands), (fig_speed, fig_growth)),
         ("fit", (tab_fit, tab_fit_validation), ()),
+        ("score", (tab_score,), ()),
     ):
         if (found := load(name)) is None:
             continue
@@ -91,6 +92,20 @@ def fit_numbers() -> dict[str, tuple[float, int]]:
         errors = [100 * abs(row[pair[0]] / row[pair[1]] - 1) for row in found["validation"]]
         numbers |= {f"fit.{name}.worst": (max(errors), 1), f"fit.{name}.median": (median(errors), 1)}
     return numbers
+
+
+def tab_score(found: dict[str, Any]) -> str:
+    """Seconds of scoring and statistics at the size of a large test set."""
+    number = latex.number(found["resamples"])
+    ours, theirs = (median(found["seconds"][side]) for side in ("ours", "theirs"))
+    rows = [
+        ["From tags to strict F1, micro and by type", ours],
+        [f"The same by seqeval's strict mode ({found['ratio']:.1f} times as long)", theirs],
+        [f"Micro F1: an interval and a test, {number} resamples", found["micro_seconds"]],
+        ["Micro, macro and every type, all pairs tested", found["all_seconds"]],
+    ]
+    title = f"{latex.number(found['sentences'])} sentences"
+    return latex.tabular([Column(title), Column("Seconds", 2)], rows)
 
 
 def tab_bench(bench: dict[str, Any]) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -124,11 +124,13 @@ def _measures(item: Stored) -> dict[str, float]:
         **{f"{name}_f1": 100 * metrics["schemes"][name]["f1"] for name in scoring.SCHEMES[1:]},
         **{f"{name}_f1": 100 * score["f1"] for name, score in metrics["conventions"].items()},
         **{f"{name}_mentions": score["support"] for name, score in metrics["conventions"].items()},
+        **_repair(metrics.get("repair")),
         "weighted_f1": 100 * metrics["weighted"]["f1"],
         "mentions": metrics["micro"]["support"],
         **{key: metrics.get(key) for key in ("sentences", "predicted", "answered")},
         **{key: cost.get(key) for key in ("training_seconds", "looks_seconds", "steps")},
         **{key: cost.get(key) for key in ("sentences_per_second", "batch_size")},
+        **{key: cost.get(key) for key in ("training_joules", "prediction_joules")},
         **{f"latency_{key}": cost["latency"][key] for key in ("mean_ms", "p50_ms", "p95_ms")},
         "memory_mib": _memory(cost["prediction_memory"]),
         "training_memory_mib": _memory(cost.get("training_memory", {})),
@@ -151,6 +153,12 @@ def _measures(item: Stored) -> dict[str, float]:
         found |= {"dev_f1": chosen["dev_f1"], "dev_f1_at_lowest_loss": lowest["dev_f1"]}
         found |= {"loss_agrees": 100 * (chosen is lowest), "last_look_best": 100 * (chosen is looks[-1])}
     return {key: float("nan") if value is None else float(value) for key, value in found.items()}
+
+
+def _repair(found: dict[str, Any] | None) -> dict[str, float | None]:
+    if found is None:  # of what writes, or was stored before it was known
+        return dict.fromkeys(("repaired_spans", "discarded_f1"))
+    return {"repaired_spans": found["spans"], "discarded_f1": 100 * found["discarded"]["f1"]}
 
 
 def _memory(peak: dict[str, float]) -> float | None:
@@ -205,6 +213,16 @@ class Results:
         return {item.run.dataset.label: self.audits[item.run.dataset_name]["audit"] for item in self.stored}
 
     @cached_property
+    def undisturbed(self) -> Results:
+        """The same without the systems that met disturbed sentences: there is a table for these."""
+        kept = [item for item in self.stored if not item.run.perturbed]
+        return self if len(kept) == len(self.stored) else replace(self, stored=kept)
+
+    def corpus_label(self, dataset: str) -> str:
+        """A corpus' label, by its id."""
+        return next(item.run.dataset.label for item in self.stored if item.run.dataset_name == dataset)
+
+    @cached_property
     def runs(self) -> pd.DataFrame:
         """One row a run: approach, and what `_measures` finds."""
 
@@ -217,8 +235,8 @@ class Results:
 
     @cached_property
     def looks(self) -> pd.DataFrame:
-        """One row a look at dev, as `look_rows` describes it."""
-        return self._rows(lambda item: look_rows(item.efficiency))
+        """One row a look at dev, as `look_rows` describes it, of the systems that were trained themselves."""
+        return self._rows(lambda item: look_rows(item.efficiency) if item.run.base is None else ())
 
     @cached_property
     def tuning(self) -> list[tuple[Run, dict[str, Any]]]:

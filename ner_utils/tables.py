@@ -18,7 +18,7 @@ from ner_utils.study import STATUSES, Results
 
 Row = Sequence | str  # cells, or a heading
 # Keys of a model that writes which the table of hyperparameters shows.
-_WRITING = ("output_format", "loss", "dev_draw", "constrained", "max_new_tokens")
+_WRITING = ("output_format", "type_order", "loss", "dev_draw", "constrained", "max_new_tokens")
 # An example of our own, since a corpus' sentences may not be ours to print. What a corpus calls by
 # one of these names is annotated, the rest is not.
 EXAMPLE = ("Marta", "Kowal", "from", "Kraków", "takes", "aspirin", "against", "malaria", ".")
@@ -27,9 +27,10 @@ EXAMPLE_MENTIONS = {"person": (0, 2), "location": (3, 4), "chemical": (5, 6), "d
 
 def all_tables(results: Results) -> dict[str, str]:
     """File names without suffix, and what belongs into them."""
-    makers = (corpus, audit, protocol, hyperparameters, provenance, runs, prompts)
-    makers += (scores, conventions, ensembles, types, comparisons, parse, efficiency)
-    found = {f"tab_{make.__name__}": make(results) for make in makers}
+    found = {f"tab_{make.__name__}": make(results) for make in (protocol, provenance, runs, comparisons)}
+    makers = (corpus, audit, hyperparameters, prompts)
+    makers += (scores, conventions, ensembles, types, parse, efficiency)
+    found |= {f"tab_{make.__name__}": make(results.undisturbed) for make in makers}
     return found | {"tab_results": found.pop("tab_scores")}
 
 
@@ -127,7 +128,7 @@ def protocol(results: Results) -> str:
 def hyperparameters(results: Results) -> str:
     """The settings of the trained systems."""
     trained = {item.run.system: item.run for item in results.stored if not item.run.members}
-    trained = [run for run in trained.values() if not run.untrained]
+    trained = [run for run in trained.values() if not (run.untrained or run.base)]
     if not trained:
         return latex.statement("No system of this study is trained.")
     systems = results.study.systems
@@ -143,6 +144,8 @@ def _settings(run: Run) -> dict[str, Any]:
     if model.approach == "generation":
         found |= {name: getattr(model, name) for name in _WRITING}
     found["quantisation"] = model.quantisation or "none"
+    if run.held_out:
+        found["types held out"] = ", ".join(run.held_out)
     if model.lora:
         found |= {f"LoRA {name}": value for name, value in model.lora.model_dump().items()}
     found |= {key: value for key, value in model.model_dump().items() if key.startswith("prediction_batch")}
@@ -190,7 +193,7 @@ def prompts(results: Results) -> str:
         example = Sentence("", None, EXAMPLE, tuple(spans))
         title = f"{run.dataset.label}, {run.model.output_format}, wording {run.model.wording}"
         text = rf"\paragraph{{{escape(title)}}}" + "\n"
-        parts = {"Instruction": shape.instruction, "User": example.text, "Answer": shape.target(example)}
+        parts = {"Instruction": shape.instruction(), "User": example.text, "Answer": shape.target(example)}
         for title, part in parts.items():
             # Verbatim knows no escape: nothing in it may look like its end.
             part = part.replace(r"\end{", r"\end {")
@@ -223,6 +226,7 @@ def conventions(results: Results) -> str:
             "exact_f1": "exact",
             "partial_f1": "partial",
             "type_f1": "type",
+            "discarded_f1": "discarded",
         },
         "Mentions as strings": {
             "first_match_f1": "first match",

@@ -93,13 +93,28 @@ def examples(sentences: Sequence[Sentence], rows: Sequence[dict], names: list[st
     ]
 
 
-def _spans(words: Sequence[int], tag_ids: Sequence[int], length: int, names: list[str]):
-    """Spans of a sentence from the tags of its first sub-tokens; lost words are O."""
+def _tags(words: Sequence[int], tag_ids: Sequence[int], length: int, names: list[str]) -> list[str]:
+    """Tags of a sentence from those of its words' sub-tokens; lost words are O."""
     tags = ["O"] * length
     for word, tag in zip(words, tag_ids, strict=False):  # padding follows
         if word != IGNORED:
             tags[word] = names[tag]
-    return spans_from_tags(tags)[0]
+    return tags
+
+
+def _prediction(sentence: Sentence, words: Sequence[int], tagged: np.ndarray, names: list[str]) -> Prediction:
+    """What the best tags and their log-probabilities, [2, sub-tokens], say of a sentence."""
+    tags = _tags(words, tagged[0].astype(int), len(sentence.tokens), names)
+    spans = spans_from_tags(tags)[0]
+    sure = dict(zip(words, tagged[1], strict=False))  # of each word that has a tag; only those are in spans
+    return Prediction(
+        sentence.id,
+        tuple(spans),
+        repaired=tuple(place for place, span in enumerate(spans) if tags[span.start][0] == "I"),
+        confidences=tuple(
+            min(0.0, float(np.mean([sure[word] for word in range(*span[:2])]))) for span in spans
+        ),
+    )
 
 
 def train(run: Run, sentences: Sequence[Sentence], dev: Sequence[Sentence], parts: int = 1) -> dict[str, Any]:
@@ -129,7 +144,7 @@ def train(run: Run, sentences: Sequence[Sentence], dev: Sequence[Sentence], part
 
     def dev_f1(output) -> dict[str, float]:
         predicted = [
-            _spans(row["word"], tags, len(sentence.tokens), names)
+            spans_from_tags(_tags(row["word"], tags, len(sentence.tokens), names))[0]
             for sentence, row, tags in zip(dev, dev_rows, output.predictions, strict=True)
         ]
         return {"f1": scoring.score([sentence.spans for sentence in dev], predicted).f1}
@@ -179,16 +194,15 @@ def predict(
     watch = efficiency.Stopwatch()
 
     def tag(rows: Sequence[dict]) -> np.ndarray:
+        """The best tags and their log-probabilities, [rows, 2, sub-tokens]."""
         inputs = tokenizer.pad([{"input_ids": row["input_ids"]} for row in rows], return_tensors="pt")
         with torch.inference_mode():
-            return model(**inputs.to(device)).logits.argmax(-1).cpu().numpy()
-
-    def read(sentence: Sentence, row: dict, tags: Sequence[int]) -> Prediction:
-        return Prediction(sentence.id, tuple(_spans(row["word"], tags, len(sentence.tokens), names)))
+            sure, best = model(**inputs.to(device)).logits.float().log_softmax(-1).max(-1)
+            return torch.stack([best.float(), sure], dim=1).cpu().numpy()
 
     def tag_one(sentence: Sentence) -> Prediction:
         row = encode([sentence], *how)[0]
-        return read(sentence, row, tag([row])[0])
+        return _prediction(sentence, row["word"], tag([row])[0], names)
 
     times = efficiency.latency(tag_one, sentences[: run.latency_sentences])
     with watch("prepare"):
@@ -201,7 +215,7 @@ def predict(
         indices = order[len(found) :][: max(1, budget // lengths[order[len(found)]])]
         try:
             with watch("model"):
-                tags = tag([rows[index] for index in indices])
+                tagged = tag([rows[index] for index in indices])
         except (RuntimeError, MemoryError) as error:
             if len(indices) == 1 or not efficiency.is_out_of_memory(error):
                 raise
@@ -210,8 +224,8 @@ def predict(
             continue
         batches += 1
         with watch("read"):
-            for index, row_tags in zip(indices, tags, strict=True):
-                found[index] = read(sentences[index], rows[index], row_tags)
+            for index, each in zip(indices, tagged, strict=True):
+                found[index] = _prediction(sentences[index], rows[index]["word"], each, names)
     cost = {
         "prediction_seconds": dict(watch.seconds),
         "sentences_per_second": len(sentences) / sum(watch.seconds.values()),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -75,6 +76,10 @@ class Looks(TrainerCallback, ExportableState):
     def on_save(self, args, state, control, **kwargs):
         self._looking = False
         looks = looks_of(state.log_history)
+        kept = {state.global_step, state.best_global_step, lowest_loss(looks)["step"]}
+        for folder in Path(args.output_dir).glob("checkpoint-*"):
+            if folder.name not in {f"checkpoint-{step}" for step in kept}:
+                shutil.rmtree(folder)
         print(f"look {len(looks)}/{len(self.steps)} at dev: {_describe(looks[-1])}", flush=True)
         if spent(looks, self.patience):
             control.should_training_stop = True
@@ -147,6 +152,11 @@ def looks_of(log: list[dict]) -> list[dict[str, float]]:
     return list(rows.values())
 
 
+def lowest_loss(looks: list[dict[str, float]]) -> dict[str, float]:
+    """The look with the lowest loss on dev, the first of equals."""
+    return min(looks, key=lambda look: look["dev_loss"])
+
+
 def spent(looks: list[dict[str, float]], patience: int) -> bool:
     """Whether the last ``patience`` looks brought no better dev F1."""
     scores = [look["dev_f1"] for look in looks]
@@ -179,7 +189,6 @@ def arguments(run: Run, parts: int) -> dict[str, Any]:
         "eval_steps": NEVER,
         "save_strategy": "steps",
         "save_steps": NEVER,
-        "save_total_limit": 2,  # the best one and the last
         "metric_for_best_model": "f1",
         "greater_is_better": True,
         "restore_callback_states_from_checkpoint": True,
@@ -213,7 +222,8 @@ def train(trainer: Trainer, run: Run) -> dict[str, Any]:
     """Train or go on training, and tell what happened.
 
     Returns training_seconds and looks_seconds (wall clock, checkpointing in neither), starts (1 +
-    interruptions), steps, looks, losses (step, training loss) and best_checkpoint.
+    interruptions), steps, looks, losses (step, training loss), best_checkpoint, and the
+    one that the loss would have chosen.
     """
     folder = Path(trainer.args.output_dir)
     total = total_steps(run, len(trainer.train_dataset))
@@ -243,4 +253,5 @@ def train(trainer: Trainer, run: Run) -> dict[str, Any]:
         "losses": [[entry["step"], entry["loss"]] for entry in log if "loss" in entry],
         # Found by its step: a moved folder must not lead astray.
         "best_checkpoint": f"checkpoint-{state['best_global_step']}",
+        "lowest_loss_checkpoint": f"checkpoint-{lowest_loss(looks_of(log))['step']}",
     }

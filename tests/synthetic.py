@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import random
 
-from ner_utils import audit, config, data, differences, ensemble, evaluation, experiment, paths, provenance
+from ner_utils import (
+    audit,
+    compiled,
+    confidence,
+    config,
+    contamination,
+    data,
+    differences,
+    ensemble,
+    evaluation,
+    experiment,
+    paths,
+    provenance,
+)
 from ner_utils.predictions import Prediction
 from ner_utils.run import Run
 
@@ -27,6 +40,20 @@ def write(study: str, overrides: str = "") -> None:
         write_run(run, corpora[name])
     for name, corpus in corpora.items():
         differences.compare(study, name, overrides, corpus)
+        confidence.compile(study, name, overrides, corpus)
+        runs = [run for run in config.runs_of(study, overrides) if run.dataset_name == name]
+        compiled.write("contamination", compiled.undisturbed(runs), {"models": _probed(runs)})
+
+
+def _probed(runs: list[Run]) -> dict:
+    """What a probe might have found of each language model."""
+    found = {}
+    for label in dict.fromkeys(run.model.label for run in runs if run.model.approach == "generation"):
+        chance = random.Random(label)
+        words = {name: chance.choices(range(7), k=60) for name in contamination.SETS}
+        found[label] = {name: contamination.summary(each) for name, each in words.items()}
+        found[label]["gap"] = contamination.gap(words["test"], words["counterparts"], 200)
+    return found
 
 
 def write_run(run: Run, corpus: dict) -> None:
@@ -53,8 +80,11 @@ def _predict(run: Run, sentence, chance: random.Random) -> Prediction:
             spans.append(span)
         elif draw < recall + noise:
             spans.append(span._replace(type=chance.choice([kind for kind in kinds if kind != span.type])))
+    # A span is surer where it is right, and a little too sure everywhere.
+    sure = tuple(-chance.random() * (0.3 if span in sentence.spans else 0.8) for span in spans)
     if run.model.approach == "tagging":
-        return Prediction(sentence.id, tuple(spans))
+        repaired = tuple(at for at in range(len(spans)) if chance.random() < 0.05)
+        return Prediction(sentence.id, tuple(spans), repaired=repaired, confidences=sure)
     status = chance.choices(["ok", "recovered", "failed"], [8, 3, 1] if run.untrained else [97, 2, 1])[0]
     many = 3 if run.untrained else 1
     dropped = {
@@ -64,7 +94,9 @@ def _predict(run: Run, sentence, chance: random.Random) -> Prediction:
         "duplicate": chance.random() < 0.03 * many,
     }
     dropped = {reason: int(happened) for reason, happened in dropped.items()}
-    return Prediction(sentence.id, () if status == "failed" else tuple(spans), status, dropped)
+    if status == "failed":
+        spans, sure = [], ()
+    return Prediction(sentence.id, tuple(spans), status, dropped, confidences=sure)
 
 
 def _efficiency(run: Run, chance: random.Random) -> dict:

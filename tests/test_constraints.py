@@ -51,7 +51,9 @@ def write(tokenizer, name, kind, words, limit, seed):
     random = np.random.default_rng(seed)
     answer = constraint.begin()
     while tokenizer.eos_token_id not in answer:
-        answer += constraint.choose(random.normal(size=vocabulary).astype(np.float32))
+        tokens, taken = constraint.choose(random.normal(size=vocabulary).astype(np.float32))
+        assert taken <= 0
+        answer += tokens
         assert len(answer) <= limit, tokenizer.decode(answer)
     assert answer.index(tokenizer.eos_token_id) == len(answer) - 1
     return form, tokenizer.decode(answer[:-1])
@@ -114,7 +116,9 @@ def test_the_best_permitted_token_is_taken(tokenizer):
     while len(answer) < len(ids):
         scores = np.zeros(len(tokenizer), dtype=np.float32)
         scores[ids[len(answer)]] = 1
-        answer += constraint.choose(scores)
+        tokens, taken = constraint.choose(scores)
+        assert -np.log(len(tokenizer)) <= taken <= 0
+        answer += tokens
         chosen += 1
     assert answer == [*ids, tokenizer.eos_token_id]
     assert chosen < len(ids) / 2, "forced tokens were not taken at once"

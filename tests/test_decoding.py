@@ -46,6 +46,17 @@ def one_by_one(model, end):
         yield output[0, len(prompt) :].tolist()
 
 
+def tokens_of(answers):
+    return [answer.tokens for answer in sorted(answers)]
+
+
+def log_probabilities(model, prompt, answer):
+    """Of each token of an answer, from one pass over the whole."""
+    with torch.inference_mode():
+        scores = model(torch.tensor([prompt + answer])).logits[0].float().log_softmax(-1)
+    return [float(scores[len(prompt) - 1 + at, token]) for at, token in enumerate(answer)]
+
+
 @pytest.fixture(scope="module")
 def llama():
     """Weights so large that answers wander, and do not repeat one token."""
@@ -74,10 +85,17 @@ def test_rows_that_end_at_different_steps(llama):
         decoder = Decoder(llama, SHARED, PAD, end, LIMIT)
         wanted = list(one_by_one(llama, end))
         for rows in (1, 3, len(PROMPTS)):  # rows that end make room for prompts that wait
-            answers = dict(decoder.answers(PROMPTS, rows))
-            assert [answers[index] for index in range(len(PROMPTS))] == wanted
+            assert tokens_of(decoder.answers(PROMPTS, rows)) == wanted
         lengths.update(map(len, wanted))
     assert len(lengths) > 3, "the rows ended alike, which proves little"
+
+
+@pytest.mark.parametrize("shared", [SHARED, []], ids=["packed", "by the library"])
+def test_log_probabilities_are_the_models(llama, shared):
+    answers = sorted(Decoder(llama, shared, PAD, 1, LIMIT).answers(PROMPTS, 3))
+    assert [answer.index for answer in answers] == list(range(len(PROMPTS)))
+    for prompt, (_, tokens, taken) in zip(PROMPTS, answers, strict=True):
+        assert taken == pytest.approx(log_probabilities(llama, prompt, tokens), abs=1e-3)
 
 
 def test_the_model_is_left_as_it_was(llama):
@@ -86,8 +104,7 @@ def test_the_model_is_left_as_it_was(llama):
     steps = Decoder(llama, SHARED, PAD, 1, LIMIT).answers(PROMPTS, 3)
     first = next(steps)
     assert list(one_by_one(llama, 1)) == wanted
-    answers = dict([first, *steps])
-    assert [answers[index] for index in range(len(PROMPTS))] == wanted
+    assert tokens_of([first, *steps]) == wanted
 
 
 def test_the_library_and_the_packed_loop_obey_constraints_alike(make_tiny_llama):
@@ -102,17 +119,20 @@ def test_the_library_and_the_packed_loop_obey_constraints_alike(make_tiny_llama)
     )
     prompts = [SHARED + tokenizer(" ".join(words))["input_ids"] for words in sentences]
     decoder = Decoder(model, SHARED, PAD, end, 60)
-    packed = dict(decoder.answers(prompts, 2, [makes.of(words) for words in sentences]))
+    packed = sorted(decoder.answers(prompts, 2, [makes.of(words) for words in sentences]))
     plain = list(decoder._generate(prompts, [makes.of(words) for words in sentences]))
-    assert [packed[index] for index in range(len(prompts))] == plain
-    assert any(len(answer) > 12 for answer in plain), "nothing but [] proves little"
+    assert [answer.tokens for answer in packed] == [tokens for tokens, _ in plain]
+    for answer, (_, taken) in zip(packed, plain, strict=True):
+        assert answer.log_probabilities == pytest.approx(taken, abs=1e-4)
+        assert 0.0 in taken, "what was forced is certain"
+    assert any(len(tokens) > 12 for tokens, _ in plain), "nothing but [] proves little"
 
 
 def test_linear_attention_shares_nothing_and_answers_alike(hybrid_folder):
     model = AutoModelForCausalLM.from_pretrained(hybrid_folder).eval()
     assert not shares_beginnings(model.config)
-    answers = dict(Decoder(model, SHARED, PAD, 1, LIMIT).answers(PROMPTS, 3))
-    assert [answers[index] for index in range(len(PROMPTS))] == list(one_by_one(model, 1))
+    answers = Decoder(model, SHARED, PAD, 1, LIMIT).answers(PROMPTS, 3)
+    assert tokens_of(answers) == list(one_by_one(model, 1))
 
 
 def test_linear_attention_trains_and_predicts(hybrid_folder, make_run, twenty):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ner_utils import breakdown, differences, errors, paths, report, scoring, span_table, statistics
+from ner_utils import breakdown, compiled, differences, errors, paths, report, scoring, span_table, statistics
 from ner_utils.data import Sentence
 from ner_utils.predictions import Prediction, ResultError
 from ner_utils.spans import Span, spans_from_tags
@@ -64,6 +64,19 @@ def test_buckets_by_hand():
     assert names(Span(4, 7, "B"))[:5] == ["3 or more", "over 20 %", "unseen", "unseen", "once"]
 
 
+def test_domains_are_a_factor_where_sentences_have_them():
+    rows = [
+        Sentence(f"s{at}", None, ("x",), (Span(0, 1, "A"),), domain=domain)
+        for at, domain in enumerate(("news", None, "law"))
+    ]
+    assert breakdown.factors(rows)["domain"] == ["law", "news", "unknown"]
+    counts = breakdown.Sorter(rows, breakdown.factors(rows)).count(
+        rows, [Prediction("", r.spans) for r in rows]
+    )
+    assert counts[:, -3:, 0].tolist() == [[0, 1, 0], [0, 0, 1], [1, 0, 0]]
+    assert "domain" not in breakdown.factors(rows[1:2])
+
+
 def test_intervals_are_those_of_each_bucket_alone():
     chance = np.random.default_rng(0)
     counts = chance.integers(0, 3, size=(2, 40, 3, 3)).astype(float)
@@ -78,8 +91,9 @@ def test_intervals_are_those_of_each_bucket_alone():
 @given(corpora)
 def test_every_mention_is_sorted_once(corpus):
     gold, said = tables(*sides(corpus))
-    kinds, confusion = errors.sort(gold, said)
-    paired = sum(kinds[kind] for kind in ("correct", "type", "boundary", "both"))
+    words = [[f"w{at % 2}" for at in range(len(sentence))] for sentence in corpus]
+    kinds, confusion = errors.sort(gold, said, words)
+    paired = sum(kinds[kind] for kind in ("correct", "type", "boundary", "both", "place"))
     assert paired + kinds["missed"] == len(gold.columns) == confusion[:-1].sum()
     assert paired + kinds["spurious"] == len(said.columns) == confusion[:, :-1].sum()
     tp, _, _ = scoring.count(gold, said).sum(axis=(0, 1))
@@ -90,10 +104,20 @@ def test_every_mention_is_sorted_once(corpus):
 def test_errors_by_hand():
     gold = [[Span(0, 2, "A"), Span(3, 5, "B"), Span(6, 7, "C"), Span(8, 9, "A"), Span(9, 12, "B")]]
     said = [[Span(0, 2, "A"), Span(3, 4, "B"), Span(6, 7, "A"), Span(7, 8, "C"), Span(10, 13, "C")]]
-    sides = (span_table.from_spans(side, TYPES) for side in (gold, said))
-    kinds, confusion = errors.sort(*sides)
-    assert kinds == {"correct": 1, "type": 1, "boundary": 1, "both": 1, "spurious": 1, "missed": 1}
+    sides = [span_table.from_spans(side, TYPES) for side in (gold, said)]
+    kinds, confusion = errors.sort(*sides, [list("abcdefghijklm")])
+    assert kinds == {
+        "correct": 1, "type": 1, "boundary": 1, "both": 1, "place": 0, "spurious": 1, "missed": 1
+    }  # fmt: skip
     assert confusion.tolist() == [[1, 0, 0, 1], [0, 1, 1, 0], [1, 0, 0, 0], [0, 0, 1, 0]]
+
+
+def test_the_right_words_at_another_place():
+    """Rome stands thrice: the first and the last are meant, the second and the last are said."""
+    gold = span_table.from_spans([[Span(0, 1, "A"), Span(4, 5, "A"), Span(5, 6, "B")]], TYPES)
+    said = span_table.from_spans([[Span(2, 3, "A"), Span(4, 5, "A"), Span(6, 7, "B")]], TYPES)
+    kinds, _ = errors.sort(gold, said, [["Rome", "or", "Rome", "or", "Rome", "Oslo", "Bonn"]])
+    assert (kinds["correct"], kinds["place"], kinds["spurious"], kinds["missed"]) == (1, 1, 1, 1)
 
 
 def test_agreement_and_oracle():
@@ -131,7 +155,7 @@ def test_of_a_study(made_up, demo):
         for bucket in ("1-20-token", "2-20-tokens", "3-20-or-20-more")
     )
     assert whole == results.summary.set_index("system").loc["minilm", "mentions"]
-    text = differences.path("vote", "demo").read_text()
+    text = compiled.path("vote", "demo", "differences").read_text()
     words = {
         token
         for sentence in demo["test"]
@@ -143,7 +167,7 @@ def test_of_a_study(made_up, demo):
 
 def test_of_other_runs(made_up):
     results = made_up(name="vote")
-    file = differences.path("vote", "demo")
+    file = compiled.path("vote", "demo", "differences")
     stored = json.loads(file.read_text())
     stored["fingerprints"]["minilm, seed 1"] = "0" * 64
     file.write_text(json.dumps(stored))

@@ -76,3 +76,43 @@ def test_peak_memory():
     assert len(held) == 64 * 2**20
     child = efficiency.in_fresh_process(efficiency.peak_memory)
     assert 1 < child["process_mib"] < efficiency.peak_memory()["process_mib"]
+
+
+# -------------------------------------------------------------------------------- energy
+def counter(folder, name, joules, size=1000):
+    zone = folder / name
+    zone.mkdir(exist_ok=True)
+    (zone / "energy_uj").write_text(f"{round(joules * 1e6)}\n")
+    (zone / "max_energy_range_uj").write_text(f"{round(size * 1e6)}\n")
+
+
+def test_energy_adds_up_packages_and_survives_a_counters_end(tmp_path, monkeypatch):
+    """Files as Linux shows them: two packages, a zone within one that is a part of it, and a counter that
+    starts again."""
+    monkeypatch.setattr(efficiency, "POWERCAP", tmp_path)
+    counter(tmp_path, "intel-rapl:0", 990)
+    counter(tmp_path, "intel-rapl:1", 5)
+    counter(tmp_path, "intel-rapl:0:0", 1)
+    with efficiency.Energy() as energy:
+        counter(tmp_path, "intel-rapl:0", 20)
+        counter(tmp_path, "intel-rapl:1", 12)
+        counter(tmp_path, "intel-rapl:0:0", 900)
+    assert energy.joules == pytest.approx(30 + 7)
+
+
+def test_energy_is_read_while_the_block_runs(tmp_path, monkeypatch):
+    monkeypatch.setattr(efficiency, "POWERCAP", tmp_path)
+    monkeypatch.setattr(efficiency, "PERIOD", 0.01)
+    counter(tmp_path, "intel-rapl:0", 100)
+    with efficiency.Energy() as energy:
+        for joules in (900, 100, 900, 100):  # twice around
+            time.sleep(0.15)
+            counter(tmp_path, "intel-rapl:0", joules)
+    assert energy.joules == pytest.approx(2000)
+
+
+def test_energy_that_nobody_counts_is_unknown(tmp_path, monkeypatch):
+    monkeypatch.setattr(efficiency, "POWERCAP", tmp_path)
+    with efficiency.Energy() as energy:
+        pass
+    assert energy.joules is None

@@ -1,5 +1,8 @@
 """Output forms: whatever a sentence holds, its spans survive the way into text and back."""
 
+import json
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -56,9 +59,38 @@ def test_spans_survive_the_way_into_text_and_back(name, pairs):
     assert (reading.status, reading.dropped) == ("ok", NOTHING)
 
 
+@pytest.mark.parametrize("before", ["", "<think>[{}] person: [Ada|person]\n\n</think>\n"])
+@pytest.mark.parametrize("name", EXACT)
+@given(pairs)
+def test_each_span_knows_the_piece_that_states_it(name, before, pairs):
+    """A piece names the type and holds the letters, and pieces follow each other as their spans do."""
+    sentence, form = sentence_of(pairs), FORMS[name](TYPES)
+    answer = before + form.target(sentence)
+    reading = form.read(answer, sentence.tokens)
+    pieces = [answer[begin:end] for begin, end in reading.extents]
+    assert len(pieces) == len(reading.spans)
+    assert sorted(reading.extents) == reading.extents
+    for span, piece in zip(reading.spans, pieces, strict=True):
+        if name.startswith("json"):
+            assert form.kind(json.loads(piece)["type"]) == span.type
+            assert json.loads(piece)["text"] == " ".join(sentence.tokens[span.start : span.end])
+        elif name == "inline":
+            name_of_type = re.sub(r"([\\\[\]|])", r"\\\1", TYPES[span.type])
+            assert piece[0] == "[" and piece.endswith(f"|{name_of_type}]")
+        else:
+            assert piece.count("\n") == span.end - span.start - 1
+
+
+def test_pieces_of_what_could_be_recovered():
+    answer = 'Sure: [{"text": "London", "type": "location"}, {"text": "Ada Lovelace", "type": "person"'
+    reading = FORMS["json"](TYPES).read(answer + '}, {"te', TOKENS)
+    pieces = [(answer + "}")[begin:end] for begin, end in reading.extents]
+    assert [json.loads(piece)["text"] for piece in pieces] == ["Ada Lovelace", "London"]
+
+
 @pytest.mark.parametrize("name", FORMS)
 def test_instructions_name_every_type_in_three_wordings(name):
-    instructions = {FORMS[name](TYPES, wording).instruction for wording in range(1, len(TASKS) + 1)}
+    instructions = {FORMS[name](TYPES, wording).instruction() for wording in range(1, len(TASKS) + 1)}
     assert len(instructions) == 3
     assert all(", ".join(TYPES.values()) in text for text in instructions)
 

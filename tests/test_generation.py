@@ -8,6 +8,7 @@ from transformers import GenerationConfig
 
 from ner_utils import adapters, experiment, generation, scoring, weights
 from ner_utils.data import Sentence
+from ner_utils.decoding import Answer
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +27,7 @@ def test_prompt_and_answer(tiny, twenty):
     prompt = prompter.tokenizer.decode(example["input_ids"][: -len(answer)])
     assert prompt.endswith("<|im_start|>assistant\n")
     assert twenty[0].text in prompt
-    assert prompter.format.instruction in prompt
+    assert prompter.format.instruction() in prompt
 
 
 def test_pad_token_must_differ_from_the_end_token(tiny):
@@ -138,6 +139,26 @@ def test_twenty_sentences_are_learnt_by_heart(make_run, twenty):
     rows = [json.loads(line) for line in (run.scratch / "answers.jsonl").read_text().splitlines()]
     assert [row["id"] for row in rows] == [s.id for s in twenty]
     assert cost["prediction_truncation"]["cut_off_answers"] == 0
+
+
+def test_a_confidence_is_the_mean_of_its_own_tokens(tiny):
+    """Against the tokenizer's offsets: the tokens that share a character with the item."""
+    prompter = generation.Prompter(tiny, weights.resolve(tiny.model.weights))
+    generator = generation.Generator(tiny, generation.load_for_prediction(tiny, None), prompter)
+    sentence = Sentence("s", None, ("Zoë", "🙂", "met", "Ada", "in", "São", "Paulo"), ())
+    text = '[{"text": "Zoë 🙂", "type": "person"}, {"text": "São Paulo", "type": "location"}]'
+    encoded = prompter.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+    tokens = [*encoded["input_ids"], prompter.tokenizer.eos_token_id]
+    taken = [-0.01 * 1.3**at for at in range(len(tokens))]
+    found = generator.read(sentence, Answer(0, tokens, taken), generator.text(tokens))
+    assert [span[:2] for span in found.spans] == [(0, 2), (5, 7)]
+    for item, confidence in zip(('{"text": "Zoë', '{"text": "São'), found.confidences, strict=True):
+        begin = text.index(item)
+        end = text.index("}", begin) + 1
+        own = [
+            t for t, (a, b) in zip(taken, encoded["offset_mapping"], strict=False) if a < end and b > begin
+        ]
+        assert confidence == pytest.approx(sum(own) / len(own))
 
 
 def test_a_sentence_cannot_leave_its_turn(tiny):

@@ -83,6 +83,15 @@ def test_names_are_swapped_for_unseen_ones_of_their_type():
     assert done[3] == "Oslo"
 
 
+def test_persons_get_names_of_another_origin_and_nothing_else_does():
+    row = Sentence("s", None, ("Ada", "met", "Rome"), (Span(0, 1, "PER"), Span(2, 3, "LOC")))
+    (done,) = perturb.perturb([row], "other origin", [])
+    first, second = done.spans
+    assert " ".join(words(done, first)) in perturb.PERSONS
+    assert words(done, second) == ("Rome",)
+    assert len(set(perturb.PERSONS)) == len(perturb.PERSONS) > 40
+
+
 def test_by_hand():
     row = Sentence("s", None, ("Dear", "Ada", "Lovelace", ",", "hi", "!"), (Span(1, 3, "PER"),))
     (bare,) = perturb.perturb([row], "no punctuation", [])

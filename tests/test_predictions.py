@@ -32,10 +32,12 @@ def rows(path, *values):
 def test_there_and_back(path):
     written = [
         Prediction("a", (Span(0, 1, "PER"), Span(1, 3, "LOC")), "recovered", NOTHING | {"ungrounded": 2}),
-        Prediction("b", ()),
+        Prediction("b", (Span(0, 1, "PER"),), repaired=(0,), confidences=(-0.12345678,)),
     ]
     predictions.write(path, written)
-    assert predictions.read(path, SENTENCES) == written
+    found = predictions.read(path, SENTENCES)
+    assert found == written
+    assert [each.confidences for each in found] == [None, (-0.1235,)]
     assert all(isinstance(span, Span) for prediction in written for span in prediction.spans)
 
 
@@ -85,6 +87,10 @@ A, B = {"id": "a", "spans": [[0, 1, "PER"]]}, {"id": "b", "spans": []}
         pytest.param([B, A | {"id": ["a"]}], ":2: not a prediction", id="list as id"),
         pytest.param([B, {"id": "a"}], ":2: not a prediction", id="no spans"),
         pytest.param([B, {"spans": []}], ":2: not a prediction", id="no id"),
+        pytest.param([B, A | {"confidences": []}], ":2: not a prediction", id="no confidence"),
+        pytest.param([B, A | {"confidences": [0.5]}], ":2: not a prediction", id="above certainty"),
+        pytest.param([B, A | {"confidences": [None]}], ":2: not a prediction", id="null confidence"),
+        pytest.param([B, A | {"repaired": [1]}], ":2: not a prediction", id="no such span"),
         pytest.param([B, [1]], ":2: not a prediction", id="no object"),
     ],
 )

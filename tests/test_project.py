@@ -60,7 +60,7 @@ def test_rooms_stay_small():
     lines = {
         path.name: len(path.read_text().splitlines()) for path in (paths.ROOT / "ner_utils").glob("*.py")
     }
-    assert sum(lines.values()) <= 9200
+    assert sum(lines.values()) <= 10600
     assert max(lines.values()) <= 340, lines
 
 

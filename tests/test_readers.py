@@ -64,6 +64,19 @@ def test_conll_2003s_own_layout(read):
     assert (first.repaired, first.offsets, second.spans) == (0, None, ())
 
 
+def test_domains_come_from_a_column_or_a_field(read):
+    settings = dataset("conll", columns=["token", "source", "tag"], domain="source")
+    rows = read(settings, "a\treddit\tO\nb\treddit\tO\n\nc\ttwitter\tO\n")
+    assert [row.domain for row in rows] == ["reddit", "twitter"]
+    lines = '{"tokens": ["a"], "ner_tags": ["O"], "genre": "law"}\n{"tokens": ["b"], "ner_tags": ["O"]}\n'
+    assert [row.domain for row in read(dataset("jsonl", domain="genre"), lines)] == ["law", None]
+    assert [row.domain for row in read(dataset("jsonl"), lines)] == [None, None]
+    with pytest.raises(DataError, match=":1: id and document and genre must be strings"):
+        read(dataset("jsonl", domain="genre"), '{"tokens": ["a"], "ner_tags": ["O"], "genre": 3}\n')
+    with pytest.raises(ValueError, match="domain: expected one of the columns token, tag"):
+        dataset("conll", domain="source")
+
+
 def test_documents_of_jnlpba_keep_their_names(read):
     text = (
         "###MEDLINE:95369245\n\nIL-2\tB-Chemical\ngene\tI-Chemical\n\n###MEDLINE:95333264\n\nno\tO\n\nno\tO\n"

@@ -51,6 +51,17 @@ def test_a_bench_becomes_a_table_and_two_figures(places):
     assert all((paths.FIGURES / "demo" / f"fig_{name}.pdf").stat().st_size for name in ("speed", "growth"))
 
 
+def test_scoring_becomes_a_table(places):
+    found = {
+        "sentences": 16454, "seconds": {"ours": [0.3, 0.2, 0.4], "theirs": [3.0, 6.0, 9.0]}, "ratio": 20.0,
+        "resamples": 10000, "micro_seconds": 2.5, "all_seconds": 31.0,
+    }  # fmt: skip
+    provenance.write_json(paths.RESULTS / "bench" / "score.json", found)
+    assert speed.write("demo") == ["tab_score"]
+    text = (paths.THESIS / "generated" / "demo" / "tab_score.tex").read_text()
+    assert "16,454 sentences" in text and "20.0 times as long" in text and "31.00" in text
+
+
 def test_growth_is_labelled_in_plain_numbers():
     figure = speed.fig_growth({"growth": GROWTH})
     figure.canvas.draw()

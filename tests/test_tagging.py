@@ -2,6 +2,7 @@
 
 import random
 
+import numpy as np
 import pytest
 import torch
 
@@ -83,6 +84,18 @@ def test_order_of_training_is_grouped_and_depends_on_seed_and_epoch_alone():
     batches = [[lengths[i] for i in first[at : at + 8]] for at in range(0, 1003, 8)]
     assert sum(max(batch) - min(batch) for batch in batches) / len(batches) < 3
     assert [len(batch) for batch in batches] == [8] * 125 + [3]
+
+
+def test_confidences_and_repairs_of_tags():
+    """Three words, the second of two sub-tokens: means over words of their tags' log-probabilities."""
+    names = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
+    sentence = Sentence("s", None, ("Ada", "Lovelace", "Rome"), ())
+    words = [tagging.IGNORED, 0, 1, tagging.IGNORED, 2, tagging.IGNORED]
+    tagged = np.array([[0, 1, 2, 4, 4, 0], [-9, -0.1, -0.3, -9, -0.5, -9]])
+    found = tagging._prediction(sentence, words, tagged, names)
+    assert found.spans == (Span(0, 2, "PER"), Span(2, 3, "LOC"))
+    assert found.confidences == pytest.approx((-0.2, -0.5))
+    assert found.repaired == (1,)
 
 
 @pytest.mark.parametrize("quantisation", [None, "nf4"])

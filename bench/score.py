@@ -1,0 +1,113 @@
+"""Scoring and statistics at the size of MultiNERD's test set: from tags to figures, against seqeval.
+
+Part of `make bench`, and by itself in two minutes: ``python bench/score.py``. Both sides read the same tags
+of 16,454 sentences, ill-formed ones among them, in turns, and must come to the same figures. Writes
+``results/bench/score.json``.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from itertools import combinations
+from statistics import median
+
+import numpy as np
+from seqeval.metrics import classification_report
+from seqeval.scheme import IOB2
+
+from ner_utils import paths, provenance, scoring, span_table, statistics
+from ner_utils.spans import tag_names
+
+SENTENCES = 16_454
+TYPES = tuple(f"T{at:02d}" for at in range(15))
+TURNS = 3
+RESAMPLES = 10_000
+SYSTEMS, RUNS = 3, 3
+
+
+def tags(seed: int) -> tuple[list[list[str]], list[list[str]]]:
+    """Gold and predicted tags: every third token belongs to a mention, every tenth predicted one is any."""
+    chance, names = random.Random(seed), tag_names(TYPES)
+    gold, said = [], []
+    for _ in range(SENTENCES):
+        row: list[str] = []
+        while len(row) < 22:
+            kind = chance.choice(TYPES)
+            mention = [f"B-{kind}", *[f"I-{kind}"] * chance.randrange(3)] if chance.random() < 0.2 else ["O"]
+            row += mention
+        gold.append(row)
+        said.append([chance.choice(names) if chance.random() < 0.1 else tag for tag in row])
+    return gold, said
+
+
+def ours(gold: list[list[str]], said: list[list[str]]) -> dict[str, float]:
+    """Strict F1 by type, and micro."""
+    tables = [span_table.from_tags(rows, TYPES, discard="iob2") for rows in (gold, said)]
+    counts = scoring.total(scoring.rows(scoring.count(*tables), TYPES))
+    found = {kind: score.f1 for kind, score in scoring.by_type(counts).items()}
+    return found | {"micro": scoring.micro(counts).f1}
+
+
+def theirs(gold: list[list[str]], said: list[list[str]]) -> dict[str, float]:
+    """The same by seqeval's strict mode."""
+    report = classification_report(gold, said, mode="strict", scheme=IOB2, output_dict=True)
+    return {name: report[name]["f1-score"] for name in TYPES} | {"micro": report["micro avg"]["f1-score"]}
+
+
+def seconds(work, *arguments) -> tuple[float, object]:
+    """Of some work, and its output."""
+    start = time.perf_counter()
+    output = work(*arguments)
+    return time.perf_counter() - start, output
+
+
+def micro_alone(systems: list[np.ndarray], groups: np.ndarray) -> None:
+    """The interval of one system's micro F1, and its test against another."""
+    statistics.interval(systems[0], groups, "micro_f1", RESAMPLES, 0)
+    statistics.paired_test(systems[0], systems[1], groups, "micro_f1", RESAMPLES, 0)
+
+
+def everything(systems: list[np.ndarray], groups: np.ndarray) -> None:
+    """Micro, macro and each type of every system, and both scores of all pairs, tested."""
+    for counts in systems:
+        statistics.intervals(counts, groups, RESAMPLES, 0)
+    for metric in ("micro_f1", "macro_f1"):
+        for counts in systems:
+            statistics.interval(counts, groups, metric, RESAMPLES, 0)
+        for a, b in combinations(systems, 2):
+            statistics.interval(a, groups, metric, RESAMPLES, 0, b)
+            statistics.paired_test(a, b, groups, metric, RESAMPLES, 0)
+
+
+def main() -> None:
+    """Measure, print and store."""
+    turns: dict[str, list[float]] = {"ours": [], "theirs": []}
+    for turn in range(TURNS):
+        work = tags(turn)
+        (mine, found), (other, wanted) = seconds(ours, *work), seconds(theirs, *work)
+        turns["ours"].append(mine)
+        turns["theirs"].append(other)
+        wrong = [name for name in wanted if abs(found[name] - wanted[name]) > 1e-9]
+        if wrong:
+            raise RuntimeError(f"ours and seqeval's figures differ: {', '.join(wrong)}")
+    chance = np.random.default_rng(0)
+    shape = (SYSTEMS, RUNS, SENTENCES, len(TYPES), 3)
+    systems = list((chance.random(shape) < 0.05).astype(float))
+    groups = np.arange(SENTENCES).astype(str)
+    found = {
+        **provenance.environment(),
+        "sentences": SENTENCES,
+        "seconds": turns,
+        "ratio": median(turns["theirs"]) / median(turns["ours"]),
+        "resamples": RESAMPLES,
+        "micro_seconds": seconds(micro_alone, systems, groups)[0],
+        "all_seconds": seconds(everything, systems, groups)[0],
+    }
+    for name in ("seconds", "ratio", "micro_seconds", "all_seconds"):
+        print(name, found[name])
+    provenance.write_json(paths.RESULTS / "bench" / "score.json", found)
+
+
+if __name__ == "__main__":
+    main()

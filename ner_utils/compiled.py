@@ -1,0 +1,63 @@
+"""What is compiled from a study's stored predictions on a corpus, beside the corpus and without its text.
+
+``results/<study>/<dataset>/<name>.json`` holds it with the fingerprints of the runs that it is about.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ner_utils import paths, provenance
+from ner_utils.predictions import ResultError
+from ner_utils.run import Run
+from ner_utils.study import Results
+
+
+def path(study: str, dataset: str, name: str) -> Path:
+    """The file of something compiled."""
+    return paths.RESULTS / study / dataset / f"{name}.json"
+
+
+def write(name: str, runs: Sequence[Run], found: dict[str, Any]) -> dict[str, Any]:
+    """Store what was found about all runs of a study on a corpus; returns what is stored."""
+    found = {"fingerprints": _fingerprints(runs), **found}
+    provenance.write_json(path(runs[0].study, runs[0].dataset_name, name), found)
+    return found
+
+
+def load(name: str, runs: Sequence[Run]) -> dict[str, Any]:
+    """What was stored about these runs. Raises `ResultError` where nothing was, or of other runs."""
+    study = runs[0].study
+    file = path(study, runs[0].dataset_name, name)
+    if not file.is_file():
+        raise ResultError(f"{paths.relative(file)}: not compiled; run make study STUDY={study}")
+    found = json.loads(file.read_text(encoding="utf-8"))
+    if found["fingerprints"] != _fingerprints(runs):
+        raise ResultError(f"{paths.relative(file)}: of other runs; run make study STUDY={study}")
+    return found
+
+
+def undisturbed(runs: Sequence[Run]) -> list[Run]:
+    """The runs that met the same sentences."""
+    return [run for run in runs if not run.perturbed]
+
+
+def of_study(results: Results, name: str) -> dict[str, dict[str, Any]]:
+    """What was compiled of each corpus of a study, by its id."""
+    found = {}
+    for dataset in results.study.datasets:
+        runs = [item.run for item in results.stored if item.run.dataset_name == dataset]
+        found[dataset] = load(name, undisturbed(runs))
+    return found
+
+
+def labels(results: Results) -> dict[str, str]:
+    """The labels of the systems that met the same sentences, by their names."""
+    return {run.system: run.label for run in undisturbed([item.run for item in results.stored])}
+
+
+def _fingerprints(runs: Sequence[Run]) -> dict[str, str]:
+    return {f"{run.system}, seed {run.seed}": run.fingerprint for run in runs}

@@ -1,0 +1,156 @@
+"""Has a language model read the test set? A probe: how much of a sentence it can complete, word for word.
+
+*Zero-shot* means that a model was not adapted, not that it has not seen the text: public test sets are older
+than the models. The pretrained model, as it is, continues the first half of a test sentence, and the words
+that it repeats exactly are counted. A sentence can also be guessed, so that two controls stand beside it: the
+same sentences with other names in them, which nobody has published, completed from *their* first half; and
+sentences of our own demonstration corpus, which is younger than the models. A model that knows the original
+by heart completes it better than its counterpart. The probe finds verbatim memory and nothing subtler: its
+silence is no proof (on such probes see Carlini et al. 2023, arXiv 2202.07646).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import accumulate, takewhile
+from typing import Any
+
+import numpy as np
+import torch
+
+from ner_utils import compiled, config, data, generation, latex, paths, weights
+from ner_utils.data import Sentence
+from ner_utils.decoding import Decoder
+from ner_utils.latex import Column
+from ner_utils.perturb import perturb
+from ner_utils.run import Run
+from ner_utils.study import Results
+
+PROBED = 200  # sentences at most
+LEAST = 10  # tokens of a sentence that can be probed
+WORDS = 5  # that must be repeated for a sentence to count as known
+LIMIT = 24  # new tokens
+CONTROL = "demo"
+SETS = {
+    "test": "Test sentences",
+    "counterparts": "The same, with other names",
+    "control": "Demonstration corpus",
+}
+
+
+def sets(corpus: dict[str, list[Sentence]]) -> dict[str, list[Sentence]]:
+    """The sentences to be completed, by the keys of `SETS`. Test sentences are those with a mention in their
+    first half, so that their counterparts begin otherwise."""
+    halves = [s for s in corpus["test"] if any(span.end <= len(s.tokens) // 2 for span in s.spans)]
+    drawn = data.draw([s for s in halves if len(s.tokens) >= LEAST], PROBED, seed=0)
+    control = data.load_split(CONTROL, config.load_dataset(CONTROL), "test")
+    return {
+        "test": drawn,
+        "counterparts": perturb(drawn, "swap", corpus["train"]),
+        "control": [s for s in control if len(s.tokens) >= LEAST][:PROBED],
+    }
+
+
+def halves(sentence: Sentence) -> tuple[list[str], list[str]]:
+    """A sentence's first words, and those that are to be found."""
+    middle = len(sentence.tokens) // 2
+    return list(sentence.tokens[:middle]), list(sentence.tokens[middle:])
+
+
+def repeated(completion: str, wanted: Sequence[str]) -> int:
+    """How many of the wanted words a completion begins with, exactly; white space does not matter."""
+    text = "".join(completion.split())
+    return sum(1 for _ in takewhile(text.startswith, accumulate(wanted)))
+
+
+def probe(run: Run, sentences: Sequence[Sentence]) -> list[int]:
+    """How many words of each sentence's second half the pretrained model of a run repeats at once."""
+    base = run.model_copy(update={"untrained": True})
+    prompter = generation.Prompter(base, weights.resolve(run.model.weights))
+    tokenizer = prompter.tokenizer
+    model = generation.load_for_prediction(base, None)
+    decoder = Decoder(model, [], tokenizer.pad_token_id, tokenizer.eos_token_id, LIMIT)
+    begin = tokenizer.bos_token or ""
+    prompts = [prompter.ids(begin + prompter.calm(" ".join(halves(s)[0]))) for s in sentences]
+    order = sorted(range(len(prompts)), key=lambda at: -len(prompts[at]))
+    found = [0] * len(prompts)
+    for answer in decoder.answers([prompts[at] for at in order], run.model.prediction_batch_size):
+        at = order[answer.index]
+        text = tokenizer.decode(answer.tokens, skip_special_tokens=True)
+        found[at] = repeated(text, halves(sentences[at])[1])
+    return found
+
+
+def compile(study: str, dataset: str, overrides: str, corpus: dict[str, list[Sentence]]) -> dict[str, Any]:
+    """Probe every language model of a study on a corpus, and store what is found."""
+    runs = [run for run in config.runs_of(study, overrides) if run.dataset_name == dataset]
+    runs = compiled.undisturbed(runs)
+    models = {run.model.weights: run for run in reversed(runs) if run.model.approach == "generation"}
+    asked = sets(corpus)
+    found = {}
+    for run in reversed(models.values()):
+        words = {name: probe(run, sentences) for name, sentences in asked.items()}
+        found[run.model.label] = {name: summary(each) for name, each in words.items() if each}
+        if asked["test"]:
+            found[run.model.label]["gap"] = gap(words["test"], words["counterparts"])
+    torch.cuda.empty_cache()
+    return compiled.write("contamination", runs, {"models": found})
+
+
+def summary(words: Sequence[int]) -> dict[str, float]:
+    """Mean number of repeated words, and the share of sentences, in percent, of which `WORDS` or more are."""
+    known = np.array(words) >= WORDS
+    return {"sentences": len(words), "words": float(np.mean(words)), "known": 100 * float(known.mean())}
+
+
+def gap(test: Sequence[int], counterparts: Sequence[int], resamples: int = 10_000) -> dict[str, float]:
+    """The mean number of words by which sentences are better known than their counterparts, with its paired
+    95 % bootstrap interval."""
+    more = np.subtract(test, counterparts)
+    chance = np.random.default_rng(0)
+    means = more[chance.integers(len(more), size=(resamples, len(more)))].mean(axis=1)
+    low, high = np.percentile(means, [2.5, 97.5])
+    return {"words": float(more.mean()), "low": float(low), "high": float(high)}
+
+
+# ---------------------------------------------------------------------------- telling
+def write(results: Results) -> list[str]:
+    """Write the table where the study's thesis finds it; its name."""
+    found = compiled.of_study(results, "contamination")
+    text = tab_contamination({results.corpus_label(name): each["models"] for name, each in found.items()})
+    latex.write(paths.THESIS / "generated" / results.name / "tab_contamination.tex", text)
+    return ["tab_contamination"]
+
+
+def tab_contamination(found: dict[str, dict[str, Any]]) -> str:
+    """Models and sets down."""
+    columns = [Column("Model"), Column("Sentences of"), Column("Sentences", 0)]
+    columns += [Column("Words repeated", 2), Column(rf"{WORDS} or more (\%)", 1)]
+    columns += [Column("Test less counterpart", layout="r")]
+    rows: list[Any] = []
+    for corpus, models in found.items():
+        rows += [corpus] if len(found) > 1 and models else []
+        for model, each in models.items():
+            for name, title in SETS.items():
+                if name in each:
+                    values = [each[name][key] for key in ("sentences", "words", "known")]
+                    rows.append([model if name == "test" else "", title, *values, _said(name, each)])
+    return latex.tabular(columns, rows) if rows else latex.statement("No system of this study is an LLM.")
+
+
+def _said(name: str, each: dict[str, Any]) -> str | None:
+    if name != "counterparts":
+        return None
+    return latex.Raw("{words:.2f} ({low:.2f} to {high:.2f})".format(**each["gap"]))
+
+
+def numbers(results: Results) -> dict[tuple[str, ...], float]:
+    """What the thesis may quote or judge: the extremes over the models of a corpus."""
+    found = {}
+    for dataset, each in compiled.of_study(results, "contamination").items():
+        for end, pick in (("low", min), ("high", max)):
+            values = [model["gap"][end] for model in each["models"].values() if "gap" in model]
+            found |= {(dataset, "contamination", f"gap_{end}"): pick(values)} if values else {}
+        known = [model["test"]["known"] for model in each["models"].values() if "test" in model]
+        found |= {(dataset, "contamination", "known"): max(known)} if known else {}
+    return found

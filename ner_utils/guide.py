@@ -1,0 +1,70 @@
+"""A guide for whoever has to choose: what a study advises in some situations, and where its evidence ends.
+
+``params/guide.yaml`` holds for each situation what may be advised, each with the condition over a pair's
+results under which it is, in the order in which they are tried. A pair is an encoder and a generator as
+`ledger.pairs` has them; a condition over results that a study does not have advises nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from ner_utils import claims, latex, ledger, paths, sections
+from ner_utils.latex import Column, Raw
+from ner_utils.schema import Strict
+from ner_utils.study import Results
+
+
+class Situation(Strict):
+    """A situation, what may be advised in it, the label of the evidence, and what it does not cover."""
+
+    situation: str
+    advice: Annotated[dict[str, str], Field(min_length=1)]
+    evidence: str
+    ends: str
+
+
+def load() -> list[Situation]:
+    """The guide. Raises `ConfigError` where it is not of this form."""
+    file = paths.PARAMS / "guide.yaml"
+    values = sections.read_yaml(file.read_text(encoding="utf-8"), paths.relative(file))
+    try:
+        return TypeAdapter(list[Situation]).validate_python(values, strict=True)
+    except ValidationError as error:
+        raise sections.ConfigError(f"{paths.relative(file)}: {error}") from None
+
+
+def advise(situation: Situation, pair: ledger.Pair) -> str | None:
+    """What a pair's results advise; None where they say nothing."""
+    for text, condition in situation.advice.items():
+        try:
+            if claims.evaluate(condition, pair.values):
+                return text
+        except ValueError:  # of a result that this study does not have
+            continue
+    return None
+
+
+def tab_guide(results: Results, found: Mapping[str, float | str]) -> str:
+    """For each pair, the situations about which its results say something."""
+    rows: list[Any] = []
+    for pair in ledger.pairs(results, found):
+        advised = [(each, advise(each, pair)) for each in load()]
+        rows.append(f"{pair.encoder['label']} and {pair.generator['label']}, {pair.encoder['corpus']}")
+        rows += [
+            [each.situation, text, Raw(rf"\cref{{{each.evidence}}}"), each.ends]
+            for each, text in advised
+            if text
+        ]
+    if not rows:
+        return latex.statement("This study compares no encoder with a generator on the same sentences.")
+    columns = [
+        Column("Situation", layout="p{3.2cm}"),
+        Column("Advice", layout="p{4.4cm}"),
+        Column("Evidence"),
+        Column("Where that ends", layout="p{4.6cm}"),
+    ]
+    return latex.tabular(columns, rows)

@@ -1,0 +1,99 @@
+"""What more labelled sentences are worth: systems that differ in the size of their training set alone."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
+
+from ner_utils import latex, paths, plots
+from ner_utils.latex import Column
+from ner_utils.study import Results
+
+LEAST = 3  # sizes of a series
+
+
+def series(results: Results) -> pd.DataFrame:
+    """One row a system: corpus, series (the model's label), sentences, micro_f1 with _low and _high; of
+    models that a study trains on at least `LEAST` numbers of sentences."""
+    models: dict[tuple[str, str], tuple[str, str]] = {}
+    for run in (item.run for item in results.stored):
+        if run.model.approach != "ensemble" and not (run.untrained or run.base):
+            same = json.dumps(run.model.model_dump(), sort_keys=True) + str(run.held_out)
+            models[run.dataset_name, run.system] = (same, run.model.label)
+    frame = results.summary[["dataset", "system", "corpus", "train_sentences"]].copy()
+    for name in ("micro_f1", "micro_f1_low", "micro_f1_high"):
+        frame[name] = results.summary[name]
+    known = [models.get(key) for key in zip(frame["dataset"], frame["system"], strict=True)]
+    frame["model"], frame["series"] = zip(*(each or ("", "") for each in known), strict=True)
+    frame = frame[frame["model"] != ""]
+    sizes = frame.groupby(["corpus", "model"])["train_sentences"].transform("nunique")
+    return frame[sizes >= LEAST].sort_values(["series", "train_sentences"], kind="stable")
+
+
+def write(results: Results) -> list[str]:
+    """Write table and figure where the study's thesis finds them; their names."""
+    frame = series(results)
+    text = tab_label_efficiency(frame)
+    latex.write(paths.THESIS / "generated" / results.name / "tab_label_efficiency.tex", text)
+    figure = fig_label_efficiency(frame)
+    plots.save(figure, paths.FIGURES / results.name / "fig_label_efficiency.pdf")
+    plt.close(figure)
+    return ["tab_label_efficiency", "fig_label_efficiency"]
+
+
+def tab_label_efficiency(frame: pd.DataFrame) -> str:
+    """Sizes down, models across."""
+    if frame.empty:
+        return latex.statement("This study trains no model on several numbers of sentences.")
+    names = list(dict.fromkeys(frame["series"]))
+    columns = [Column("Training sentences", 0)]
+    for name in names:
+        columns += [Column(r"\Fone", 1, over=name), Column(r"95\,\%", layout="r", over=name)]
+    rows: list[Any] = []
+    for corpus, block in frame.groupby("corpus", sort=False):
+        rows += [corpus] if frame["corpus"].nunique() > 1 else []
+        for size, lines in block.groupby("train_sentences"):
+            cells = {line["series"]: line for line in lines.to_dict("records")}
+            row: list[Any] = [size]
+            for name in names:
+                line = cells.get(name)
+                bounds = latex.interval(line["micro_f1_low"], line["micro_f1_high"]) if line else None
+                row += [line["micro_f1"] if line else None, bounds]
+            rows.append(row)
+    return latex.tabular(columns, rows)
+
+
+@plots.styled
+def fig_label_efficiency(frame: pd.DataFrame) -> Figure:
+    """F1 with its interval by the number of training sentences, a panel a corpus."""
+    if frame.empty:
+        return plots.statement("This study trains no model on several numbers of sentences.")
+    blocks = list(frame.groupby("corpus", sort=False))
+    marks = plots.marks_of(frame["series"])
+    figure, axes = plt.subplots(
+        1, len(blocks), figsize=(plots.WIDTH, 2.9), squeeze=False, sharey=True, layout="constrained"
+    )
+    for axis, (corpus, block) in zip(axes[0], blocks, strict=True):
+        for name, rows in block.groupby("series", sort=False):
+            x, y = rows["train_sentences"], rows["micro_f1"]
+            spread = [y - rows["micro_f1_low"], rows["micro_f1_high"] - y]
+            style = marks[name] | {"linestyle": "-", "linewidth": 1}
+            axis.errorbar(x, y, yerr=spread, **style, markersize=4, elinewidth=0.8, capsize=2)
+        sizes = sorted(set(block["train_sentences"]))
+        axis.set_xscale("log")
+        axis.set_xticks(sizes, [f"{size:,.0f}" for size in sizes])
+        axis.xaxis.set_minor_locator(NullLocator())
+        axis.set(ylim=(0, None), xlabel="Training sentences", title=corpus if len(blocks) > 1 else "")
+    axes[0, 0].set_ylabel("Strict micro F1, with 95 % interval")
+    plots.legend(figure, marks)
+    return figure
+
+
+def numbers(results: Results) -> dict[tuple[str, ...], float]:
+    """How many systems stand in a series: texts ask whether there are any."""
+    return {("study", "label_efficiency"): float(len(frame))} if len(frame := series(results)) else {}

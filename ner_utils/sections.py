@@ -1,0 +1,57 @@
+"""YAML text in, strict sections out, or a `ConfigError` that says where, which key, and what was expected."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from ner_utils.schema import Strict
+
+
+class ConfigError(Exception):
+    """A configuration that cannot be used; the message names file, key and expectation."""
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """PyYAML keeps the last of two equal keys without a word; here that is an error."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"key {key!r} stands twice", node.start_mark
+                )
+        return super().construct_mapping(node, deep)
+
+
+def read_yaml(text: str, where: str) -> Any:
+    """Parse YAML safely; ``where`` names the source in the error."""
+    try:
+        return yaml.load(text, Loader=_UniqueKeys)  # noqa: S506 (a SafeLoader)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{where}: not valid YAML: {error}") from None
+
+
+def check(model: type[Strict], values: Any, where: str) -> Any:
+    if not isinstance(values, dict):
+        raise ConfigError(f"{where}: expected a mapping of keys, found {type(values).__name__}")
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError("\n".join(explain(problem, where) for problem in error.errors())) from None
+
+
+def explain(problem: dict, where: str) -> str:
+    # A union's branch stands in the location as a tag that is no key of the file.
+    key = ".".join(str(part) for part in problem["loc"] if part not in ("tagging", "generation"))
+    text = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "extra_forbidden":
+        text = "unknown key"
+    elif problem["type"] != "missing" and not isinstance(problem["input"], dict):
+        text += f", found {problem['input']!r}"
+        if isinstance(problem["input"], str) and problem["type"] in ("float_type", "int_type"):
+            text += " (a string: YAML reads 5e-5 as text, write 5.0e-5)"
+    return f"{where}: {key or 'file'}: {text}"

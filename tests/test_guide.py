@@ -1,0 +1,60 @@
+"""The guide: advice follows its conditions, in order, and only where there is evidence."""
+
+import pytest
+
+from ner_utils import guide, ledger, report
+from ner_utils.config import ConfigError
+from ner_utils.guide import Situation
+from ner_utils.ledger import Pair
+
+
+def pair(**values):
+    named = {name.replace("__", "."): value for name, value in values.items()}
+    return Pair("demo", {"label": "E", "corpus": "C"}, {"label": "G", "corpus": "C"}, named)
+
+
+SITUATION = Situation(
+    situation="Many sentences",
+    advice={"E": "gain.high < 0", "G": "gain.low > 0", "Either": "gain.high >= 0"},
+    evidence="tab:x",
+    ends="Here.",
+)
+
+
+@pytest.mark.parametrize(("low", "high", "wanted"), [(-2, -1, "E"), (1, 2, "G"), (-1, 1, "Either")])
+def test_the_first_that_holds(low, high, wanted):
+    assert guide.advise(SITUATION, pair(gain__low=low, gain__high=high)) == wanted
+
+
+def test_no_advice_without_evidence():
+    assert guide.advise(SITUATION, pair()) is None
+
+
+def test_every_condition_of_the_committed_guide_can_be_met(made_up):
+    """No key is misspelt: with results of every kind, each condition can be evaluated."""
+    results = made_up("minilm:train_sentences=160 protocol.dev_predictions=80")
+    numbers = {name: number.value for name, number in report.numbers(results).items()}
+    (held,) = ledger.pairs(results, numbers)
+    more = {
+        f"{role}.{name}": 20.0
+        for role in ("encoder", "generator")
+        for name in ("robustness.mean_f1", "flexibility.held_out.low", "flexibility.held_out.high",
+                     "flexibility.held_out.f1")
+    }  # fmt: skip
+    full = held._replace(values=more | held.values)
+    for situation in guide.load():
+        assert guide.advise(situation, full), situation.situation
+    assert guide.advise(next(s for s in guide.load() if "types" in s.situation.lower()), held) is None
+    text = guide.tab_guide(results, numbers)
+    assert r"\cref{tab:efficiency}" in text
+    assert "Types that change" not in text
+
+
+def test_a_study_without_a_pair(made_up):
+    assert "compares no encoder" in guide.tab_guide(made_up(name="vote"), {})
+
+
+def test_a_damaged_guide(params):
+    (params.folder / "guide.yaml").write_text("- situation: Any\n  advice: {}\n")
+    with pytest.raises(ConfigError, match="guide.yaml"):
+        guide.load()

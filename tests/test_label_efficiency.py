@@ -1,0 +1,46 @@
+"""Series of systems that differ in the number of their training sentences alone."""
+
+from ner_utils import label_efficiency, paths, report
+
+STUDY = """
+title: More and more
+kind: demonstration
+question: What are labels worth?
+datasets: [demo]
+seeds: [1]
+systems:
+  a: {model: minilm, label: "MiniLM, 10", train_sentences: 10}
+  c: {model: minilm, label: "MiniLM, all"}
+  b: {model: minilm, label: "MiniLM, 30", train_sentences: 30}
+  d: {model: minilm, label: "MiniLM, longer", overrides: {training.epochs: 9}}
+  e: {model: smollm2-135m, label: "SmolLM2, 10", train_sentences: 10}
+  f: {model: smollm2-135m, label: "SmolLM2, 30", train_sentences: 30}
+protocol:
+  primary_metric: micro_f1
+  comparisons: []
+  looks: 2
+  dev_sample: 4
+  test_sentences: 60
+  latency_sentences: 1
+  resamples: 50
+"""
+
+
+def test_of_a_study(add_study, made_up):
+    add_study("growing", STUDY)
+    results = made_up(name="growing")
+    frame = label_efficiency.series(results)
+    assert frame["system"].tolist() == ["a", "b", "c"]  # two sizes of SmolLM2 are no series
+    assert frame["train_sentences"].tolist() == [10, 30, 640]
+    for name in label_efficiency.write(results):
+        folder = paths.FIGURES if name.startswith("fig") else paths.THESIS / "generated"
+        file = folder / "growing" / f"{name}.{'pdf' if name.startswith('fig') else 'tex'}"
+        assert file.stat().st_size > 200
+    assert report.numbers(results)["study.label_efficiency"].value == 3
+
+
+def test_a_study_without_a_series(made_up):
+    results = made_up()
+    assert label_efficiency.series(results).empty
+    assert "several numbers" in label_efficiency.tab_label_efficiency(label_efficiency.series(results))
+    assert "study.label_efficiency" not in report.numbers(results)
