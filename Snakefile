@@ -55,9 +55,11 @@ def needs(key):
     def estimate(wildcards):
         from ner_utils import fit
 
-        writers = [run for run in ALL if run.model.approach == "generation"]
-        runs = [run_of(wildcards)] if hasattr(wildcards, "system") else writers
-        return max((fit.resources(run)[key] for run in runs), default=0)
+        if hasattr(wildcards, "system"):
+            return fit.resources(run_of(wildcards))[key]
+        single = [run for run in ALL if not run.members]
+        writers = [run for run in single if run.model.approach == "generation"]
+        return max(fit.resources(run)[key] for run in writers or single[:1])
 
     return estimate
 

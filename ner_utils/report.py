@@ -60,7 +60,6 @@ def write(results: Results) -> dict[str, bool]:
     lines = [rf"\defresult{{{name}}}{{{number.text}}}" for name, number in found.items()]
     latex.write(folder / "numbers.tex", "\n".join(lines) + "\n")
     made = tables.all_tables(results) | costs.tables(results)
-    made["tab_robustness"] = robustness.tab_robustness(results)
     made["tab_flexibility"] = flexibility.tab_flexibility(results)
     values = {name: number.value for name, number in found.items()}
     made |= {"tab_ledger": ledger.tab_ledger(results, values), "tab_guide": guide.tab_guide(results, values)}

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import matplotlib.pyplot as plt
 import pandas as pd
+from matplotlib.figure import Figure
 
-from ner_utils import latex, statistics
+from ner_utils import latex, paths, plots, statistics
 from ner_utils.latex import Column
 from ner_utils.study import SEED, Results
+
+NOTHING = "This study disturbs no sentences."
 
 
 def changes(results: Results) -> pd.DataFrame:
@@ -45,11 +49,10 @@ def changes(results: Results) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def tab_robustness(results: Results) -> str:
-    """Kinds down, systems across: the change in F1 and its interval."""
-    frame = changes(results)
+def tab_robustness(frame: pd.DataFrame) -> str:
+    """Kinds down, systems across: the change in F1 and its interval, of `changes`."""
     if frame.empty:
-        return latex.statement("This study disturbs no sentences.")
+        return latex.statement(NOTHING)
     bases = list(dict.fromkeys(frame["base"]))
     columns = [Column("Disturbance")]
     for base in bases:
@@ -68,6 +71,41 @@ def tab_robustness(results: Results) -> str:
                 row += _cells(line) if line else [None] * 3
             rows.append(row)
     return latex.tabular(columns, rows)
+
+
+def write(results: Results) -> list[str]:
+    """Write table and figure where the study's thesis finds them; their names."""
+    frame = changes(results)
+    latex.write(paths.THESIS / "generated" / results.name / "tab_robustness.tex", tab_robustness(frame))
+    figure = fig_robustness(frame)
+    plots.save(figure, paths.FIGURES / results.name / "fig_robustness.pdf")
+    plt.close(figure)
+    return ["tab_robustness", "fig_robustness"]
+
+
+@plots.styled
+def fig_robustness(frame: pd.DataFrame) -> Figure:
+    """Kinds down: the change in F1 of each system, with its interval."""
+    if frame.empty:
+        return plots.statement(NOTHING)
+    marks, kinds = plots.marks_of(frame["base"]), list(dict.fromkeys(frame["kind"]))
+    blocks = list(frame.groupby("corpus", sort=False))
+    size = (plots.WIDTH, (0.3 * len(kinds) + 0.5) * len(blocks) + 0.4)
+    figure, axes = plt.subplots(
+        len(blocks), 1, figsize=size, sharex=True, squeeze=False, layout="constrained"
+    )
+    for axis, (corpus, block) in zip(axes[:, 0], blocks, strict=True):
+        plots.name_rows(axis, kinds)
+        axis.axvline(0, color="0.4", linewidth=0.8)
+        axis.set_title(corpus if len(blocks) > 1 else "")
+        for row in block.to_dict("records"):
+            y = kinds.index(row["kind"]) + 0.5 * ((list(marks).index(row["base"]) + 0.5) / len(marks) - 0.5)
+            mark = marks[row["base"]]
+            axis.plot([row["low"], row["high"]], [y, y], color=mark["color"], linewidth=1.1)
+            axis.plot(row["change"], y, **mark, markersize=4)
+    axes[-1, 0].set_xlabel("Change in strict micro F1, with 95 % interval")
+    plots.legend(figure, marks)
+    return figure
 
 
 def _cells(line: dict[str, Any]) -> list[Any]:

@@ -81,9 +81,10 @@ def _predict(run: Run, sentence, chance: random.Random) -> Prediction:
         elif draw < recall + noise:
             spans.append(span._replace(type=chance.choice([kind for kind in kinds if kind != span.type])))
     # A span is surer where it is right, and a little too sure everywhere.
-    sure = tuple(-chance.random() * (0.3 if span in sentence.spans else 0.8) for span in spans)
+    other = random.Random(f"{run.system} {run.seed} {sentence.id}")
+    sure = tuple(-other.random() * (0.3 if span in sentence.spans else 0.8) for span in spans)
     if run.model.approach == "tagging":
-        repaired = tuple(at for at in range(len(spans)) if chance.random() < 0.05)
+        repaired = tuple(at for at in range(len(spans)) if other.random() < 0.05)
         return Prediction(sentence.id, tuple(spans), repaired=repaired, confidences=sure)
     status = chance.choices(["ok", "recovered", "failed"], [8, 3, 1] if run.untrained else [97, 2, 1])[0]
     many = 3 if run.untrained else 1

@@ -45,6 +45,12 @@ def test_every_condition_can_be_evaluated(made_up):
     numbers = {name: number.value for name, number in report.numbers(results).items()}
     (held,) = ledger.pairs(results, numbers)
     assert (held.encoder["system"], held.generator["system"]) == ("minilm", "smollm2-qlora")
+    asked = {
+        f"{role}.flexibility.held_out.{end}": 7.0
+        for role in ("encoder", "generator")
+        for end in ("low", "high")
+    }
+    held = held._replace(values=held.values | asked)  # this study holds no types out
     for one in ledger.load():
         if one.supported:
             assert "outside its scope" in ledger.verdict(one, held) or not one.scope.model_fields_set

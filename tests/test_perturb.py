@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ner_utils import config, experiment, perturb, report, robustness
+from ner_utils import config, experiment, paths, perturb, report, robustness
 from ner_utils.config import ConfigError
 from ner_utils.data import Sentence
 from ner_utils.perturb import KINDS
@@ -134,7 +134,11 @@ def test_of_a_study(add_study, made_up, demo):
         change = summary.loc[name, "micro_f1"] - summary.loc["minilm", "micro_f1"]
         assert frame.loc[name, "change"] == pytest.approx(change)
         assert frame.loc[name, "low"] <= change <= frame.loc[name, "high"]
-    assert "lower case" in robustness.tab_robustness(results)
+    assert robustness.write(results) == ["tab_robustness", "fig_robustness"]
+    assert "lower case" in (paths.THESIS / "generated" / "disturbed" / "tab_robustness.tex").read_text()
+    assert (paths.FIGURES / "disturbed" / "fig_robustness.pdf").stat().st_size > 200
+    numbers = report.numbers(results)
+    assert numbers["demo.minilm.robustness.mean_change"].value == pytest.approx(frame["change"].mean())
     assert report.numbers(results)["study.disturbed"].value == 2
     run = config.load_run("disturbed", "demo", "lower", 1)
     assert all(s.text == s.text.lower() for s in experiment.test_sentences(run, demo))

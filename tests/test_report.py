@@ -6,8 +6,8 @@ import pytest
 
 from ner_utils import claims, paths, report, tables
 
-TABLES = "audit break_even comparisons conventions corpus costs efficiency ensembles hyperparameters ledger "
-TABLES += "parse prompts protocol provenance results robustness runs tuning types"
+TABLES = "audit break_even comparisons conventions corpus costs efficiency energy ensembles flexibility "
+TABLES += "guide hyperparameters ledger parse prompts protocol provenance results runs tuning types"
 HOSTILE = r"A_b & {c} 100% #1 $x$ \input{y} ~^"
 
 
