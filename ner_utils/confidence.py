@@ -37,6 +37,7 @@ from ner_utils.study import Results
 BINS = 10
 LEAST = 5 * BINS  # predicted spans below which nothing is said
 POINTS = 50  # of a curve that is stored
+SUREST = 0.05  # share of spans from which on a curve is drawn: single spans would be noise
 
 
 class Stated(NamedTuple):
@@ -300,7 +301,9 @@ def fig_reliability(blocks: Blocks) -> Figure:
         axis.set(xlim=(0, 100), ylim=(0, 100), xticks=(0, 50, 100), yticks=(0, 50, 100))
     for axis in axes[:, 0]:
         axis.set_ylabel("Right (%)")
-    figure.supxlabel("Confidence (%)", fontsize="medium")
+    for axis in axes.flat[max(0, len(shown) - columns) : len(shown)]:  # the lowest of each column
+        axis.set_xlabel("Confidence (%)")
+        axis.tick_params(labelbottom=True)
     plots.legend(figure, marks)
     return figure
 
@@ -314,7 +317,8 @@ def fig_risk(blocks: Blocks) -> Figure:
     marks = plots.marks_of(name for name, _ in shown)
     figure, axis = plt.subplots(figsize=(plots.WIDTH, 2.8), layout="constrained")
     for name, report in shown:
-        x, y = (100 * np.array(values) for values in zip(*report["curve"], strict=True))
+        kept = [point for point in report["curve"] if point[0] >= SUREST]
+        x, y = (100 * np.array(values) for values in zip(*kept, strict=True))
         style = marks[name] | {"linestyle": "-", "linewidth": 1, "markersize": 3}
         axis.plot(x, y, **style, markevery=max(1, len(x) // 8))
     axis.set(xlim=(0, 100), ylim=(0, None), xlabel="Predicted spans that are kept, the surest first (%)")

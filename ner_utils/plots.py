@@ -99,7 +99,8 @@ def _panels(frame: pd.DataFrame, height: float, **keywords: Any) -> tuple[Figure
 def legend(figure: Figure, marks: Marks) -> None:
     """A legend of all marks below the panels."""
     handles = [Line2D([], [], label=label, **mark) for label, mark in marks.items()]
-    columns = 2 if len(handles) in (2, 4) else 3  # three fit the width; a lone fourth would dangle
+    # Three fit the width unless their names are long; a lone fourth would dangle.
+    columns = 2 if len(handles) in (2, 4) or max(map(len, marks)) > 22 else 3
     figure.legend(handles=handles, loc="outside lower center", ncols=columns)
 
 
