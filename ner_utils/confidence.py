@@ -160,7 +160,7 @@ def _calibration(p: np.ndarray, spans: Stated, resamples: int) -> dict[str, Any]
     return values | {"brier": brier(p, spans.right), "bins": reliability(p, spans.right)}
 
 
-def compile(study: str, dataset: str, overrides: str, corpus: dict[str, list[Sentence]]) -> dict[str, Any]:
+def assess(study: str, dataset: str, overrides: str, corpus: dict[str, list[Sentence]]) -> dict[str, Any]:
     """All systems of a study on a corpus, examined and stored; of those that state too little, or whose runs
     have no confidences (they vote, or an older version made them), the reason."""
     runs = [run for run in config.runs_of(study, overrides) if run.dataset_name == dataset]

@@ -4,9 +4,9 @@
 than the models. The pretrained model, as it is, continues the first half of a test sentence, and the words
 that it repeats exactly are counted. A sentence can also be guessed, so that two controls stand beside it: the
 same sentences with other names in them, which nobody has published, completed from *their* first half; and
-sentences of our own demonstration corpus, which is younger than the models. A model that knows the original
-by heart completes it better than its counterpart. The probe finds verbatim memory and nothing subtler: its
-silence is no proof (on such probes see Carlini et al. 2023, arXiv 2202.07646).
+sentences of our own English demonstration corpus, which is younger than the models. A model that knows the
+original by heart completes it better than its counterpart. The probe finds verbatim memory and nothing
+subtler: its silence is no proof (on such probes see Carlini et al. 2023, arXiv 2202.07646).
 """
 
 from __future__ import annotations
@@ -81,7 +81,9 @@ def probe(run: Run, sentences: Sequence[Sentence]) -> list[int]:
     return found
 
 
-def compile(study: str, dataset: str, overrides: str, corpus: dict[str, list[Sentence]]) -> dict[str, Any]:
+def investigate(
+    study: str, dataset: str, overrides: str, corpus: dict[str, list[Sentence]]
+) -> dict[str, Any]:
     """Probe every language model of a study on a corpus, and store what is found."""
     runs = [run for run in config.runs_of(study, overrides) if run.dataset_name == dataset]
     runs = compiled.undisturbed(runs)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field
 
 from ner_utils import claims, latex, ledger, paths, sections
 from ner_utils.latex import Column, Raw
@@ -29,12 +29,7 @@ class Situation(Strict):
 
 def load() -> list[Situation]:
     """The guide. Raises `ConfigError` where it is not of this form."""
-    file = paths.PARAMS / "guide.yaml"
-    values = sections.read_yaml(file.read_text(encoding="utf-8"), paths.relative(file))
-    try:
-        return TypeAdapter(list[Situation]).validate_python(values, strict=True)
-    except ValidationError as error:
-        raise sections.ConfigError(f"{paths.relative(file)}: {error}") from None
+    return sections.read_list(paths.PARAMS / "guide.yaml", Situation)
 
 
 def advise(situation: Situation, pair: ledger.Pair) -> str | None:

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field
 
-from ner_utils import claims, config, latex, paths
+from ner_utils import claims, latex, paths, sections
 from ner_utils.latex import Column, Raw
 from ner_utils.schema import Strict
 from ner_utils.study import Results
@@ -51,12 +51,7 @@ class Pair(NamedTuple):
 
 def load() -> list[Entry]:
     """The ledger. Raises `ConfigError` where it is not of this form."""
-    file = paths.PARAMS / "claims.yaml"
-    values = config.read_yaml(file.read_text(encoding="utf-8"), paths.relative(file))
-    try:
-        return TypeAdapter(list[Entry]).validate_python(values, strict=True)
-    except ValidationError as error:
-        raise config.ConfigError(f"{paths.relative(file)}: {error}") from None
+    return sections.read_list(paths.PARAMS / "claims.yaml", Entry)
 
 
 def pairs(results: Results, found: Mapping[str, float | str]) -> Iterator[Pair]:

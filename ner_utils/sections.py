@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
+from ner_utils import paths
 from ner_utils.schema import Strict
 
 
@@ -35,7 +37,18 @@ def read_yaml(text: str, where: str) -> Any:
         raise ConfigError(f"{where}: not valid YAML: {error}") from None
 
 
+def read_list(path: Path, kind: type[Strict]) -> list[Any]:
+    """The sections in a file that lists them."""
+    where = paths.relative(path)
+    values = read_yaml(path.read_text(encoding="utf-8"), where)
+    try:
+        return TypeAdapter(list[kind]).validate_python(values, strict=True)
+    except ValidationError as error:
+        raise ConfigError("\n".join(explain(problem, where) for problem in error.errors())) from None
+
+
 def check(model: type[Strict], values: Any, where: str) -> Any:
+    """Values as a section; ``where`` names their source in the error."""
     if not isinstance(values, dict):
         raise ConfigError(f"{where}: expected a mapping of keys, found {type(values).__name__}")
     try:
@@ -45,6 +58,7 @@ def check(model: type[Strict], values: Any, where: str) -> Any:
 
 
 def explain(problem: dict, where: str) -> str:
+    """One of pydantic's errors in a line: where, which key, what was expected."""
     # A union's branch stands in the location as a tag that is no key of the file.
     key = ".".join(str(part) for part in problem["loc"] if part not in ("tagging", "generation"))
     text = problem["msg"].removeprefix("Value error, ")

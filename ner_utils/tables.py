@@ -192,6 +192,7 @@ def prompts(results: Results) -> str:
         spans = (Span(*at, kinds[name]) for name, at in EXAMPLE_MENTIONS.items() if name in kinds)
         example = Sentence("", None, EXAMPLE, tuple(spans))
         title = f"{run.dataset.label}, {run.model.output_format}, wording {run.model.wording}"
+        title += ", types renamed" * bool(run.model.type_names) + ", types defined" * run.model.definitions
         text = rf"\paragraph{{{escape(title)}}}" + "\n"
         parts = {"Instruction": shape.instruction(), "User": example.text, "Answer": shape.target(example)}
         for title, part in parts.items():

@@ -40,7 +40,7 @@ def write(study: str, overrides: str = "") -> None:
         write_run(run, corpora[name])
     for name, corpus in corpora.items():
         differences.compare(study, name, overrides, corpus)
-        confidence.compile(study, name, overrides, corpus)
+        confidence.assess(study, name, overrides, corpus)
         runs = [run for run in config.runs_of(study, overrides) if run.dataset_name == name]
         compiled.write("contamination", compiled.undisturbed(runs), {"models": _probed(runs)})
 
