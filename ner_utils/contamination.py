@@ -16,11 +16,9 @@ from itertools import accumulate, takewhile
 from typing import Any
 
 import numpy as np
-import torch
 
-from ner_utils import compiled, config, data, generation, latex, paths, weights
+from ner_utils import compiled, config, data, efficiency, latex, paths, weights
 from ner_utils.data import Sentence
-from ner_utils.decoding import Decoder
 from ner_utils.latex import Column
 from ner_utils.perturb import perturb
 from ner_utils.run import Run
@@ -63,21 +61,27 @@ def repeated(completion: str, wanted: Sequence[str]) -> int:
     return sum(1 for _ in takewhile(text.startswith, accumulate(wanted)))
 
 
-def probe(run: Run, sentences: Sequence[Sentence]) -> list[int]:
+def probe(run: Run, asked: dict[str, list[Sentence]]) -> dict[str, list[int]]:
     """How many words of each sentence's second half the pretrained model of a run repeats at once."""
+    import transformers
+
+    from ner_utils import generation
+
+    transformers.logging.disable_progress_bar()
     base = run.model_copy(update={"untrained": True})
     prompter = generation.Prompter(base, weights.resolve(run.model.weights))
     tokenizer = prompter.tokenizer
-    model = generation.load_for_prediction(base, None)
-    decoder = Decoder(model, [], tokenizer.pad_token_id, tokenizer.eos_token_id, LIMIT)
-    begin = tokenizer.bos_token or ""
-    prompts = [prompter.ids(begin + prompter.calm(" ".join(halves(s)[0]))) for s in sentences]
-    order = sorted(range(len(prompts)), key=lambda at: -len(prompts[at]))
-    found = [0] * len(prompts)
-    for answer in decoder.answers([prompts[at] for at in order], run.model.prediction_batch_size):
-        at = order[answer.index]
-        text = tokenizer.decode(answer.tokens, skip_special_tokens=True)
-        found[at] = repeated(text, halves(sentences[at])[1])
+    ends = (tokenizer.pad_token_id, tokenizer.eos_token_id)
+    decoder = generation.Decoder(generation.load_for_prediction(base, None), [], *ends, LIMIT)
+    begin, found = tokenizer.bos_token or "", {}
+    for name, sentences in asked.items():
+        prompts = [prompter.ids(begin + prompter.calm(" ".join(halves(s)[0]))) for s in sentences]
+        order = sorted(range(len(prompts)), key=lambda at: -len(prompts[at]))
+        words = found[name] = [0] * len(prompts)
+        answers = decoder.answers([prompts[at] for at in order], run.model.prediction_batch_size)
+        for at, answer in ((order[answer.index], answer) for answer in answers):
+            text = tokenizer.decode(answer.tokens, skip_special_tokens=True)
+            words[at] = repeated(text, halves(sentences[at])[1])
     return found
 
 
@@ -88,14 +92,12 @@ def investigate(
     runs = [run for run in config.runs_of(study, overrides) if run.dataset_name == dataset]
     runs = compiled.undisturbed(runs)
     models = {run.model.weights: run for run in reversed(runs) if run.model.approach == "generation"}
-    asked = sets(corpus)
-    found = {}
+    asked, found = sets(corpus), {}
     for run in reversed(models.values()):
-        words = {name: probe(run, sentences) for name, sentences in asked.items()}
+        words = efficiency.in_fresh_process(probe, run, asked)  # whose memory is free again afterwards
         found[run.model.label] = {name: summary(each) for name, each in words.items() if each}
         if asked["test"]:
             found[run.model.label]["gap"] = gap(words["test"], words["counterparts"])
-    torch.cuda.empty_cache()
     return compiled.write("contamination", runs, {"models": found})
 
 

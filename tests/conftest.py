@@ -252,12 +252,27 @@ def make_run(tmp_path_factory):
 
 
 # ------------------------------------------------------------------------- results of a study
-@pytest.fixture
-def made_up(tmp_path, monkeypatch):
-    """``made_up(overrides, study)`` writes a study's made-up results and loads them; figures and what
-    the thesis takes go to a temporary folder, too."""
+@pytest.fixture(scope="session")
+def write_made_up(tmp_path_factory):
+    """Writes a study's made-up results below `paths.RESULTS`; a second time, copies them."""
     import synthetic
 
+    written = {}
+
+    def write(name, overrides):
+        key = name, overrides, (paths.PARAMS / "studies" / f"{name}.yaml").read_text(encoding="utf-8")
+        if key not in written:
+            synthetic.write(name, overrides)
+            written[key] = shutil.copytree(paths.RESULTS / name, tmp_path_factory.mktemp("made-up") / name)
+        shutil.copytree(written[key], paths.RESULTS / name, dirs_exist_ok=True)
+
+    return write
+
+
+@pytest.fixture
+def made_up(tmp_path, monkeypatch, write_made_up):
+    """``made_up(overrides, study)`` writes a study's made-up results and loads them; figures and what
+    the thesis takes go to a temporary folder, too."""
     from ner_utils import study
 
     for name in ("RESULTS", "RUNS", "FIGURES", "THESIS"):
@@ -265,7 +280,7 @@ def made_up(tmp_path, monkeypatch):
 
     def make(overrides="", name="demo"):
         overrides = f"protocol.resamples=50 {overrides}"
-        synthetic.write(name, overrides)
+        write_made_up(name, overrides)
         return study.load_results(name, overrides)
 
     return make

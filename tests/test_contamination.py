@@ -38,6 +38,10 @@ def test_gap_is_paired():
     assert 0.6 < found["low"] < 0.75 < found["high"] < 0.9
 
 
+def probe(run, sentences):
+    return contamination.probe(run, {"some": sentences})["some"]
+
+
 def test_memory_is_found(make_tiny_llama, make_run, tmp_path):
     """A model that was trained on sentences as they stand completes them, and not their counterparts."""
     import torch
@@ -66,11 +70,11 @@ def test_memory_is_found(make_tiny_llama, make_run, tmp_path):
     model.save_pretrained(tmp_path / "knows")
     tokenizer.save_pretrained(tmp_path / "knows")
     run = make_run("knows", {"quantisation": None}, weights_folder=tmp_path / "knows")
-    assert min(contamination.probe(run, known)) == 5
+    assert min(probe(run, known)) == 5
     others = [Sentence(s.id, None, ("zebra", "lion", *s.tokens[2:]), s.spans) for s in known]
-    assert sum(contamination.probe(run, others)) < 20
+    assert sum(probe(run, others)) < 20
     fresh = make_run("fresh", {"quantisation": None}, weights_folder=folder)
-    assert sum(contamination.probe(fresh, known)) == 0
+    assert sum(probe(fresh, known)) == 0
 
 
 def test_told_in_the_thesis(made_up):
