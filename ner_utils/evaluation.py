@@ -15,10 +15,10 @@ from ner_utils.run import Run
 
 
 def evaluate(run: Run, gold: Sequence[Sentence], predicted: Sequence[Prediction]) -> dict[str, Any]:
-    """Strict scores, those of other schemes and by the rules of others, and for generation statuses and what
-    was dropped."""
+    """Strict scores, those of other schemes and by the rules of others, for tagging what repairing tags is
+    worth, and for generation statuses and what was dropped."""
     tables = span_tables(run, gold, predicted)
-    counts = scoring.total(scoring.rows(scoring.count(*tables), tables[0].types))
+    counts = scoring.total(_rows(tables))
     tallies = scoring.tally(*tables)
     values: dict[str, Any] = {
         "fingerprint": run.fingerprint,
@@ -58,8 +58,7 @@ def _without_repair(run: Run, gold: Sequence[Sentence], predicted: Sequence[Pred
         )
         for each in predicted
     ]
-    tables = span_tables(run, gold, kept)
-    counts = scoring.total(scoring.rows(scoring.count(*tables), tables[0].types))
+    counts = scoring.total(_rows(span_tables(run, gold, kept)))
     repaired = sum(len(each.repaired or ()) for each in predicted)
     return {"spans": repaired, "discarded": scoring.micro(counts)._asdict()}
 
@@ -70,10 +69,14 @@ def span_tables(run: Run, gold: Sequence[Sentence], predicted: Sequence[Predicti
     return tuple(span_table.from_spans([row.spans for row in side], types) for side in (gold, predicted))
 
 
+def _rows(tables: tuple) -> list[scoring.Counts]:
+    """Counts of each sentence."""
+    return scoring.rows(scoring.count(*tables), tables[0].types)
+
+
 def write(run: Run, gold: Sequence[Sentence], predicted: Sequence[Prediction]) -> dict[str, Any]:
     """Write counts.jsonl, then metrics.json; returns the metrics."""
-    tables = span_tables(run, gold, predicted)
-    rows = scoring.rows(scoring.count(*tables), tables[0].types)
+    rows = _rows(span_tables(run, gold, predicted))
     lines = [
         json.dumps({"id": sentence.id, "document": sentence.document, "counts": counts})
         for sentence, counts in zip(gold, rows, strict=True)

@@ -46,6 +46,7 @@ RESERVE = GIB  # of a card: CUDA's context, libraries, their workspaces, fragmen
 PROCESS = GIB  # of the host: Python and its libraries
 SHARD = 5 * GIB  # a file of weights on its way to the device
 HEAP = 1.6  # bytes that glibc's heap holds for each in use: of eleven runs, none of them in `bench/fit.py`
+CHECKPOINTS = 4  # of the highest F1, the lowest loss, the last look, and the one that is being written
 EXAMPLE = 64  # tokens of an example in a few-shot prompt
 TEMPLATE = 32  # tokens that a chat template puts around an instruction and a sentence
 SLACK = {"corpus": 10, "declared": 2}  # how much longer than the bound a job may take
@@ -180,15 +181,16 @@ def _on_cpu(run: Run, found: Footprint, heap: float) -> float:
 
 
 def _disk(run: Run, found: Footprint, card: Card | None) -> int:
-    """Bytes of the download, of two checkpoints with their optimizer, and of merged weights."""
+    """Bytes of the download, of checkpoints with their optimizer, and of merged weights."""
+    checkpoints = CHECKPOINTS * 12 * found.trainable
     if not run.model.lora:
-        return 4 * found.parameters + 2 * 12 * found.trainable
+        return 4 * found.parameters + checkpoints
     writes = run.model.approach == "generation"
     base, merged = (
         found.parameters - found.trainable,
         writes and not run.untrained and run.model.merge_adapter,
     )
-    return 2 * base + 2 * 12 * found.trainable + merged * (2 if card else 4) * base
+    return 2 * base + checkpoints + merged * (2 if card else 4) * base
 
 
 def _seconds(run: Run, found: Footprint, lengths: Lengths, card: Card) -> float:
