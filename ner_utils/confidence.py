@@ -225,31 +225,28 @@ def frame(blocks: Blocks) -> pd.DataFrame:
 
 
 def tab_confidence(blocks: Blocks) -> str:
-    """A system a row: how sure, how often right, and calibration before and after one temperature."""
-    columns = [Column("System"), Column("Spans", 0), Column(r"Right (\%)", 1), Column(r"Sure (\%)", 1)]
-    for over in ("Before", "After one temperature"):
-        columns += [Column("ECE", 1, over=over), Column(r"95\,\%", layout="r", over=over)]
-        columns += [Column("chance", 1, over=over), Column("Brier", 3, over=over)]
-    columns += [Column("$T$", 2), Column(r"\shortstack{Wrong in the\\surer half (\%)}", 1)]
-    rows = []
+    """Each system in two rows, as it is and after one temperature: how sure, how often right, calibration."""
+    columns = [Column("System"), Column("Spans", 0), Column(r"Right (\%)", 1), Column("$T$", 2)]
+    columns += [Column(r"Sure (\%)", 1), Column("ECE", 1, over=r"Calibration error (\%)")]
+    columns += [Column(r"95\,\%", layout="r", over=r"Calibration error (\%)")]
+    columns += [Column("chance", 1, over=r"Calibration error (\%)"), Column("Brier", 3)]
+    columns += [Column(r"\shortstack{Wrong in the\\surer half (\%)}", 1)]
+    rows: list[Any] = []
     for name, (_, _, report) in zip(_names(blocks), blocks, strict=True):
         if "reason" in report:
             rows.append([f"{name} ({report['reason']})", *[None] * (len(columns) - 1)])
             continue
-        row = [name, report["spans"], 100 * report["right"], 100 * report["before"]["mean"]]
-        for part in ("before", "after"):
-            if part in report:
-                each = report[part]
-                row += [
-                    100 * each["ece"],
-                    latex.interval(100 * each["low"], 100 * each["high"]),
-                    100 * each["chance"],
-                    each["brier"],
-                ]
-            else:
-                row += [None] * 4
-        rows.append([*row, report.get("temperature"), 100 * report["surer_half"]])
+        about = [name, report["spans"], 100 * report["right"], None]
+        rows.append([*about, *_row(report["before"]), 100 * report["surer_half"]])
+        if "after" in report:
+            about = [latex.Raw(r"\quad after one temperature"), None, None, report["temperature"]]
+            rows.append([*about, *_row(report["after"]), None])
     return latex.tabular(columns, rows)
+
+
+def _row(each: Mapping[str, Any]) -> list[Any]:
+    bounds = latex.interval(100 * each["low"], 100 * each["high"])
+    return [100 * each["mean"], 100 * each["ece"], bounds, 100 * each["chance"], each["brier"]]
 
 
 def numbers(results: Results) -> dict[tuple[str, ...], float]:

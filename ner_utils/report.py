@@ -195,11 +195,12 @@ def _number(name: str, value: float) -> Number:
 # ------------------------------------------------------------------------- discussion
 def discussion(results: Results) -> str:
     """A summary in sentences, each true of these results."""
+    shown = results.undisturbed
     sections = {
         "Quality": _quality(results),
-        "Answers": _answers(results),
-        "Choosing a checkpoint": _checkpoints(results),
-        "Cost": _cost(results),
+        "Answers": _answers(shown),
+        "Choosing a checkpoint": _checkpoints(shown),
+        "Cost": _cost(shown),
     }
     bodies = {title: "\n".join(sentences) for title, sentences in sections.items()}
     text = "This chapter was written by the analysis. It says what the tables show, and not what they mean.\n"
@@ -223,7 +224,7 @@ def _on(row: dict[str, Any]) -> tuple[str, str]:
 def _quality(results: Results) -> Iterator[str]:
     metric = results.study.protocol.primary_metric
     score = rf"strict {metric.removesuffix('_f1')} \Fone"
-    for _, block in results.summary.groupby("corpus", sort=False):
+    for _, block in results.undisturbed.summary.groupby("corpus", sort=False):
         best, *others = block.sort_values(metric, ascending=False, kind="stable").to_dict("records")
         name, who = _on(best)
         name = f"{name}.{metric}"

@@ -122,5 +122,5 @@ def numbers(results: Results) -> dict[tuple[str, ...], float]:
             found[row["dataset"], row["system"], "robustness", name] = row[name]
     for (dataset, base), block in frame.groupby(["dataset", "base_system"]) if len(frame) else ():
         for name in ("change", "f1"):  # over all kinds
-            found[dataset, base, "robustness", f"mean_{name}"] = block[name].mean()
+            found[dataset, base, "robustness", f"mean_{name}"] = float(block[name].mean())
     return found
