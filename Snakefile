@@ -29,6 +29,7 @@ AUDITS = expand(f"{RESULTS}/{{dataset}}/audit.json", dataset=DATASETS)
 COMPILED = ("differences", "confidence", "contamination")
 COMPILED = expand(f"{RESULTS}/{{dataset}}/{{name}}.json", dataset=DATASETS, name=COMPILED)
 PDF = paths.relative(paths.thesis_pdf(STUDY))
+WRITERS = [run for run in ALL if run.model.approach == "generation"]
 VOTING = "|".join({run.system for run in ALL if run.members}) or "(?!)"  # names of ensembles
 # What a notebook prints is logged by papermill (on stderr); its raw output would repeat a part of it.
 PAPERMILL = (
@@ -50,16 +51,13 @@ def metrics_on(wildcards):
 
 
 def needs(key):
-    """What a job asks for, of a run or of all that write about a corpus; estimated late, for that takes seconds."""
+    """What a job asks for, of a run or of the largest that writes; estimated late, for that takes seconds."""
 
     def estimate(wildcards):
         from ner_utils import fit
 
-        if hasattr(wildcards, "system"):
-            return fit.resources(run_of(wildcards))[key]
-        single = [run for run in ALL if not run.members]
-        writers = [run for run in single if run.model.approach == "generation"]
-        return max(fit.resources(run)[key] for run in writers or single[:1])
+        runs = [run_of(wildcards)] if hasattr(wildcards, "system") else WRITERS
+        return max((fit.resources(run)[key] for run in runs), default=0)
 
     return estimate
 
@@ -110,6 +108,10 @@ rule analyse:
 if not config.get("from_results"):
 
     localrules: explore, evaluate, combine, compare, trust
+
+    if not WRITERS:  # nobody is probed, so nobody waits for a machine
+
+        localrules: probe
 
     rule explore:
         message: "Explore: audit of corpus {wildcards.dataset}"

@@ -104,7 +104,7 @@ def test_seeds_turn_when_a_system_stands_twice():
 
 def test_fingerprint_follows_the_members():
     plain, other = (
-        config.load_run("vote", "demo", "seeds", 1, text) for text in ("", "minilm:model.training.epochs=2")
+        config.load_run("vote", "demo", "seeds", 1, text) for text in ("", "model.training.epochs=2")
     )
     assert plain.fingerprint != other.fingerprint
 
@@ -121,7 +121,7 @@ def test_from_stored_predictions_to_a_result(demo, made_up):
     costs = results.summary.set_index("system")
     assert costs.loc["seeds", "latency_mean_ms"] == pytest.approx(2 * costs.loc["minilm", "latency_mean_ms"])
     assert costs.loc["seeds", "memory_mib"] == costs.loc["minilm", "memory_mib"]
-    taught = results.stored[-1].efficiency["ensemble"]
+    taught = next(item for item in results.stored if item.run == run).efficiency["ensemble"]
     assert taught["dev_f1"] == pytest.approx(f1)
 
 
@@ -142,8 +142,8 @@ def test_dev_predictions_are_sealed(demo, made_up):
         provenance.read_manifest(run)
 
 
-def test_a_study_without_ensembles_predicts_no_dev(demo):
-    assert experiment.dev_sentences(config.load_run("demo", "demo", "minilm", 1), demo) == []
+def test_a_study_that_does_not_ask_predicts_no_dev(demo):
+    assert experiment.dev_sentences(config.load_run("first-look", "demo", "minilm", 1), demo) == []
 
 
 def test_tables_and_numbers(made_up):

@@ -99,7 +99,7 @@ def test_killed_and_requeued_jobs_end_as_undisturbed_ones(slurm, clone, tmp_path
     assert "train: 4" in settings
     (clone / "profiles" / "one-node").mkdir()
     (clone / "profiles" / "one-node" / "config.yaml").write_text(
-        settings.replace("train: 4", "train: 1") + SITE
+        settings.replace("train: 4", "train: 1").replace("probe: 4", "probe: 1") + SITE
     )
     unreachable = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
     study = subprocess.Popen(

@@ -177,7 +177,8 @@ def align(mentions, tokens):
 )
 def test_align(mentions, tokens, spans, ungrounded, duplicate):
     found = align([(mention, "PER") for mention in mentions], tokens.split(" ") if tokens else [])
-    assert found[:3] == ([(*span, "PER") for span in spans], ungrounded, duplicate)
+    assert found.spans == [(*span, "PER") for span in spans]
+    assert (found.ungrounded, found.duplicate) == (ungrounded, duplicate)
 
 
 def test_types_follow_the_order_of_mentions():
@@ -207,7 +208,11 @@ few = st.sampled_from(["a", "b", "ab", "ba", "aba", "a b", "b a b"])
     st.lists(st.sampled_from("ab"), max_size=8), st.lists(st.tuples(few, st.sampled_from(TYPES)), max_size=6)
 )
 def test_align_against_all_intervals(tokens, mentions):
-    assert align(mentions, tokens)[:3] == naive_align(mentions, tokens)
+    found = align(mentions, tokens)
+    assert (found.spans, found.ungrounded, found.duplicate) == naive_align(mentions, tokens)
+    for span, origin in zip(found.spans, found.origins, strict=True):
+        mention, kind = mentions[origin][:2]
+        assert ("".join(tokens[span.start : span.end]), span.type) == ("".join(mention.split()), kind)
 
 
 @given(
