@@ -8,11 +8,11 @@ of 16,454 sentences, ill-formed ones among them, in turns, and must come to the 
 from __future__ import annotations
 
 import random
-import time
 from itertools import combinations
 from statistics import median
 
 import numpy as np
+from rows import timed
 from seqeval.metrics import classification_report
 from seqeval.scheme import IOB2
 
@@ -55,13 +55,6 @@ def theirs(gold: list[list[str]], said: list[list[str]]) -> dict[str, float]:
     return {name: report[name]["f1-score"] for name in TYPES} | {"micro": report["micro avg"]["f1-score"]}
 
 
-def seconds(work, *arguments) -> tuple[float, object]:
-    """Of some work, and its output."""
-    start = time.perf_counter()
-    output = work(*arguments)
-    return time.perf_counter() - start, output
-
-
 def micro_alone(systems: list[np.ndarray], groups: np.ndarray) -> None:
     """The interval of one system's micro F1, and its test against another."""
     statistics.interval(systems[0], groups, "micro_f1", RESAMPLES, 0)
@@ -85,7 +78,7 @@ def main() -> None:
     turns: dict[str, list[float]] = {"ours": [], "theirs": []}
     for turn in range(TURNS):
         work = tags(turn)
-        (mine, found), (other, wanted) = seconds(ours, *work), seconds(theirs, *work)
+        (mine, found), (other, wanted) = timed(ours, *work), timed(theirs, *work)
         turns["ours"].append(mine)
         turns["theirs"].append(other)
         wrong = [name for name in wanted if abs(found[name] - wanted[name]) > 1e-9]
@@ -101,8 +94,8 @@ def main() -> None:
         "seconds": turns,
         "ratio": median(turns["theirs"]) / median(turns["ours"]),
         "resamples": RESAMPLES,
-        "micro_seconds": seconds(micro_alone, systems, groups)[0],
-        "all_seconds": seconds(everything, systems, groups)[0],
+        "micro_seconds": timed(micro_alone, systems, groups)[0],
+        "all_seconds": timed(everything, systems, groups)[0],
     }
     for name in ("seconds", "ratio", "micro_seconds", "all_seconds"):
         print(name, found[name])

@@ -113,7 +113,7 @@ def scores(gold: Sequence[Sentence], counted: Counted, resamples: int) -> list[d
         for name, (tp, fp, fn), bounds in zip(_names(gold), sums, found, strict=True):
             if tp + fp + fn:
                 row = {"system": system, **name, "gold": tp + fn, "predicted": tp + fp}
-                rows.append(row | _percent("f1", bounds))
+                rows.append(row | bounds.percent("f1"))
     return rows
 
 
@@ -128,16 +128,12 @@ def gains(
         held = counted[a][0][:, :, [0, 2]].sum(axis=(0, 2))
         for name, number, bounds in zip(_names(gold), held, found, strict=True):
             if number:
-                rows.append({"a": a, "b": b, **name, **_percent("difference", bounds)})
+                rows.append({"a": a, "b": b, **name, **bounds.percent("difference")})
     return rows
 
 
 def _names(gold: Sequence[Sentence]) -> list[dict[str, str]]:
     return [{"factor": name, "bucket": one} for name, buckets in factors(gold).items() for one in buckets]
-
-
-def _percent(name: str, bounds: statistics.Interval) -> dict[str, float]:
-    return dict(zip((name, "low", "high"), (100 * value for value in bounds), strict=True))
 
 
 def frame(rows: Sequence[Mapping[str, Any]], labels: Mapping[str, str]) -> pd.DataFrame:

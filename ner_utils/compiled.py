@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ner_utils import paths, provenance
+from ner_utils import config, paths, provenance
 from ner_utils.predictions import ResultError
 from ner_utils.run import Run
 from ner_utils.study import Results
@@ -38,6 +38,11 @@ def load(name: str, runs: Sequence[Run]) -> dict[str, Any]:
     if found["fingerprints"] != _fingerprints(runs):
         raise ResultError(f"{paths.relative(file)}: of other runs; run make study STUDY={study}")
     return found
+
+
+def runs_on(study: str, dataset: str, overrides: str) -> list[Run]:
+    """The runs of a study on a corpus that met the same sentences."""
+    return undisturbed([run for run in config.runs_of(study, overrides) if run.dataset_name == dataset])
 
 
 def undisturbed(runs: Sequence[Run]) -> list[Run]:

@@ -23,10 +23,10 @@ from ner_utils import (
     evaluation,
     experiment,
     latex,
-    paths,
     plots,
     predictions,
     statistics,
+    telling,
 )
 from ner_utils.data import Sentence
 from ner_utils.latex import Column
@@ -163,8 +163,7 @@ def _calibration(p: np.ndarray, spans: Stated, resamples: int) -> dict[str, Any]
 def assess(study: str, dataset: str, overrides: str, corpus: dict[str, list[Sentence]]) -> dict[str, Any]:
     """All systems of a study on a corpus, examined and stored; of those that state too little, or whose runs
     have no confidences (they vote, or an older version made them), the reason."""
-    runs = [run for run in config.runs_of(study, overrides) if run.dataset_name == dataset]
-    runs = compiled.undisturbed(runs)
+    runs = compiled.runs_on(study, dataset, overrides)
     resamples = config.load_study(study, config.split_overrides(overrides)).protocol.resamples
     systems: dict[str, list[Run]] = {}
     for run in runs:
@@ -196,12 +195,8 @@ def write(results: Results) -> list[str]:
         for dataset, each in found.items()
         for system, report in each["systems"].items()
     ]
-    latex.write(paths.THESIS / "generated" / results.name / "tab_confidence.tex", tab_confidence(blocks))
     figures = {make.__name__: make(blocks) for make in (fig_reliability, fig_risk)}
-    for name, figure in figures.items():
-        plots.save(figure, paths.FIGURES / results.name / f"{name}.pdf")
-        plt.close(figure)
-    return ["tab_confidence", *figures]
+    return telling.write(results.name, {"tab_confidence": tab_confidence(blocks)}, figures)
 
 
 Blocks = Sequence[tuple[str, str, Mapping[str, Any]]]  # corpus, label, what `examine` found or the reason

@@ -9,13 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from pydantic import ValidationError
-
 from ner_utils import paths
 from ner_utils.protocol import Study, System
 from ner_utils.run import Run
-from ner_utils.schema import Dataset, Ensemble, Model, Split, Strict, value_of
-from ner_utils.sections import ConfigError, check, explain, read_yaml
+from ner_utils.schema import Dataset, Ensemble, Model, Split, value_of
+from ner_utils.sections import ConfigError, check, read_yaml
 
 
 def names(folder: str) -> list[str]:
@@ -31,30 +29,16 @@ def _load(folder: str, name: str) -> tuple[dict, str]:
     return read_yaml(path.read_text(encoding="utf-8"), where), where
 
 
-class _ModelFile(Strict):
-    model: Model
-
-
 def load_model(name: str, overrides: dict[str, Any] | None = None, where: str = "") -> Any:
     """A model from ``params/models``, with dotted ``overrides`` applied."""
     values, source = _load("models", name)
-    if not isinstance(values, dict):
-        raise ConfigError(f"{source}: expected a mapping of keys")
-    model = _check_model(values, source)
+    model = check(Model, values, source)
     if not overrides:
         return model
     values = model.model_dump()
     for key, value in overrides.items():
         _set(values, key, value, where or source)
-    return _check_model(values, f"{source} with {where}" if where else source)
-
-
-def _check_model(values: dict, where: str) -> Any:
-    try:
-        return _ModelFile.model_validate({"model": values}).model
-    except ValidationError as error:
-        problems = [{**p, "loc": p["loc"][1:]} for p in error.errors()]
-        raise ConfigError("\n".join(explain(problem, where) for problem in problems)) from None
+    return check(Model, values, f"{source} with {where}" if where else source)
 
 
 def load_dataset(name: str) -> Dataset:
@@ -91,8 +75,7 @@ def load_study(name: str, overrides: Sequence[str] = ()) -> Study:
     for text in overrides:
         _override(values, text)
     study = check(Study, values, f"{where} with overrides")
-    for dataset in study.datasets:
-        load_dataset(dataset)
+    datasets = {dataset: load_dataset(dataset) for dataset in study.datasets}
     for system, settings in study.systems.items():
         if settings.ensemble_of:
             continue
@@ -107,40 +90,41 @@ def load_study(name: str, overrides: Sequence[str] = ()) -> Study:
         if settings.weights_of:
             _check_weights_of(study, system, model, where)
         if settings.perturbed:
-            _check_perturbed(study, settings, f"{where}: systems.{system}.perturbed")
-        for name in study.datasets:
-            _check_types(settings, model, load_dataset(name), f"{where}: systems.{system}", name)
+            _check_perturbed(settings, datasets, f"{where}: systems.{system}.perturbed")
+        _check_types(settings, model, datasets, f"{where}: systems.{system}")
         if settings.space:
             _check_space(settings, model, f"{where}: systems.{system}.space")
     return study
 
 
-def _check_perturbed(study: Study, system: System, where: str) -> None:
+def _check_perturbed(system: System, datasets: dict[str, Dataset], where: str) -> None:
     from ner_utils.perturb import KINDS, PERSON
 
     if system.perturbed not in KINDS:
         raise ConfigError(f"{where}: expected one of {', '.join(KINDS)}, found {system.perturbed!r}")
     if not system.weights_of and not system.untrained:
         raise ConfigError(f"{where}: name the system that read test undisturbed in weights_of")
-    for name in study.datasets if system.perturbed == "other origin" else ():
-        if not set(PERSON) & set(load_dataset(name).types):
+    for name, dataset in datasets.items() if system.perturbed == "other origin" else ():
+        if not set(PERSON) & set(dataset.types):
             raise ConfigError(f"{where}: {name} has no type {' or '.join(PERSON)}, so nothing would change")
 
 
-def _check_types(system: System, model: Any, dataset: Dataset, where: str, name: str) -> None:
-    """What a system says of types must fit the corpus."""
+def _check_types(system: System, model: Any, datasets: dict[str, Dataset], where: str) -> None:
+    """What a system says of types must fit the corpora."""
     names = getattr(model, "type_names", {})
-    for key, types in (("held_out", system.held_out), ("overrides.type_names", names)):
-        if unknown := set(types) - set(dataset.types):
-            known = ", ".join(dataset.types)
-            raise ConfigError(f"{where}.{key}: {name} has no type {', '.join(sorted(unknown))}, but {known}")
-    if set(system.held_out) == set(dataset.types):
-        raise ConfigError(f"{where}.held_out: no type of {name} is left to train on")
-    words = [names.get(kind, word).lower() for kind, word in dataset.types.items()]
-    if len(set(words)) < len(words):
-        raise ConfigError(f"{where}.overrides.type_names: two types of {name} share one name")
-    if getattr(model, "definitions", False) and set(dataset.definitions) != set(dataset.types):
-        raise ConfigError(f"{where}.overrides.definitions: params/datasets/{name}.yaml defines not all types")
+    for name, dataset in datasets.items():
+        for key, types in (("held_out", system.held_out), ("overrides.type_names", names)):
+            if unknown := ", ".join(sorted(set(types) - set(dataset.types))):
+                known = ", ".join(dataset.types)
+                raise ConfigError(f"{where}.{key}: {name} has no type {unknown}, but {known}")
+        if set(system.held_out) == set(dataset.types):
+            raise ConfigError(f"{where}.held_out: no type of {name} is left to train on")
+        words = [names.get(kind, word).lower() for kind, word in dataset.types.items()]
+        if len(set(words)) < len(words):
+            raise ConfigError(f"{where}.overrides.type_names: two types of {name} share one name")
+        if getattr(model, "definitions", False) and set(dataset.definitions) != set(dataset.types):
+            file = f"params/datasets/{name}.yaml"
+            raise ConfigError(f"{where}.overrides.definitions: {file} defines not all types")
 
 
 def _check_space(system: System, model: Any, where: str) -> None:

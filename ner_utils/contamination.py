@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from ner_utils import compiled, config, data, efficiency, latex, paths, weights
+from ner_utils import compiled, config, data, efficiency, latex, telling, weights
 from ner_utils.data import Sentence
 from ner_utils.latex import Column
 from ner_utils.perturb import perturb
@@ -89,8 +89,7 @@ def investigate(
     study: str, dataset: str, overrides: str, corpus: dict[str, list[Sentence]]
 ) -> dict[str, Any]:
     """Probe every language model of a study on a corpus, and store what is found."""
-    runs = [run for run in config.runs_of(study, overrides) if run.dataset_name == dataset]
-    runs = compiled.undisturbed(runs)
+    runs = compiled.runs_on(study, dataset, overrides)
     models = {run.model.weights: run for run in reversed(runs) if run.model.approach == "generation"}
     asked, found = sets(corpus), {}
     for run in reversed(models.values()):
@@ -122,8 +121,7 @@ def write(results: Results) -> list[str]:
     """Write the table where the study's thesis finds it; its name."""
     found = compiled.of_study(results, "contamination")
     text = tab_contamination({results.corpus_label(name): each["models"] for name, each in found.items()})
-    latex.write(paths.THESIS / "generated" / results.name / "tab_contamination.tex", text)
-    return ["tab_contamination"]
+    return telling.write(results.name, {"tab_contamination": text}, {})
 
 
 def tab_contamination(found: dict[str, dict[str, Any]]) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ner_utils import breakdown, compiled, config, errors, evaluation, experiment, latex, paths, plots
+from ner_utils import breakdown, compiled, config, errors, evaluation, experiment, latex, plots, telling
 from ner_utils.data import Sentence
 from ner_utils.forms import DROPPED
 from ner_utils.latex import Column
@@ -27,8 +27,7 @@ from ner_utils.study import Results
 # -------------------------------------------------------------------------- compiling
 def compare(study: str, dataset: str, overrides: str, corpus: dict[str, list[Sentence]]) -> dict[str, Any]:
     """All runs of a study on a corpus, compared and stored. Raises `ResultError` where one is missing."""
-    runs = [run for run in config.runs_of(study, overrides) if run.dataset_name == dataset]
-    runs = compiled.undisturbed(runs)
+    runs = compiled.runs_on(study, dataset, overrides)
     gold = experiment.test_sentences(runs[0], corpus)
     predicted: dict[str, list] = {}
     tables: dict[str, list[SpanTable]] = {}
@@ -79,12 +78,8 @@ def write(results: Results) -> list[str]:
     found = {results.corpus_label(dataset): report for dataset, report in stored.items()}
     labels = compiled.labels(results)
     makers = (tab_buckets, tab_errors, tab_agreement)
-    for make in makers:
-        latex.write(paths.THESIS / "generated" / results.name / f"{make.__name__}.tex", make(found, labels))
-    figure = fig_buckets(found, labels)
-    plots.save(figure, paths.FIGURES / results.name / "fig_buckets.pdf")
-    plt.close(figure)
-    return [*(make.__name__ for make in makers), "fig_buckets"]
+    tables = {make.__name__: make(found, labels) for make in makers}
+    return telling.write(results.name, tables, {"fig_buckets": fig_buckets(found, labels)})
 
 
 def _headed(found: dict[str, Any], rows: Any) -> Iterator[Any]:

@@ -33,8 +33,7 @@ def scores(results: Results) -> pd.DataFrame:
     """One row a system of a study in which a system is asked otherwise: dataset, corpus, label, ways, and F1
     in percent with its interval, for the types that some system did not see, and for the others."""
     rows: list[dict[str, Any]] = []
-    firsts = {(item.run.dataset_name, item.run.system): item.run for item in reversed(results.stored)}
-    runs = [run for run in reversed(firsts.values()) if not run.perturbed]
+    runs = [run for run in results.systems if not run.perturbed]
     if not any(map(asked_otherwise, runs)):
         return pd.DataFrame()
     for run in runs:
@@ -48,7 +47,7 @@ def scores(results: Results) -> pd.DataFrame:
         for part, columns in parts.items():
             counts = tables[run.system][:, :, columns]
             bounds = statistics.interval(counts, groups, "micro_f1", results.study.protocol.resamples, SEED)
-            row |= {f"{part}.{k}": 100 * v for k, v in zip(("f1", "low", "high"), bounds, strict=True)}
+            row |= {f"{part}.{key}": value for key, value in bounds.percent("f1").items()}
             row[f"{part}.mentions"] = float(counts[0][..., [0, 2]].sum())
         rows.append(row)
     return pd.DataFrame(rows)

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from ner_utils import latex, paths, plots
+from ner_utils import latex, plots, telling
 from ner_utils.latex import Column
 from ner_utils.study import Results
 
@@ -21,13 +21,12 @@ def series(results: Results) -> pd.DataFrame:
     """One row a system: corpus, series (the model's label), sentences, micro_f1 with _low and _high; of
     models that a study trains on at least `LEAST` numbers of sentences."""
     models: dict[tuple[str, str], tuple[str, str]] = {}
-    for run in (item.run for item in results.stored):
+    for run in results.systems:
         if run.model.approach != "ensemble" and not (run.untrained or run.base):
             same = json.dumps(run.model.model_dump(), sort_keys=True) + str(run.held_out)
             models[run.dataset_name, run.system] = (same, run.model.label)
-    frame = results.summary[["dataset", "system", "corpus", "train_sentences"]].copy()
-    for name in ("micro_f1", "micro_f1_low", "micro_f1_high"):
-        frame[name] = results.summary[name]
+    scores = ["micro_f1", "micro_f1_low", "micro_f1_high"]
+    frame = results.summary[["dataset", "system", "corpus", "train_sentences", *scores]].copy()
     known = [models.get(key) for key in zip(frame["dataset"], frame["system"], strict=True)]
     frame["model"], frame["series"] = zip(*(each or ("", "") for each in known), strict=True)
     frame = frame[frame["model"] != ""]
@@ -38,12 +37,8 @@ def series(results: Results) -> pd.DataFrame:
 def write(results: Results) -> list[str]:
     """Write table and figure where the study's thesis finds them; their names."""
     frame = series(results)
-    text = tab_label_efficiency(frame)
-    latex.write(paths.THESIS / "generated" / results.name / "tab_label_efficiency.tex", text)
-    figure = fig_label_efficiency(frame)
-    plots.save(figure, paths.FIGURES / results.name / "fig_label_efficiency.pdf")
-    plt.close(figure)
-    return ["tab_label_efficiency", "fig_label_efficiency"]
+    tables = {"tab_label_efficiency": tab_label_efficiency(frame)}
+    return telling.write(results.name, tables, {"fig_label_efficiency": fig_label_efficiency(frame)})
 
 
 def tab_label_efficiency(frame: pd.DataFrame) -> str:

@@ -12,7 +12,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ner_utils import latex, paths, plots, statistics
+from ner_utils import latex, plots, statistics, telling
 from ner_utils.latex import Column
 from ner_utils.study import SEED, Results
 
@@ -24,18 +24,12 @@ def changes(results: Results) -> pd.DataFrame:
     percent, its change with the 95 % interval (paired, by documents), and answers that could not be read."""
     resamples = results.study.protocol.resamples
     rows: list[dict[str, Any]] = []
-    seen = set()
-    for item in results.stored:
-        run = item.run
-        if not run.perturbed or not run.base or (run.dataset_name, run.system) in seen:
-            continue
-        seen.add((run.dataset_name, run.system))
+    for run in (run for run in results.systems if run.perturbed and run.base):
         tables, groups = results.counts[run.dataset_name]
         pair = tables[run.system], tables[run.base.system]
         bounds = statistics.interval(pair[0], groups, "micro_f1", resamples, SEED, pair[1])
         row = results.summary[results.summary["system"] == run.system]
         row = row[row["dataset"] == run.dataset_name].to_dict("records")[0]
-        found = dict(zip(("change", "low", "high"), (100 * value for value in bounds), strict=True))
         about = {"dataset": run.dataset_name, "corpus": run.dataset.label, "system": run.system}
         about |= {
             "kind": run.perturbed,
@@ -45,7 +39,7 @@ def changes(results: Results) -> pd.DataFrame:
             "failed": row["failed"],
             "identical": bool((pair[0] == pair[1]).all()),
         }
-        rows.append(about | found)
+        rows.append(about | bounds.percent("change"))
     return pd.DataFrame(rows)
 
 
@@ -76,11 +70,8 @@ def tab_robustness(frame: pd.DataFrame) -> str:
 def write(results: Results) -> list[str]:
     """Write table and figure where the study's thesis finds them; their names."""
     frame = changes(results)
-    latex.write(paths.THESIS / "generated" / results.name / "tab_robustness.tex", tab_robustness(frame))
-    figure = fig_robustness(frame)
-    plots.save(figure, paths.FIGURES / results.name / "fig_robustness.pdf")
-    plt.close(figure)
-    return ["tab_robustness", "fig_robustness"]
+    tables, figures = {"tab_robustness": tab_robustness(frame)}, {"fig_robustness": fig_robustness(frame)}
+    return telling.write(results.name, tables, figures)
 
 
 @plots.styled

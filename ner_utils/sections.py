@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -40,24 +41,27 @@ def read_yaml(text: str, where: str) -> Any:
 def read_list(path: Path, kind: type[Strict]) -> list[Any]:
     """The sections in a file that lists them."""
     where = paths.relative(path)
-    values = read_yaml(path.read_text(encoding="utf-8"), where)
-    try:
-        return TypeAdapter(list[kind]).validate_python(values, strict=True)
-    except ValidationError as error:
-        raise ConfigError("\n".join(explain(problem, where) for problem in error.errors())) from None
+    return _validated(list[kind], read_yaml(path.read_text(encoding="utf-8"), where), where)
 
 
-def check(model: type[Strict], values: Any, where: str) -> Any:
-    """Values as a section; ``where`` names their source in the error."""
+def check(section: Any, values: Any, where: str) -> Any:
+    """Values as a section, or as one of a union of sections; ``where`` names their source in the error."""
     if not isinstance(values, dict):
         raise ConfigError(f"{where}: expected a mapping of keys, found {type(values).__name__}")
+    return _validated(section, values, where)
+
+
+def _validated(kind: Any, values: Any, where: str) -> Any:
     try:
-        return model.model_validate(values)
+        return _adapter(kind).validate_python(values, strict=True)
     except ValidationError as error:
-        raise ConfigError("\n".join(explain(problem, where) for problem in error.errors())) from None
+        raise ConfigError("\n".join(_explain(problem, where) for problem in error.errors())) from None
 
 
-def explain(problem: dict, where: str) -> str:
+_adapter = functools.cache(TypeAdapter)  # to build one takes longer than to use it
+
+
+def _explain(problem: dict, where: str) -> str:
     """One of pydantic's errors in a line: where, which key, what was expected."""
     # A union's branch stands in the location as a tag that is no key of the file.
     key = ".".join(str(part) for part in problem["loc"] if part not in ("tagging", "generation"))

@@ -9,7 +9,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
-from ner_utils import latex, paths, plots
+from ner_utils import latex, paths, plots, telling
 from ner_utils.latex import Column, Raw
 
 SERIES = ("tagging", "generation", "scoring")
@@ -32,13 +32,9 @@ def write(study: str) -> list[str]:
     ):
         if (found := load(name)) is None:
             continue
-        for make in tables:
-            latex.write(paths.THESIS / "generated" / study / f"{make.__name__}.tex", make(found))
-        for make in figures:
-            figure = make(found)
-            plots.save(figure, paths.FIGURES / study / f"{make.__name__}.pdf")
-            plt.close(figure)
-        written += [make.__name__ for make in (*tables, *figures)]
+        written += telling.write(
+            study, *({make.__name__: make(found) for make in each} for each in (tables, figures))
+        )
     return written
 
 

@@ -29,6 +29,10 @@ class Interval(NamedTuple):
     low: float
     high: float
 
+    def percent(self, name: str) -> dict[str, float]:
+        """In percent: the estimate under a name of its own, low and high."""
+        return {name: 100 * self.estimate, "low": 100 * self.low, "high": 100 * self.high}
+
 
 def tabulate(
     systems: Mapping[str, Sequence[Sequence[dict[str, Any]]]], types: Collection[str]

@@ -218,6 +218,12 @@ class Results:
         kept = [item for item in self.stored if not item.run.perturbed]
         return self if len(kept) == len(self.stored) else replace(self, stored=kept)
 
+    @cached_property
+    def systems(self) -> list[Run]:
+        """The first run of each system on each corpus."""
+        first = {(item.run.dataset_name, item.run.system): item.run for item in reversed(self.stored)}
+        return list(reversed(first.values()))
+
     def corpus_label(self, dataset: str) -> str:
         """A corpus' label, by its id."""
         return next(item.run.dataset.label for item in self.stored if item.run.dataset_name == dataset)
@@ -242,8 +248,7 @@ class Results:
     def tuning(self) -> list[tuple[Run, dict[str, Any]]]:
         """What `make tune` found, with a run of each system that was tuned."""
         tuned = [name for name, system in self.study.systems.items() if system.settings == "tuned"]
-        first = {(item.run.dataset_name, item.run.system): item.run for item in reversed(self.stored)}
-        return [(run, tuning.stored(run)) for (_, name), run in reversed(first.items()) if name in tuned]
+        return [(run, tuning.stored(run)) for run in self.systems if run.system in tuned]
 
     @cached_property
     def types(self) -> pd.DataFrame:

@@ -41,8 +41,8 @@ def write(study: str, overrides: str = "") -> None:
     for name, corpus in corpora.items():
         differences.compare(study, name, overrides, corpus)
         confidence.assess(study, name, overrides, corpus)
-        runs = [run for run in config.runs_of(study, overrides) if run.dataset_name == name]
-        compiled.write("contamination", compiled.undisturbed(runs), {"models": _probed(runs)})
+        runs = compiled.runs_on(study, name, overrides)
+        compiled.write("contamination", runs, {"models": _probed(runs)})
 
 
 def _probed(runs: list[Run]) -> dict:
