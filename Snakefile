@@ -15,26 +15,27 @@ from ner_utils.predictions import ResultError
 STUDY = config.get("study", "demo")
 OVERRIDES = config.get("overrides") or ""
 try:
-    ALL = params.runs_of(STUDY, OVERRIDES)
+    ALL = params.with_those_beside(STUDY, OVERRIDES)
     for run in ALL if config.get("from_results") else ():
         provenance.read_manifest(run)  # a stale PDF must not pass for this configuration's
 except (params.ConfigError, ResultError) as error:
     sys.exit(f"error: {error}")
-RUNS = {paths.run_id(run.dataset_name, run.system, run.seed): run for run in ALL}
-DATASETS = sorted({run.dataset_name for run in ALL})
-RESULTS, GENERATED = f"results/{STUDY}", f"thesis/generated/{STUDY}"
+RUNS = {paths.relative(run.results): run for run in ALL}
+STUDIES = list(dict.fromkeys(run.study for run in ALL))  # this one, and those beside it
+CORPORA = sorted({f"results/{run.study}/{run.dataset_name}" for run in ALL})
+GENERATED = f"thesis/generated/{STUDY}"
 MANIFESTS = [paths.relative(provenance.manifest_path(run)) for run in ALL]
-METRICS = expand(f"{RESULTS}/{{run}}/metrics.json", run=RUNS)
-AUDITS = expand(f"{RESULTS}/{{dataset}}/audit.json", dataset=DATASETS)
-COMPILED = ("differences", "confidence", "contamination")
-COMPILED = expand(f"{RESULTS}/{{dataset}}/{{name}}.json", dataset=DATASETS, name=COMPILED)
+METRICS = expand("{run}/metrics.json", run=RUNS)
+AUDITS = expand("{corpus}/audit.json", corpus=CORPORA)
+COMPILED = expand("{corpus}/{name}.json", corpus=CORPORA, name=("differences", "confidence", "contamination"))
 PDF = paths.relative(paths.thesis_pdf(STUDY))
 WRITERS = [run for run in ALL if run.model.approach == "generation"]
-VOTING = "|".join({run.system for run in ALL if run.members}) or "(?!)"  # names of ensembles
+VOTING = "|".join({f"{run.study}/{run.dataset_name}/{run.system}/" for run in ALL if run.members}) or "(?!)"
 # What a notebook prints is logged by papermill (on stderr); its raw output would repeat a part of it.
+# Overrides are of this study, and not of those whose results its thesis shows, too.
 PAPERMILL = (
-    "papermill >/dev/null --no-progress-bar --log-output --kernel python3"
-    f" {{input.notebook}} {{log}} -r study {STUDY} -r overrides '{OVERRIDES}'"
+    "papermill >/dev/null --no-progress-bar --log-output --kernel python3 {input.notebook} {log}"
+    f" -r study {{wildcards.study}} -r overrides \"$([ {{wildcards.study}} != {STUDY} ] || echo '{OVERRIDES}')\""
 )
 
 
@@ -43,11 +44,19 @@ def rooms(*names):
 
 
 def run_of(wildcards):
-    return RUNS[f"{wildcards.dataset}/{wildcards.system}/seed{wildcards.seed}"]
+    return RUNS["results/{0.study}/{0.dataset}/{0.system}/seed{0.seed}".format(wildcards)]
+
+
+def settings(wildcards):
+    return f"params/studies/{wildcards.study}.yaml"
 
 
 def metrics_on(wildcards):
-    return [file for file in METRICS if file.startswith(f"{RESULTS}/{wildcards.dataset}/")]
+    return [file for file in METRICS if file.startswith("results/{0.study}/{0.dataset}/".format(wildcards))]
+
+
+def first(wildcards):
+    return next(run.system for run in ALL if run.study == wildcards.study)
 
 
 def needs(key):
@@ -88,7 +97,7 @@ rule analyse:
     message: "Analyse: all runs of {STUDY} -> figures, tables, numbers"
     input:
         notebook="notebooks/05_analysis.ipynb",
-        settings=f"params/studies/{STUDY}.yaml",
+        settings=[f"params/studies/{name}.yaml" for name in STUDIES],
         metrics=METRICS,
         audits=AUDITS,
         compiled=COMPILED,
@@ -101,7 +110,7 @@ rule analyse:
         f"{GENERATED}/claims.tex",
     params: overrides=OVERRIDES
     log: notebook=f"runs/{STUDY}/05_analysis.ipynb"
-    shell: PAPERMILL
+    shell: PAPERMILL.replace("{wildcards.study}", STUDY)
 
 
 # The thesis alone: stored results are its sources, and no rule below exists that could make them.
@@ -114,18 +123,18 @@ if not config.get("from_results"):
         localrules: probe
 
     rule explore:
-        message: "Explore: audit of corpus {wildcards.dataset}"
+        message: "Explore: audit of corpus {wildcards.dataset} ({wildcards.study})"
         input:
             notebook="notebooks/01_data_exploration.ipynb",
             settings=lambda w: f"params/datasets/{paths.corpus(w.dataset)}.yaml",
             rooms=rooms(*provenance.READERS, "spans", "audit"),
-        output: f"{RESULTS}/{{dataset}}/audit.json"
-        log: notebook=f"runs/{STUDY}/{{dataset}}/01_data_exploration.ipynb"
+        output: "results/{study}/{dataset}/audit.json"
+        log: notebook="runs/{study}/{dataset}/01_data_exploration.ipynb"
         shell: f"{PAPERMILL} -r dataset {{wildcards.dataset}}"
 
     rule train:
         message:
-            "Train and predict: {wildcards.dataset}, {wildcards.system}, seed {wildcards.seed}"
+            "Train and predict: {wildcards.dataset}, {wildcards.system}, seed {wildcards.seed} ({wildcards.study})"
             + (": {resources.gpu} GPUs, {resources.mem_mb} MB, {resources.runtime} minutes" if JOB else "")
         input:
             # ancient: an edited comment must not cost a day of training; the thesis warns instead.
@@ -135,9 +144,9 @@ if not config.get("from_results"):
             base=lambda w: [
                 ancient(paths.relative(provenance.manifest_path(base))) for base in [run_of(w).base] if base
             ],
-        output: f"{RESULTS}/{{dataset}}/{{system}}/seed{{seed}}/manifest-{{fingerprint}}.json"
-        log: notebook=f"runs/{STUDY}/{{dataset}}/{{system}}/seed{{seed}}/train-{{fingerprint}}.ipynb"
-        wildcard_constraints: seed=r"\d+", system=f"(?!(?:{VOTING})/)[^/]+"
+        output: "results/{study}/{dataset}/{system}/seed{seed}/manifest-{fingerprint}.json"
+        log: notebook="runs/{study}/{dataset}/{system}/seed{seed}/train-{fingerprint}.ipynb"
+        wildcard_constraints: seed=r"\d+", study=f"(?!{VOTING})[^/]+"
         # All cores, for what takes timings shares the machine with nothing; a job has its profile's share.
         threads: lambda _: workflow.cores
         resources: **JOB
@@ -146,65 +155,65 @@ if not config.get("from_results"):
             f"HF_HUB_OFFLINE=1 {PAPERMILL} -r dataset {{wildcards.dataset}} -r system {{wildcards.system}} -p seed {{wildcards.seed}}"
 
     rule combine:
-        message: "Vote: {wildcards.dataset}, {wildcards.system}, seed {wildcards.seed}"
+        message: "Vote: {wildcards.dataset}, {wildcards.system}, seed {wildcards.seed} ({wildcards.study})"
         input:
             notebook="notebooks/06_ensemble.ipynb",
             members=lambda w: [ancient(paths.relative(provenance.manifest_path(run))) for run in run_of(w).members],
-        output: f"{RESULTS}/{{dataset}}/{{system}}/seed{{seed}}/manifest-{{fingerprint}}.json"
-        log: notebook=f"runs/{STUDY}/{{dataset}}/{{system}}/seed{{seed}}/vote-{{fingerprint}}.ipynb"
-        wildcard_constraints: seed=r"\d+", system=VOTING
+        output: "results/{study}/{dataset}/{system}/seed{seed}/manifest-{fingerprint}.json"
+        log: notebook="runs/{study}/{dataset}/{system}/seed{seed}/vote-{fingerprint}.ipynb"
+        wildcard_constraints: seed=r"\d+", study=f"(?={VOTING})[^/]+"
         shell:
             f"{PAPERMILL} -r dataset {{wildcards.dataset}} -r system {{wildcards.system}} -p seed {{wildcards.seed}}"
 
     rule evaluate:
-        message: "Evaluate: {wildcards.dataset}, {wildcards.system}, seed {wildcards.seed}"
+        message: "Evaluate: {wildcards.dataset}, {wildcards.system}, seed {wildcards.seed} ({wildcards.study})"
         input:
             notebook="notebooks/04_evaluation.ipynb",
             manifest=lambda w: paths.relative(provenance.manifest_path(run_of(w))),
             rooms=rooms(*provenance.READERS, "spans", "span_table", "scoring", "conventions", "evaluation"),
         output:
-            f"{RESULTS}/{{dataset}}/{{system}}/seed{{seed}}/metrics.json",
-            f"{RESULTS}/{{dataset}}/{{system}}/seed{{seed}}/counts.jsonl",
-        log: notebook=f"runs/{STUDY}/{{dataset}}/{{system}}/seed{{seed}}/04_evaluation.ipynb"
+            "results/{study}/{dataset}/{system}/seed{seed}/metrics.json",
+            "results/{study}/{dataset}/{system}/seed{seed}/counts.jsonl",
+        log: notebook="runs/{study}/{dataset}/{system}/seed{seed}/04_evaluation.ipynb"
         wildcard_constraints: seed=r"\d+"
         shell:
             f"{PAPERMILL} -r dataset {{wildcards.dataset}} -r system {{wildcards.system}} -p seed {{wildcards.seed}}"
 
 
     rule compare:
-        message: "Compare: all systems on {wildcards.dataset}"
+        message: "Compare: all systems on {wildcards.dataset} ({wildcards.study})"
         input:
             notebook="notebooks/07_differences.ipynb",
-            settings=f"params/studies/{STUDY}.yaml",
+            settings=settings,
             metrics=metrics_on,
             rooms=rooms(*provenance.READERS, "spans", "span_table", "scoring", "statistics", "breakdown", "errors"),
-        output: f"{RESULTS}/{{dataset}}/differences.json"
-        params: system=ALL[0].system  # whose sentences are shown
-        log: notebook=f"runs/{STUDY}/{{dataset}}/07_differences.ipynb"
+        output: "results/{study}/{dataset}/differences.json"
+        params: system=first  # whose sentences are shown
+        log: notebook="runs/{study}/{dataset}/07_differences.ipynb"
         shell: f"{PAPERMILL} -r dataset {{wildcards.dataset}} -r system {{params.system}}"
 
 
     rule trust:
-        message: "Confidence: all systems on {wildcards.dataset}"
+        message: "Confidence: all systems on {wildcards.dataset} ({wildcards.study})"
         input:
             notebook="notebooks/08_confidence.ipynb",
-            settings=f"params/studies/{STUDY}.yaml",
+            settings=settings,
             metrics=metrics_on,
             rooms=rooms(*provenance.READERS, "spans", "statistics", "confidence"),
-        output: f"{RESULTS}/{{dataset}}/confidence.json"
-        params: system=ALL[0].system
-        log: notebook=f"runs/{STUDY}/{{dataset}}/08_confidence.ipynb"
+        output: "results/{study}/{dataset}/confidence.json"
+        params: system=first
+        log: notebook="runs/{study}/{dataset}/08_confidence.ipynb"
         shell: f"{PAPERMILL} -r dataset {{wildcards.dataset}} -r system {{params.system}}"
 
 
     rule probe:
-        message: "Probe: do the language models know {wildcards.dataset}?"
+        message: "Probe: do the language models know {wildcards.dataset}? ({wildcards.study})"
         input:
             notebook="notebooks/09_contamination.ipynb",
-            settings=f"params/studies/{STUDY}.yaml",
+            settings=settings,
             rooms=rooms(*provenance.READERS, "spans", "perturb", "contamination"),
-        output: f"{RESULTS}/{{dataset}}/contamination.json"
-        log: notebook=f"runs/{STUDY}/{{dataset}}/09_contamination.ipynb"
+        output: "results/{study}/{dataset}/contamination.json"
+        log: notebook="runs/{study}/{dataset}/09_contamination.ipynb"
         threads: lambda _: workflow.cores
         resources: **JOB
         shell: f"HF_HUB_OFFLINE=1 {PAPERMILL} -r dataset {{wildcards.dataset}}"

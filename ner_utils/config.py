@@ -75,6 +75,9 @@ def load_study(name: str, overrides: Sequence[str] = ()) -> Study:
     for text in overrides:
         _override(values, text)
     study = check(Study, values, f"{where} with overrides")
+    for other in study.beside:
+        if other not in set(names("studies")) - {name}:
+            raise ConfigError(f"{where}: beside: {other!r} is no other study in params/studies")
     datasets = {dataset: load_dataset(dataset) for dataset in study.datasets}
     for system, settings in study.systems.items():
         if settings.ensemble_of:
@@ -284,6 +287,11 @@ def _tuned(run: Run, study: Study) -> Run:
     values = tuning.read(run, settings, study.protocol.tuning)["chosen"]
     model = load_model(settings.model, {**settings.overrides, **values})
     return run.model_copy(update={"model": model})
+
+
+def with_those_beside(study: str, overrides: str = "") -> list[Run]:
+    """All runs that a study's thesis needs: its own, and, as declared, those of the studies beside it."""
+    return runs_of(study, overrides) + [run for other in load_study(study).beside for run in runs_of(other)]
 
 
 def runs_of(study: str, overrides: str = "") -> list[Run]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from ner_utils import latex, statistics
+from ner_utils import latex, statistics, telling
 from ner_utils.latex import Column
 from ner_utils.run import Run
 from ner_utils.study import SEED, Results
@@ -27,6 +27,11 @@ def asked_otherwise(run: Run) -> list[str]:
         "types defined": getattr(run.model, "definitions", False),
     }
     return [way for way, here in ways.items() if here]
+
+
+def asked(results: Results) -> int:
+    """How many systems of a study are asked otherwise."""
+    return sum(bool(asked_otherwise(run)) for run in results.systems)
 
 
 def scores(results: Results) -> pd.DataFrame:
@@ -77,6 +82,11 @@ def tab_flexibility(results: Results) -> str:
                 yield cells
 
     return latex.tabular(columns, rows())
+
+
+def write(results: Results, study: str) -> list[str]:
+    """Write the table where the thesis of ``study`` finds it; its name."""
+    return telling.write(study, {"tab_flexibility": tab_flexibility(results)}, {})
 
 
 def numbers(results: Results) -> dict[tuple[str, ...], float]:

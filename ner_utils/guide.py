@@ -44,18 +44,17 @@ def advise(situation: Situation, pair: ledger.Pair) -> str | None:
 
 
 def tab_guide(results: Results, found: Mapping[str, float | str]) -> str:
-    """For each pair, the situations about which its results say something."""
+    """For each pair of the study, and of those beside it, the situations of which its results speak."""
     rows: list[Any] = []
-    for pair in ledger.pairs(results, found):
-        advised = [(each, advise(each, pair)) for each in load()]
-        rows.append(f"{pair.encoder['label']} and {pair.generator['label']}, {pair.encoder['corpus']}")
+    for told in ledger.tell(results, found, load(), advise):
+        rows.append(told.heading)
         rows += [
             [each.situation, text, Raw(rf"\cref{{{each.evidence}}}"), each.ends]
-            for each, text in advised
+            for each, text in told.rows
             if text
         ]
     if not rows:
-        return latex.statement("This study compares no encoder with a generator on the same sentences.")
+        return latex.statement(ledger.NOBODY)
     columns = [
         Column("Situation", layout="p{3.2cm}"),
         Column("Advice", layout="p{4.4cm}"),

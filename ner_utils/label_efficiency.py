@@ -34,11 +34,16 @@ def series(results: Results) -> pd.DataFrame:
     return frame[sizes >= LEAST].sort_values(["series", "train_sentences"], kind="stable")
 
 
-def write(results: Results) -> list[str]:
-    """Write table and figure where the study's thesis finds them; their names."""
+def asked(results: Results) -> int:
+    """How many systems of a study stand in a series."""
+    return len(series(results))
+
+
+def write(results: Results, study: str) -> list[str]:
+    """Write table and figure where the thesis of ``study`` finds them; their names."""
     frame = series(results)
     tables = {"tab_label_efficiency": tab_label_efficiency(frame)}
-    return telling.write(results.name, tables, {"fig_label_efficiency": fig_label_efficiency(frame)})
+    return telling.write(study, tables, {"fig_label_efficiency": fig_label_efficiency(frame)})
 
 
 def tab_label_efficiency(frame: pd.DataFrame) -> str:
@@ -87,8 +92,3 @@ def fig_label_efficiency(frame: pd.DataFrame) -> Figure:
     axes[0, 0].set_ylabel("Strict micro F1, with 95 % interval")
     plots.legend(figure, marks)
     return figure
-
-
-def numbers(results: Results) -> dict[tuple[str, ...], float]:
-    """How many systems stand in a series: texts ask whether there are any."""
-    return {("study", "label_efficiency"): float(len(frame))} if len(frame := series(results)) else {}

@@ -6,7 +6,7 @@ what lies in its scope: supported, contradicted, or undecided; what it sees outs
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field
@@ -16,6 +16,7 @@ from ner_utils.latex import Column, Raw
 from ner_utils.schema import Strict
 from ner_utils.study import Results
 
+NOBODY = "This study compares no encoder with a generator on the same sentences."
 Bounds = Annotated[list[float], Field(min_length=2, max_length=2)]
 # Names of gains, and where they stand among the numbers of a comparison.
 GAINS = {"gain": (), "gain.one": ("mention length", "1 token"), "gain.three": ("mention length", "3 or more")}
@@ -54,9 +55,41 @@ def load() -> list[Entry]:
     return sections.read_list(paths.PARAMS / "claims.yaml", Entry)
 
 
+class Told(NamedTuple):
+    """What a pair says to entries of a list (None: nothing), below the pair's name."""
+
+    heading: str
+    rows: list[tuple[Any, str | None]]
+
+
+def tell(
+    results: Results,
+    found: Mapping[str, float | str],
+    entries: Sequence[Any],
+    say: Callable[[Any, Pair], str | None],
+) -> Iterator[Told]:
+    """What each pair of a study says to each entry; then what the pairs of the studies beside it say where
+    nobody before them said anything. ``found`` are the numbers of all of them by key."""
+    silent = list(entries)
+    for study in (results, *results.beside):
+        mine = "" if study is results else f"{study.name}."
+        numbers = {key.removeprefix(mine): value for key, value in found.items() if key.startswith(mine)}
+        told = []
+        for pair in pairs(study, numbers):
+            name = f"{pair.encoder['label']} and {pair.generator['label']}, {pair.encoder['corpus']}"
+            name += f" ({study.study.title})" if mine else ""
+            told.append(Told(name, [(entry, say(entry, pair)) for entry in silent]))
+        answered = [Told(name, [row for row in rows if row[1]]) for name, rows in told]
+        yield from (each for each in (answered if mine else told) if each.rows)
+        silent = [
+            entry for entry in silent if all(entry is not one for _, rows in answered for one, _ in rows)
+        ]
+
+
 def pairs(results: Results, found: Mapping[str, float | str]) -> Iterator[Pair]:
     """The declared comparisons of a trained encoder with a trained generator on the same sentences; ``found``
-    are the study's numbers by key."""
+    are the study's numbers by key. Systems that were kept from seeing types speak of these alone."""
+    kept_from = {run.system for run in results.systems if run.held_out}
     rows = {(row["dataset"], row["system"]): row for row in results.summary.to_dict("records")}
     for dataset in results.study.datasets:
         for names in results.study.protocol.comparisons:
@@ -81,21 +114,23 @@ def pairs(results: Results, found: Mapping[str, float | str]) -> Iterator[Pair]:
                 if None not in ends:  # a bucket may be empty
                     low, high = sorted(sign * end for end in ends)
                     values |= {f"{gain}.low": low, f"{gain}.high": high}
+            if kept_from & set(names):
+                values = {key: value for key, value in values.items() if ".flexibility." in key}
             yield Pair(dataset, encoder, generator, values)
 
 
-def verdict(entry: Entry, pair: Pair) -> str:
-    """What a pair says to a claim: supported, contradicted, undecided or not tested; and, outside of its
-    scope, what is seen there."""
+def verdict(entry: Entry, pair: Pair) -> str | None:
+    """What a pair says to a claim: supported, contradicted or undecided, or, outside of its scope, what is
+    seen there; None where it has no such results."""
     if not entry.supported:
-        return "not tested"
+        return None
     conditions = {"supported": entry.supported, "contradicted": entry.contradicted}
     try:
         seen = next(
             (name for name, text in conditions.items() if claims.evaluate(text, pair.values)), "undecided"
         )
     except ValueError:  # of a result that this study does not have
-        return "not tested"
+        return None
     return seen if in_scope(entry.scope, pair) else f"not tested ({seen} outside its scope)"
 
 
@@ -108,22 +143,19 @@ def in_scope(scope: Scope, pair: Pair) -> bool:
 
 
 def tab_ledger(results: Results, found: Mapping[str, float | str]) -> str:
-    """Each claim, and what each pair of the study says to it."""
-    held = list(pairs(results, found))
-    if not held:
-        return latex.statement("This study compares no encoder with a generator on the same sentences.")
+    """Each claim, and what each pair of the study, and of those beside it, says to it."""
+    rows: list[Any] = []
+    for told in tell(results, found, load(), verdict):
+        rows.append(told.heading)
+        for entry, said in told.rows:
+            label = Raw(rf"\cref{{{entry.evidence}}}") if entry.evidence and said else None
+            rows.append([entry.paper, entry.says, said or "not tested", label])
+    if not rows:
+        return latex.statement(NOBODY)
     columns = [
         Column("Paper"),
         Column("Claim", layout="p{6.2cm}"),
         Column("Verdict", layout="p{4.6cm}"),
         Column("Evidence"),
     ]
-    rows: list[Any] = []
-    entries = load()
-    for pair in held:
-        rows.append(f"{pair.encoder['label']} and {pair.generator['label']}, {pair.encoder['corpus']}")
-        for entry in entries:
-            said = verdict(entry, pair)
-            label = Raw(rf"\cref{{{entry.evidence}}}") if entry.evidence and said != "not tested" else None
-            rows.append([entry.paper, entry.says, said, label])
     return latex.tabular(columns, rows)

@@ -15,7 +15,7 @@ from ner_utils import config, data, provenance, weights
 
 def check(study: str, overrides: str = "") -> None:
     """Raise `ConfigError`, `DataError` or `WeightsError` for whatever a run would stumble over."""
-    pending = [run for run in config.runs_of(study, overrides) if not provenance.is_done(run)]
+    pending = [run for run in config.with_those_beside(study, overrides) if not provenance.is_done(run)]
     for name, dataset in {run.dataset_name: run.dataset for run in pending}.items():
         data.load(name, dataset)
     pending = [run for run in pending if not run.members]  # an ensemble has no weights of its own

@@ -103,6 +103,7 @@ class Study(Strict):
     seeds: Annotated[list[Positive], Field(min_length=1)]
     systems: Annotated[dict[str, System], Field(min_length=1)]
     protocol: Protocol
+    beside: list[str] = []  # studies that answer what this one does not ask: its thesis shows them, too
 
     @model_validator(mode="after")
     def _known_names(self) -> Study:

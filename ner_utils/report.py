@@ -1,7 +1,8 @@
 """What the thesis takes from a study: numbers by name, claims, tables, and a plain discussion.
 
 Names are ``<dataset>.<system>.<measure>``, ``<dataset>.<system>.type.<type>.f1``,
-``<dataset>.<a>-vs-<b>.difference``, ``<dataset>.<split>.<count>``, and a few of the study itself.
+``<dataset>.<a>-vs-<b>.difference``, ``<dataset>.<split>.<count>``, and a few of the study itself; those of a
+study beside it begin with that one's name.
 The discussion states what the tables show and interprets nothing; its judgements are claims, too.
 """
 
@@ -60,7 +61,6 @@ def write(results: Results) -> dict[str, bool]:
     lines = [rf"\defresult{{{name}}}{{{number.text}}}" for name, number in found.items()]
     latex.write(folder / "numbers.tex", "\n".join(lines) + "\n")
     made = tables.all_tables(results) | costs.tables(results)
-    made["tab_flexibility"] = flexibility.tab_flexibility(results)
     values = {name: number.value for name, number in found.items()}
     made |= {"tab_ledger": ledger.tab_ledger(results, values), "tab_guide": guide.tab_guide(results, values)}
     for name, text in made.items():
@@ -103,19 +103,41 @@ def overview(results: Results) -> str:
 
 
 # ---------------------------------------------------------------------------- numbers
+# What a study may ask, or one beside it, by the name under which texts ask whether it was.
+QUESTIONS = {"disturbed": robustness, "flexible": flexibility, "label_efficiency": label_efficiency}
+
+
 def numbers(results: Results) -> dict[str, Number]:
-    """Every result that the text may quote or judge, by key."""
+    """Every result that the text may quote or judge, by key: of the study, of those beside it, and of models
+    of full size; and who answers each of the `QUESTIONS`."""
+    found = _of_study(results)
+    for other in results.beside:
+        found |= {f"{other.name}.{name}": number for name, number in _of_study(other).items()}
+    for name, (value, digits) in speed.fit_numbers().items():
+        found[name] = Number(value, latex.number(value, digits))
+    warnings = [results.warnings, *(other.warnings for other in results.beside)]
+    found["study.warnings"] = Number("", r"\par ".join(map(escape, itertools.chain(*warnings))))
+    for name, room in QUESTIONS.items():
+        teller = results.told_by(room.asked)
+        if number := room.asked(teller):
+            found[f"study.{name}"] = _number(name, number)
+        if teller is not results:
+            sizes = sorted({item.metrics["sentences"] for item in teller.stored})
+            texts = {"title": teller.study.title, "seeds": ", ".join(map(str, teller.study.seeds))}
+            texts |= {"sentences": ", ".join(f"{size:,}" for size in sizes)}
+            found |= {f"study.{name}.{part}": Number(text, escape(text)) for part, text in texts.items()}
+    return found
+
+
+def _of_study(results: Results) -> dict[str, Number]:
     study, protocol = results.study, results.study.protocol
     texts = {"title": study.title, "question": study.question, "kind": study.kind}
     texts |= {"commit": provenance.commit()}
     found = {f"study.{name}": Number(text, escape(text)) for name, text in texts.items()}
-    found["study.warnings"] = Number("", r"\par ".join(map(escape, results.warnings)))
     many = {
         "tuned": len(results.tuning),
         "numbered": shown if (shown := len(compiled.labels(results))) > latex.MANY else 0,
-        "disturbed": sum(item.run.perturbed is not None for item in results.stored),
         "selected": sum(item.run.selected_by == "loss" for item in results.stored),
-        "flexible": sum(bool(flexibility.asked_otherwise(item.run)) for item in results.stored),
         "energy": int(results.summary["prediction_joules"].notna().sum()),
         "ensembles": sum(bool(item.run.members) for item in results.stored),
     }
@@ -155,15 +177,12 @@ def numbers(results: Results) -> dict[str, Number]:
                 3 if parts[-1] == "brier" else 2 if parts[-1] in ("temperature", "gap_low", "gap_high") else 1
             )
             found[key(*parts)] = Number(value, latex.number(value, digits))
-    for parts, value in label_efficiency.numbers(results).items():
-        found[key(*parts)] = Number(value, latex.number(value))
     for parts, value in costs.numbers(results).items():
         found[key(*parts)] = Number(value, latex.number(value))
     for parts, value in differences.numbers(results).items():
         whole = parts[-1] in ("gold", "predicted", "copied", "conflicting") or "errors" in parts
         found[key(*parts)] = Number(value, latex.number(value, 0 if whole else 1))
-    estimates = speed.fit_numbers().items()
-    return found | {name: Number(value, latex.number(value, digits)) for name, (value, digits) in estimates}
+    return found
 
 
 def _corpus_numbers(dataset: str, audit: dict, agreement: dict | None) -> dict[str, Number]:

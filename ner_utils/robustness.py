@@ -19,6 +19,11 @@ from ner_utils.study import SEED, Results
 NOTHING = "This study disturbs no sentences."
 
 
+def asked(results: Results) -> int:
+    """How many systems of a study met disturbed sentences."""
+    return sum(run.perturbed is not None for run in results.systems)
+
+
 def changes(results: Results) -> pd.DataFrame:
     """One row a disturbed system: dataset, corpus, system, kind, the label of what it is held against, F1 in
     percent, its change with the 95 % interval (paired, by documents), and answers that could not be read."""
@@ -67,11 +72,11 @@ def tab_robustness(frame: pd.DataFrame) -> str:
     return latex.tabular(columns, rows)
 
 
-def write(results: Results) -> list[str]:
-    """Write table and figure where the study's thesis finds them; their names."""
+def write(results: Results, study: str) -> list[str]:
+    """Write table and figure where the thesis of ``study`` finds them; their names."""
     frame = changes(results)
     tables, figures = {"tab_robustness": tab_robustness(frame)}, {"fig_robustness": fig_robustness(frame)}
-    return telling.write(results.name, tables, figures)
+    return telling.write(study, tables, figures)
 
 
 @plots.styled

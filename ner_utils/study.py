@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -211,6 +211,15 @@ class Results:
     def corpora(self) -> dict[str, dict[str, Any]]:
         """The audits by the corpora's labels."""
         return {item.run.dataset.label: self.audits[item.run.dataset_name]["audit"] for item in self.stored}
+
+    @cached_property
+    def beside(self) -> list[Results]:
+        """The results of the studies beside this one, as declared. Raises what `load_results` raises."""
+        return [load_results(name) for name in self.study.beside]
+
+    def told_by(self, asks: Callable[[Results], Any]) -> Results:
+        """Whose results answer a question: this study's, or those of the first beside it that asks it."""
+        return self if asks(self) else next(filter(asks, self.beside), self)
 
     @cached_property
     def undisturbed(self) -> Results:

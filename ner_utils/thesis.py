@@ -6,6 +6,7 @@ from ner_utils import (
     confidence,
     contamination,
     differences,
+    flexibility,
     label_efficiency,
     paths,
     plots,
@@ -21,7 +22,9 @@ def write(results: Results) -> tuple[list[str], dict[str, bool]]:
     claim's truth. Raises `ResultError` where something was not compiled, and `claims.ClaimError` on a claim
     that cannot be evaluated, everything else being written by then."""
     names = [path.stem for path in plots.save_all(results, paths.FIGURES / results.name)]
-    for room in (differences, confidence, contamination, robustness, label_efficiency):
+    for room in (differences, confidence, contamination):
         names += room.write(results)
+    for room in (robustness, flexibility, label_efficiency):
+        names += room.write(results.told_by(room.asked), results.name)
     names += speed.write(results.name)
     return names, report.write(results)

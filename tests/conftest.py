@@ -270,7 +270,16 @@ def write_made_up(tmp_path_factory):
 
 
 @pytest.fixture
-def made_up(tmp_path, monkeypatch, write_made_up):
+def studies(tmp_path, monkeypatch):
+    """Studies in a copy of the project's params, and ``plain`` besides, a study of three systems."""
+    shutil.copytree(paths.PARAMS, tmp_path / "params")
+    monkeypatch.setattr(paths, "PARAMS", tmp_path / "params")
+    shutil.copy(Path(__file__).parent / "plain.yaml", paths.PARAMS / "studies")
+    return paths.PARAMS / "studies"
+
+
+@pytest.fixture
+def made_up(tmp_path, monkeypatch, studies, write_made_up):
     """``made_up(overrides, study)`` writes a study's made-up results and loads them; figures and what
     the thesis takes go to a temporary folder, too."""
     from ner_utils import study
@@ -278,7 +287,7 @@ def made_up(tmp_path, monkeypatch, write_made_up):
     for name in ("RESULTS", "RUNS", "FIGURES", "THESIS"):
         monkeypatch.setattr(paths, name, tmp_path / name.lower())
 
-    def make(overrides="", name="demo"):
+    def make(overrides="", name="plain"):
         overrides = f"protocol.resamples=50 {overrides}"
         write_made_up(name, overrides)
         return study.load_results(name, overrides)
@@ -287,11 +296,9 @@ def made_up(tmp_path, monkeypatch, write_made_up):
 
 
 @pytest.fixture
-def add_study(tmp_path, monkeypatch):
+def add_study(studies):
     """``add_study(name, text)`` puts a study beside the project's own, in a copy of its params."""
-    shutil.copytree(paths.PARAMS, tmp_path / "params")
-    monkeypatch.setattr(paths, "PARAMS", tmp_path / "params")
-    return lambda name, text: (paths.PARAMS / "studies" / f"{name}.yaml").write_text(text, encoding="utf-8")
+    return lambda name, text: (studies / f"{name}.yaml").write_text(text, encoding="utf-8")
 
 
 # ------------------------------------------------------------------------ the project as cloned

@@ -87,7 +87,8 @@ def test_of_a_study(made_up, demo):
     assert found["smollm2-zero-shot"].get("reason", "only").startswith("only")
     for name in confidence.write(results):
         folder = paths.FIGURES if name.startswith("fig") else paths.THESIS / "generated"
-        assert (folder / "demo" / f"{name}.{'pdf' if name.startswith('fig') else 'tex'}").stat().st_size > 200
+        file = f"{name}.{'pdf' if name.startswith('fig') else 'tex'}"
+        assert (folder / "plain" / file).stat().st_size > 200
     numbers = report.numbers(results)
     tagged = found["minilm"]
     assert numbers["demo.minilm.confidence.before.ece"].value == 100 * tagged["before"]["ece"]

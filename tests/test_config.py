@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from ner_utils import config, paths, protocol, schema
+from ner_utils import config, paths, perturb, protocol, schema
 from ner_utils.config import ConfigError
 
 TAGGER, WRITER, SMALL = "models/tagger", "models/writer", "studies/small"
@@ -508,3 +508,19 @@ def test_refused_weights_of_another(params, system, message):
     params.edit("studies/small", "  untrained:", f"  other: {system}\n  untrained:")
     with pytest.raises(config.ConfigError, match=message):
         config.load_study("small")
+
+
+def test_every_key_is_explained():
+    """params/README.md names each key that a file may hold, and each kind of disturbance."""
+    text = (paths.ROOT / "params" / "README.md").read_text(encoding="utf-8")
+    for module in (schema, protocol):
+        sections = [
+            each
+            for each in vars(module).values()
+            if isinstance(each, type) and issubclass(each, schema.Strict)
+        ]
+        for section in sections:
+            for key in section.model_fields:
+                assert re.search(rf"\b{key}\b", text), f"{section.__name__}.{key}"
+    for kind in perturb.KINDS:
+        assert f"`{kind}`" in text

@@ -32,7 +32,7 @@ def test_of_a_study(add_study, made_up):
     frame = label_efficiency.series(results)
     assert frame["system"].tolist() == ["a", "b", "c"]  # two sizes of SmolLM2 are no series
     assert frame["train_sentences"].tolist() == [10, 30, 640]
-    for name in label_efficiency.write(results):
+    for name in label_efficiency.write(results, results.name):
         folder = paths.FIGURES if name.startswith("fig") else paths.THESIS / "generated"
         file = folder / "growing" / f"{name}.{'pdf' if name.startswith('fig') else 'tex'}"
         assert file.stat().st_size > 200

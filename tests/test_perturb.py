@@ -134,7 +134,7 @@ def test_of_a_study(add_study, made_up, demo):
         change = summary.loc[name, "micro_f1"] - summary.loc["minilm", "micro_f1"]
         assert frame.loc[name, "change"] == pytest.approx(change)
         assert frame.loc[name, "low"] <= change <= frame.loc[name, "high"]
-    assert robustness.write(results) == ["tab_robustness", "fig_robustness"]
+    assert robustness.write(results, "disturbed") == ["tab_robustness", "fig_robustness"]
     assert "lower case" in (paths.THESIS / "generated" / "disturbed" / "tab_robustness.tex").read_text()
     assert (paths.FIGURES / "disturbed" / "fig_robustness.pdf").stat().st_size > 200
     numbers = report.numbers(results)

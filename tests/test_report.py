@@ -4,18 +4,20 @@ import re
 
 import pytest
 
-from ner_utils import claims, paths, report, tables
+from ner_utils import claims, config, ledger, paths, report, study, tables, thesis
+from ner_utils.config import ConfigError
+from ner_utils.predictions import ResultError
 
-TABLES = "audit break_even comparisons conventions corpus costs efficiency energy ensembles flexibility "
+TABLES = "audit break_even comparisons conventions corpus costs efficiency energy ensembles "
 TABLES += "guide hyperparameters ledger parse prompts protocol provenance results runs tuning types"
 HOSTILE = r"A_b & {c} 100% #1 $x$ \input{y} ~^"
 
 
-def generated(name="demo"):
+def generated(name="plain"):
     return paths.THESIS / "generated" / name
 
 
-def discuss(text, name="demo"):
+def discuss(text, name="plain"):
     path = paths.THESIS / "discussions" / f"{name}.tex"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
@@ -86,7 +88,7 @@ def test_an_authors_claims_are_checked(made_up):
 
 def test_an_unknown_key_names_its_place_and_leaves_the_numbers(made_up):
     discuss("\n\n\\claim{demo.minilm.micro > 0}{x}")
-    with pytest.raises(claims.ClaimError, match=r"demo.tex:3: .*unknown result key demo.minilm.micro;"):
+    with pytest.raises(claims.ClaimError, match=r"plain.tex:3: .*unknown result key demo.minilm.micro;"):
         report.write(made_up())
     assert (generated() / "numbers.tex").is_file()
     assert not (generated() / "claims.tex").exists()
@@ -98,7 +100,7 @@ def test_another_studys_discussion_does_not_matter(made_up):
 
 
 def test_hostile_names_stay_text(made_up, add_study):
-    text = (paths.PARAMS / "studies" / "demo.yaml").read_text()
+    text = (paths.PARAMS / "studies" / "plain.yaml").read_text()
     text = text.replace("label: SmolLM2 QLoRA (135M)", f"label: '{HOSTILE}'")
     text = re.sub("title: .*", lambda _: f"title: '{HOSTILE}'", text)
     add_study("hostile", text)
@@ -117,7 +119,7 @@ def test_three_seeds(made_up):
 
 def test_no_generation_no_training_no_comparison(made_up, add_study):
     """Tables and figures exist even where a study has nothing to put into them."""
-    text = (paths.PARAMS / "studies" / "demo.yaml").read_text()
+    text = (paths.PARAMS / "studies" / "plain.yaml").read_text()
     head, protocol = text[: text.index("systems:")], text[text.index("protocol:") :]
     protocol = re.sub(r"(?s)comparisons:.*?(?=  looks:)", "comparisons: []\n", protocol)
     add_study("tagger", f"{head}systems:\n  minilm: {{model: minilm}}\n{protocol}")
@@ -143,9 +145,71 @@ def test_prompts_hold_no_sentence_of_a_corpus(made_up, demo):
 def test_overview_stands_beside_the_results(made_up):
     results = made_up()
     report.write(results)
-    text = (paths.RESULTS / "demo" / "README.md").read_text(encoding="utf-8")
+    text = (paths.RESULTS / "plain" / "README.md").read_text(encoding="utf-8")
     assert text.startswith(f"# {results.study.title}\n")
     for row in results.summary.to_dict("records"):
         assert f"| {row['label']} | {row['train_sentences']:,.0f} | {row['micro_f1']:.1f} (" in text
     widths = {line.count("|") for line in text.splitlines() if line.startswith("|")}
     assert widths == {8}
+
+
+# ----------------------------------------------------------------------------- studies beside it
+OTHER = """
+title: Disturbed and renamed
+kind: demonstration
+question: What does it cost?
+datasets: [demo]
+seeds: [1]
+systems:
+  minilm: {model: minilm, train_sentences: 99}
+  lower: {model: minilm, label: Lower, weights_of: minilm, perturbed: lower case}
+  writer: {model: smollm2-135m, train_sentences: 99}
+  renamed: {model: smollm2-135m, label: Renamed, weights_of: writer, overrides: {type_names: {PER: human}}}
+protocol: {primary_metric: micro_f1, comparisons: [[minilm, writer]], looks: 1, dev_sample: 4,
+           test_sentences: 40, latency_sentences: 1, resamples: 50}
+"""
+
+
+@pytest.fixture
+def with_another(made_up, add_study):
+    """``plain``, and beside it a study that asks what it does not."""
+    add_study("other", OTHER)
+    made_up(name="other")
+    add_study("main", f"beside: [other]\n{(paths.PARAMS / 'studies' / 'plain.yaml').read_text()}")
+    return made_up("minilm:train_sentences=160", "main")
+
+
+def test_a_study_beside_answers_what_this_one_does_not_ask(with_another):
+    found = report.numbers(with_another)
+    (other,) = with_another.beside
+    theirs = report.numbers(other)
+    assert found["other.demo.lower.robustness.change"] == theirs["demo.lower.robustness.change"]
+    assert found["study.disturbed"].value == found["study.flexible"].value == 1
+    assert found["study.disturbed.title"].text == "Disturbed and renamed"
+    assert found["study.flexible.sentences"].text == "40"
+    assert "study.disturbed.title" not in theirs
+    assert "study.label_efficiency" not in found
+    names, _ = thesis.write(with_another)
+    assert "lower case" in (generated("main") / "tab_robustness.tex").read_text()
+    assert "types renamed" in (generated("main") / "tab_flexibility.tex").read_text()
+    assert {"tab_label_efficiency", "fig_robustness"} <= set(names)
+
+
+def test_a_study_beside_is_heard_where_this_one_is_silent(with_another):
+    values = {name: number.value for name, number in report.numbers(with_another).items()}
+    told = list(ledger.tell(with_another, values, ["gain.low", "encoder.robustness.mean_change"],
+                            lambda name, pair: str(pair.values.get(name, "")) or None))  # fmt: skip
+    assert [[bool(said) for _, said in each.rows] for each in told] == [[True, False], [True]]
+    assert told[1].heading.endswith("(Disturbed and renamed)")
+
+
+def test_a_study_beside_is_run_and_checked_like_the_study(with_another, add_study):
+    runs = config.with_those_beside("main", "seeds=[2]")
+    assert {(run.study, run.seed) for run in runs if not run.untrained} == {("main", 2), ("other", 1)}
+    (with_another.stored[0].run.results.parents[3] / "other/demo/lower/seed1/metrics.json").unlink()
+    with pytest.raises(ResultError, match="other/demo/lower/seed1"):
+        report.numbers(study.load_results("main", "minilm:train_sentences=160"))
+    for name in ("main", "nobody"):
+        add_study("main", f"beside: [{name}]\n{(paths.PARAMS / 'studies' / 'plain.yaml').read_text()}")
+        with pytest.raises(ConfigError, match=rf"main.yaml: beside: '{name}' is no other study"):
+            config.load_study("main")

@@ -13,11 +13,11 @@ OVERRIDES = "protocol.resamples=50 "
 
 
 def reload(overrides=""):
-    return study.load_results("demo", OVERRIDES + overrides)
+    return study.load_results("plain", OVERRIDES + overrides)
 
 
 def file(name, system="minilm", seed=1):
-    return paths.RESULTS / "demo" / "demo" / system / f"seed{seed}" / name
+    return paths.RESULTS / "plain" / "demo" / system / f"seed{seed}" / name
 
 
 def edit(path, change):
@@ -38,7 +38,7 @@ def test_summary(made_up):
     assert np.isnan(row["failed"])  # a tagger writes no answers
     writer = results.summary.iloc[1]
     assert writer["ok"] + writer["recovered"] + writer["failed"] == pytest.approx(100)
-    assert writer["train_sentences"] == config.load_study("demo").systems["smollm2-qlora"].train_sentences
+    assert writer["train_sentences"] == config.load_study("plain").systems["smollm2-qlora"].train_sentences
     untrained = results.summary.iloc[2]
     assert untrained["train_sentences"] == 0
     assert np.isnan(untrained["training_seconds"])
@@ -61,7 +61,7 @@ def test_means_over_three_seeds(made_up):
 
 def test_comparisons_are_the_declared_ones(made_up):
     results = made_up("seeds=[1,2,3]")
-    pairs = config.load_study("demo").protocol.comparisons
+    pairs = config.load_study("plain").protocol.comparisons
     assert results.comparisons[["a", "b"]].to_numpy().tolist() == pairs
     scores = results.summary.set_index("system")["micro_f1"]
     for row in results.comparisons.to_dict("records"):
@@ -91,7 +91,7 @@ def test_loss_and_f1_may_choose_differently():
 
 
 def test_a_study_of_one_system(made_up, add_study):
-    text = (paths.PARAMS / "studies" / "demo.yaml").read_text()
+    text = (paths.PARAMS / "studies" / "plain.yaml").read_text()
     head, _, tail = text.partition("  smollm2-qlora:")
     protocol = tail[tail.index("protocol:") :].split("comparisons:")
     rest = protocol[1][protocol[1].index("  looks:") :]
@@ -155,7 +155,7 @@ def test_counts_that_are_not_the_predictions_are_refused(made_up):
 
 def test_runs_scored_on_different_gold_are_refused(made_up):
     made_up()
-    run = config.load_run("demo", "demo", "minilm", 1, OVERRIDES)
+    run = config.load_run("plain", "demo", "minilm", 1, OVERRIDES)
     gold = data.load_split("demo", run.dataset, "test")
     index = next(index for index, sentence in enumerate(gold) if sentence.spans)
     predicted = evaluation.load_predictions(run, gold)
@@ -170,13 +170,13 @@ def test_a_missing_file_is_named(made_up, name):
     made_up()
     path = next(file("").glob("manifest-*.json")) if name == "manifest" else file(name)
     path.unlink()
-    with pytest.raises(ResultError, match=r"demo/demo/minilm/seed1"):
+    with pytest.raises(ResultError, match=r"plain/demo/minilm/seed1"):
         reload()
 
 
 def test_a_missing_audit_is_named(made_up):
     made_up()
-    (paths.RESULTS / "demo" / "demo" / "audit.json").unlink()
+    (paths.RESULTS / "plain" / "demo" / "audit.json").unlink()
     with pytest.raises(ResultError, match=r"audit.json: no audit"):
         reload()
 
@@ -187,7 +187,7 @@ def test_a_damaged_file_is_named(made_up, content):
     for name in ("counts.jsonl", "metrics.json"):
         kept = file(name).read_text()
         file(name).write_text(content)
-        with pytest.raises(ResultError, match="demo/demo/minilm/seed1"):
+        with pytest.raises(ResultError, match="plain/demo/minilm/seed1"):
             reload()
         file(name).write_text(kept)
 
@@ -199,7 +199,7 @@ def test_another_configuration_is_refused(made_up):
 
 
 def test_two_systems_of_one_label_are_refused(made_up, add_study):
-    text = (paths.PARAMS / "studies" / "demo.yaml").read_text()
+    text = (paths.PARAMS / "studies" / "plain.yaml").read_text()
     add_study("twins", text.replace("SmolLM2 zero-shot (135M)", "SmolLM2 QLoRA (135M)"))
     with pytest.raises(ResultError, match="twins.yaml: two systems have one label"):
         made_up(name="twins")
@@ -213,7 +213,7 @@ def test_other_versions_and_machines_are_warned_about(made_up, monkeypatch):
         "machine": {"system": "Linux", "processor": "A Z80"},
     }
     monkeypatch.setattr(provenance, "environment", lambda: other)
-    run = config.load_run("demo", "demo", "minilm", 1, OVERRIDES)
+    run = config.load_run("plain", "demo", "minilm", 1, OVERRIDES)
     synthetic.write_run(run, data.load("demo", run.dataset))
     warnings = reload().warnings
     assert any("torch 1.0" in line for line in warnings)
