@@ -85,10 +85,10 @@ def tab_break_even(results: Results) -> str:
     if not rows:
         return latex.statement("This study declares no comparison.")
     columns = [
-        Column("System"),
-        Column("Against"),
-        Column("Cheaper in batches"),
-        Column("Cheaper one at a time"),
+        Column("System", layout="p{3cm}"),
+        Column("Against", layout="p{3cm}"),
+        Column("Cheaper in batches", layout="p{3.6cm}"),
+        Column("Cheaper one at a time", layout="p{3.6cm}"),
     ]
     return latex.tabular(columns, rows)
 

@@ -97,10 +97,11 @@ def _panels(frame: pd.DataFrame, height: float, **keywords: Any) -> tuple[Figure
 
 
 def legend(figure: Figure, marks: Marks) -> None:
-    """A legend of all marks below the panels."""
+    """A legend of all marks below the panels, which keep their height however many there are."""
     handles = [Line2D([], [], label=label, **mark) for label, mark in marks.items()]
     # Three fit the width unless their names are long; a lone fourth would dangle.
     columns = 2 if len(handles) in (2, 4) or max(map(len, marks)) > 22 else 3
+    figure.set_figheight(figure.get_figheight() + 0.19 * (math.ceil(len(handles) / columns) - 1))
     figure.legend(handles=handles, loc="outside lower center", ncols=columns)
 
 

@@ -258,7 +258,7 @@ def ensembles(results: Results) -> str:
     columns = [
         Column("Ensemble"),
         Column("Seed", 0),
-        Column("Weights of the members"),
+        Column("Weights of the members", layout="p{5.6cm}"),
         Column("Threshold", 2),
     ]
     columns += [Column("dev, cross-fitted", 1, over=r"\Fone"), Column("test", 1, over=r"\Fone")]
