@@ -76,9 +76,10 @@ def test_what_does_not_hold_stops_the_build(built, line, message):
 
 
 def test_an_edited_result_stops_the_build(built):
-    file = built / "results" / SMALL / "wnut17" / "minilm" / "seed1" / "predictions.jsonl"
+    file = built / "results" / SMALL / "wnut17" / "smollm2" / "seed1" / "predictions.jsonl"
     kept = file.read_text(encoding="utf-8")
     try:
+        assert "person" in kept
         file.write_text(kept.replace("person", "group", 1), encoding="utf-8")
         code, said = make(built, "thesis", f"STUDY={SMALL}")
         assert code != 0
