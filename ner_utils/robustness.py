@@ -86,7 +86,7 @@ def fig_robustness(frame: pd.DataFrame) -> Figure:
         return plots.statement(NOTHING)
     marks, kinds = plots.marks_of(frame["base"]), list(dict.fromkeys(frame["kind"]))
     blocks = list(frame.groupby("corpus", sort=False))
-    size = (plots.WIDTH, (0.3 * len(kinds) + 0.5) * len(blocks) + 0.4)
+    size = (plots.WIDTH, (0.3 * len(kinds) + 0.5) * len(blocks) + 0.9)
     figure, axes = plt.subplots(
         len(blocks), 1, figsize=size, sharex=True, squeeze=False, layout="constrained"
     )
