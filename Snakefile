@@ -30,6 +30,7 @@ AUDITS = expand("{corpus}/audit.json", corpus=CORPORA)
 COMPILED = expand("{corpus}/{name}.json", corpus=CORPORA, name=("differences", "confidence", "contamination"))
 PDF = paths.relative(paths.thesis_pdf(STUDY))
 WRITERS = [run for run in ALL if run.model.approach == "generation"]
+# Where ensembles lie, for the rules to look ahead from the study's name: another study's system may bear their name.
 VOTING = "|".join({f"{run.study}/{run.dataset_name}/{run.system}/" for run in ALL if run.members}) or "(?!)"
 # What a notebook prints is logged by papermill (on stderr); its raw output would repeat a part of it.
 # Overrides are of this study, and not of those whose results its thesis shows, too.

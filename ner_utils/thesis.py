@@ -2,18 +2,7 @@
 
 from __future__ import annotations
 
-from ner_utils import (
-    confidence,
-    contamination,
-    differences,
-    flexibility,
-    label_efficiency,
-    paths,
-    plots,
-    report,
-    robustness,
-    speed,
-)
+from ner_utils import confidence, contamination, differences, paths, plots, report, speed
 from ner_utils.study import Results
 
 
@@ -24,7 +13,7 @@ def write(results: Results) -> tuple[list[str], dict[str, bool]]:
     names = [path.stem for path in plots.save_all(results, paths.FIGURES / results.name)]
     for room in (differences, confidence, contamination):
         names += room.write(results)
-    for room in (robustness, flexibility, label_efficiency):
+    for room in report.QUESTIONS.values():
         names += room.write(results.told_by(room.asked), results.name)
     names += speed.write(results.name)
     return names, report.write(results)
