@@ -30,6 +30,7 @@ AUDITS = expand("{corpus}/audit.json", corpus=CORPORA)
 COMPILED = expand("{corpus}/{name}.json", corpus=CORPORA, name=("differences", "confidence", "contamination"))
 PDF = paths.relative(paths.thesis_pdf(STUDY))
 WRITERS = [run for run in ALL if run.model.approach == "generation"]
+PROBED = "|".join({run.study for run in WRITERS}) or "(?!)"
 # Where ensembles lie, for the rules to look ahead from the study's name: another study's system may bear their name.
 VOTING = "|".join({f"{run.study}/{run.dataset_name}/{run.system}/" for run in ALL if run.members}) or "(?!)"
 # What a notebook prints is logged by papermill (on stderr); its raw output would repeat a part of it.
@@ -61,13 +62,15 @@ def first(wildcards):
 
 
 def needs(key):
-    """What a job asks for, of a run or of the largest that writes; estimated late, for that takes seconds."""
+    """What a job asks for: its run, or the largest of its study that writes. Estimated late, that takes seconds."""
 
     def estimate(wildcards):
         from ner_utils import fit
 
-        runs = [run_of(wildcards)] if hasattr(wildcards, "system") else WRITERS
-        return max((fit.resources(run)[key] for run in runs), default=0)
+        if hasattr(wildcards, "system"):
+            return fit.resources(run_of(wildcards))[key]
+        writers = [run for run in WRITERS if run.study == wildcards.study]
+        return max((fit.resources(run)[key] for run in writers), default=0)
 
     return estimate
 
@@ -117,11 +120,7 @@ rule analyse:
 # The thesis alone: stored results are its sources, and no rule below exists that could make them.
 if not config.get("from_results"):
 
-    localrules: explore, evaluate, combine, compare, trust
-
-    if not WRITERS:  # nobody is probed, so nobody waits for a machine
-
-        localrules: probe
+    localrules: explore, evaluate, combine, compare, trust, probe_nobody
 
     rule explore:
         message: "Explore: audit of corpus {wildcards.dataset} ({wildcards.study})"
@@ -215,9 +214,16 @@ if not config.get("from_results"):
             rooms=rooms(*provenance.READERS, "spans", "perturb", "contamination"),
         output: "results/{study}/{dataset}/contamination.json"
         log: notebook="runs/{study}/{dataset}/09_contamination.ipynb"
+        wildcard_constraints: study=PROBED
         threads: lambda _: workflow.cores
         resources: **JOB
         shell: f"HF_HUB_OFFLINE=1 {PAPERMILL} -r dataset {{wildcards.dataset}}"
+
+
+    use rule probe as probe_nobody with:
+        message: "Probe: study {wildcards.study} has no language model"
+        wildcard_constraints: study=f"(?!({PROBED})/)[^/]+"
+        threads: 1
 
 
 onsuccess:
