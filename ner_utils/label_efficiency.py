@@ -19,17 +19,23 @@ LEAST = 3  # sizes of a series
 
 def series(results: Results) -> pd.DataFrame:
     """One row a system: corpus, series (the model's label), sentences, micro_f1 with _low and _high; of
-    models that a study trains on at least `LEAST` numbers of sentences."""
-    models: dict[tuple[str, str], tuple[str, str]] = {}
+    models that a study trains on at least `LEAST` numbers of sentences. Fewer sentences may be trained for
+    more epochs: how long is a part of the configuration only where a size would stand twice otherwise."""
+    models: dict[tuple[str, str], tuple[str, str, str]] = {}
     for run in results.systems:
         if run.model.approach != "ensemble" and not (run.untrained or run.base):
-            same = json.dumps(run.model.model_dump(), sort_keys=True) + str(run.held_out)
-            models[run.dataset_name, run.system] = (same, run.model.label)
+            settings = run.model.model_dump() | {"held_out": run.held_out}
+            length = {key: settings["training"].pop(key) for key in ("epochs", "patience")}
+            same = json.dumps(settings, sort_keys=True)
+            models[run.dataset_name, run.system] = (same, f"{same}{length}", run.model.label)
     scores = ["micro_f1", "micro_f1_low", "micro_f1_high"]
     frame = results.summary[["dataset", "system", "corpus", "train_sentences", *scores]].copy()
-    known = [models.get(key) for key in zip(frame["dataset"], frame["system"], strict=True)]
-    frame["model"], frame["series"] = zip(*(each or ("", "") for each in known), strict=True)
-    frame = frame[frame["model"] != ""]
+    found = [models.get(key) for key in zip(frame["dataset"], frame["system"], strict=True)]
+    frame["model"], exact, frame["series"] = zip(*(each or ("", "", "") for each in found), strict=True)
+    frame["twice"] = frame.duplicated(["corpus", "model", "train_sentences"], keep=False)
+    twice = frame.groupby(["corpus", "model"])["twice"].transform("any")
+    frame["model"] = frame["model"].mask(twice, pd.Series(exact, index=frame.index))
+    frame = frame[frame["model"] != ""].drop(columns="twice")
     sizes = frame.groupby(["corpus", "model"])["train_sentences"].transform("nunique")
     return frame[sizes >= LEAST].sort_values(["series", "train_sentences"], kind="stable")
 

@@ -39,6 +39,15 @@ def test_of_a_study(add_study, made_up):
     assert report.numbers(results)["study.label_efficiency"].value == 3
 
 
+def test_fewer_sentences_may_be_trained_for_longer(add_study, made_up):
+    """Where each size has one length of training, it is a series all the same."""
+    longer = "train_sentences: 10, overrides: {training.epochs: 40}}"
+    lines = STUDY.replace("train_sentences: 10}", longer, 1).splitlines()
+    add_study("longer", "\n".join(line for line in lines if not line.startswith("  d:")))
+    frame = label_efficiency.series(made_up(name="longer"))
+    assert frame["system"].tolist() == ["a", "b", "c"]
+
+
 def test_a_study_without_a_series(made_up):
     results = made_up()
     assert label_efficiency.series(results).empty
