@@ -19,6 +19,29 @@ def test_dry_run_explains_itself(clone):
     assert not (clone / "results" / "first-look").exists()
 
 
+ALONE = """
+title: T
+kind: demonstration
+question: Q?
+datasets: [demo]
+seeds: [1]
+systems: {minilm: {model: minilm}}
+protocol:
+  {primary_metric: micro_f1, comparisons: [], looks: 1, dev_sample: 4, latency_sentences: 1, resamples: 50}
+"""
+
+
+def test_nobody_is_probed_in_a_study_without_language_models(clone):
+    """Its file is written where the batch runs; the probe of a study that shows it may need a machine."""
+    folder = clone / "params" / "studies"
+    (folder / "tagging.yaml").write_text(ALONE)
+    (folder / "writing.yaml").write_text(ALONE.replace("minilm", "smollm2-135m") + "beside: [tagging]\n")
+    code, said = make(clone, "dry-run", "STUDY=writing")
+    assert code == 0, said
+    assert "do the language models know demo? (writing)" in said
+    assert "study tagging has no language model" in said
+
+
 def test_done_runs_are_not_planned_again_whatever_the_files_times(clone):
     run = config.load_run("first-look", "demo", "minilm", 1)
     folder = clone / run.results.relative_to(paths.ROOT)
