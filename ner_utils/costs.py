@@ -56,12 +56,12 @@ def verdict(a: Row, b: Row, how: str = "best") -> str:
 
 
 def tab_costs(results: Results) -> str:
-    """Money for training and for 1,000 sentences, at the lower and the higher price."""
+    """Cents for training and for 1,000 sentences, at the lower and the higher price."""
     prices = results.study.protocol.dollars_per_hour
     if not prices:
         return latex.statement("This study declares no price of its machine.")
     columns = [Column("System")]
-    for over in ("Training (\\$)", "1,000 sentences, batches (\\$)", "1,000, one at a time (\\$)"):
+    for over in ("Training", "1,000 sentences, batches", "1,000, one at a time"):
         columns += [Column(title, layout="r", over=over) for title in ("low", "high")]
 
     def rows() -> Iterator[Any]:
@@ -69,8 +69,10 @@ def tab_costs(results: Results) -> str:
             if len(results.corpora) > 1:
                 yield corpus
             for row in block.to_dict("records"):
-                spent = seconds_of(row)
-                yield [row["label"], *(f"{dollars(spent[k], p):.4f}" for k in spent for p in prices)]
+                cents = (
+                    100 * dollars(spent, price) for spent in seconds_of(row).values() for price in prices
+                )
+                yield [row["label"], *map(latex.significant, cents)]
 
     return latex.tabular(columns, rows())
 

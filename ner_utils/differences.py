@@ -110,20 +110,19 @@ def tab_buckets(found: dict[str, Any], labels: dict[str, str]) -> str:
 
 
 def tab_errors(found: dict[str, Any], labels: dict[str, str]) -> str:
-    """Every predicted and every missed mention once, by kind."""
-    columns = [
-        Column("System"),
-        Column("correct", 0),
-        *(Column(kind, 0, over="Wrong") for kind in errors.KINDS[1:-1]),
-    ]
-    columns.append(Column("missed", 0))
-    written = ("unreadable answers", *(reason.replace("_", " ") for reason in DROPPED))
-    columns += [Column(latex.narrow(name), 0, over="Written, and no mention") for name in written]
+    """Every predicted and every missed mention once, by kind; what was written beside them, by reason."""
+    columns = [Column(""), *(Column(head, 0) for head in latex.heads(list(labels.values())))]
 
     def rows(report: dict[str, Any]) -> Iterator[Any]:
-        for system, kinds in report["errors"].items():
-            lost = report["unplaced"].get(system, {})
-            yield [labels[system], *(kinds[kind] for kind in errors.KINDS), *(lost.get(n) for n in written)]
+        lost = {system: report["unplaced"].get(system, {}) for system in labels}
+        written = dict.fromkeys(name for each in lost.values() for name in each)
+        yield "Mentions"
+        for kind in errors.KINDS:
+            yield [kind, *(report["errors"].get(system, {}).get(kind) for system in labels)]
+        if written:
+            yield "Written, and no mention"
+        for name in written:
+            yield [name, *(lost[system].get(name) for system in labels)]
 
     return latex.tabular(columns, _headed(found, rows))
 

@@ -60,6 +60,12 @@ def number(value: float, digits: int = 0) -> str:
     return re.sub(r"^-(?=\d)", "$-$", text)
 
 
+def significant(value: float, figures: int = 2) -> str:
+    """A number of any size for running text, with so many figures that count."""
+    size = math.floor(math.log10(abs(value))) if value else figures
+    return number(value, max(0, figures - 1 - size))
+
+
 def percent(value: float, digits: int = 1) -> str:
     """A percentage for running text; ``value`` is in percent already."""
     return rf"{number(value, digits)}\,\%"
@@ -85,9 +91,9 @@ def heads(labels: Sequence[str]) -> list[str | Raw]:
     return [str(at) for at in range(1, len(labels) + 1)]
 
 
-def narrow(label: str) -> Raw:
-    """A long title, in lines."""
-    lines = [escape(line) for line in textwrap.wrap(label, 16, break_on_hyphens=False)]
+def narrow(label: str, width: int = 16) -> Raw:
+    """A long title, in lines of so many characters."""
+    lines = [escape(line) for line in textwrap.wrap(label, width, break_on_hyphens=False)]
     return Raw(r"\shortstack{" + r"\\".join(lines) + "}")
 
 

@@ -60,7 +60,8 @@ def tab_fit(found: dict[str, Any]) -> str:
 
 def tab_fit_validation(found: dict[str, Any]) -> str:
     """Predicted and measured peaks in MiB, with the heap as it is and with freed blocks given back."""
-    columns = [Column("System"), Column(""), Column("Precision"), Column("Rows", 0), Column("Tokens", 0)]
+    columns = [Column("System", layout="p{2.4cm}"), Column(""), Column("Precision")]
+    columns += [Column("Rows", 0), Column("Tokens", 0)]
     for over in ("As it runs (MiB)", "Freed blocks given back (MiB)"):
         columns += [Column(title, 0, over=over) for title in ("predicted", "measured")]
         columns.append(Column(r"error (\%)", 1, over=over))

@@ -283,7 +283,8 @@ def comparisons(results: Results) -> str:
     """The declared comparisons, tested."""
     if results.comparisons.empty:
         return latex.statement("This study declares no comparison.")
-    columns = [Column("System"), Column("Against"), Column("Difference", 1), Column(r"95\,\% interval")]
+    columns = [Column(title, layout="p{3.2cm}") for title in ("System", "Against")]
+    columns += [Column("Difference", 1), Column(r"95\,\% interval")]
     columns.append(Column(r"\shortstack[r]{Smallest\\to be found}", 1))
     columns += [Column("$p$", layout="r"), Column("$p$ (Holm)", layout="r")]
 
@@ -300,20 +301,22 @@ def parse(results: Results) -> str:
     generative = results.summary[results.summary["approach"] == "generation"]
     if generative.empty:
         return latex.statement("No system of this study writes answers.")
-    columns = {"label": Column("System"), "sentences": Column("Answers", 0)}
+    columns = {"label": Column("System", layout="p{3cm}"), "sentences": Column("Answers", 0)}
     columns |= {
-        name: Column(name.replace("_", " "), 1, over=r"Answers (\%)") for name in (*STATUSES, "cut_off")
+        name: Column(latex.narrow(name.replace("_", " "), 11), 1, over=r"Answers (\%)")
+        for name in (*STATUSES, "cut_off")
     }
     columns |= {"answered": Column("Items", 0)}
     for reason in DROPPED:
-        columns[f"dropped.{reason}"] = Column(reason.replace("_", " "), 1, over=r"Items dropped (\%)")
+        title = latex.narrow(reason.replace("_", " "), 11)
+        columns[f"dropped.{reason}"] = Column(title, 1, over=r"Items dropped (\%)")
     return latex.tabular(columns.values(), _blocks(generative, lambda row: [row[name] for name in columns]))
 
 
 def efficiency(results: Results) -> str:
     """Cost: parameters, training, latency, throughput, memory."""
     columns = {
-        "label": Column("System"),
+        "label": Column("System", layout="p{3cm}"),
         "parameters_millions": Column("all", 1, over="Parameters (M)"),
         "trainable_millions": Column("trained", 1, over="Parameters (M)"),
         "train_sentences": Column("sentences", 0, over="Training"),

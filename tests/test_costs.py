@@ -2,7 +2,7 @@
 
 import pytest
 
-from ner_utils import costs, report
+from ner_utils import costs, latex, report
 
 
 def row(label, training, per_second, mean_ms=100.0):
@@ -43,6 +43,6 @@ def test_of_a_study(made_up):
     text = costs.tables(results)
     hour = results.summary.set_index("system").loc["minilm", "training_seconds"]
     assert hour > 0
-    assert f"{costs.dollars(681.7, 0.1):.4f}" in text["tab_costs"]
+    assert latex.significant(100 * costs.dollars(681.7, 0.1)) in text["tab_costs"]
     assert "always" in text["tab_break_even"] or "sentences on" in text["tab_break_even"]
     assert "demo.minilm-vs-smollm2-qlora.break_even" in report.numbers(results)

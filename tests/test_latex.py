@@ -52,6 +52,14 @@ def test_numbers(value, digits, text):
     assert latex.number(value, digits) == text
 
 
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.0, "0"), (0.00481, "0.0048"), (0.0996, "0.100"), (1.25, "1.2"), (9.61, "9.6"), (1431.0, "1,431")],
+)
+def test_figures_that_count(value, text):
+    assert latex.significant(value) == text
+
+
 def test_p_values():
     assert [latex.p_value(p) for p in (0.0005, 0.0123, 1.0)] == [r"$<$\,0.001", "0.012", "1.000"]
 
