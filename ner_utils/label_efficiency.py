@@ -45,6 +45,14 @@ def asked(results: Results) -> int:
     return len(series(results))
 
 
+def numbers(results: Results) -> dict[tuple[str, ...], float]:
+    """On how many numbers of sentences a system's model is trained, by the parts of the key."""
+    frame = series(results)
+    sizes = frame.groupby(["corpus", "model"])["train_sentences"].transform("nunique")
+    keys = zip(frame["dataset"], frame["system"], sizes, strict=True)
+    return {(dataset, system, "training_sizes"): float(size) for dataset, system, size in keys}
+
+
 def write(results: Results, study: str) -> list[str]:
     """Write table and figure where the thesis of ``study`` finds them; their names."""
     frame = series(results)

@@ -177,8 +177,9 @@ def _of_study(results: Results) -> dict[str, Number]:
                 3 if parts[-1] == "brier" else 2 if parts[-1] in ("temperature", "gap_low", "gap_high") else 1
             )
             found[key(*parts)] = Number(value, latex.number(value, digits))
-    for parts, value in costs.numbers(results).items():
-        found[key(*parts)] = Number(value, latex.number(value))
+    for source in (costs, label_efficiency):
+        for parts, value in source.numbers(results).items():
+            found[key(*parts)] = Number(value, latex.number(value))
     for parts, value in differences.numbers(results).items():
         whole = parts[-1] in ("gold", "predicted", "copied", "conflicting") or "errors" in parts
         found[key(*parts)] = Number(value, latex.number(value, 0 if whole else 1))

@@ -39,7 +39,7 @@ def test_every_condition_of_the_committed_guide_can_be_met(made_up):
         f"{role}.{name}": -2.0 if name.startswith("robustness") else 20.0
         for role in ("encoder", "generator")
         for name in ("robustness.mean_change", "flexibility.held_out.low", "flexibility.held_out.high",
-                     "flexibility.held_out.f1")
+                     "flexibility.held_out.f1", "training_sizes")
     }  # fmt: skip
     full = held._replace(values=more | held.values)
     for situation in guide.load():
@@ -48,6 +48,7 @@ def test_every_condition_of_the_committed_guide_can_be_met(made_up):
     text = guide.tab_guide(results, numbers)
     assert r"\cref{tab:efficiency}" in text
     assert "Types that change" not in text
+    assert "Few labelled sentences" not in text  # one size is no series
 
 
 def test_a_study_without_a_pair(made_up):

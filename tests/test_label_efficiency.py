@@ -36,7 +36,9 @@ def test_of_a_study(add_study, made_up):
         folder = paths.FIGURES if name.startswith("fig") else paths.THESIS / "generated"
         file = folder / "growing" / f"{name}.{'pdf' if name.startswith('fig') else 'tex'}"
         assert file.stat().st_size > 200
-    assert report.numbers(results)["study.label_efficiency"].value == 3
+    numbers = report.numbers(results)
+    assert numbers["study.label_efficiency"].value == numbers["demo.b.training_sizes"].value == 3
+    assert "demo.e.training_sizes" not in numbers
 
 
 def test_fewer_sentences_may_be_trained_for_longer(add_study, made_up):
