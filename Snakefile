@@ -108,7 +108,7 @@ rule analyse:
         ledger=["params/claims.yaml", "params/guide.yaml"],
         discussion=[f for f in [f"thesis/discussions/{STUDY}.tex"] if (paths.ROOT / f).is_file()],
         bench=sorted(paths.relative(file) for file in (paths.RESULTS / "bench").glob("*.json")),
-        rooms=rooms("study", "statistics", "report", "compiled", "differences", "confidence", "contamination", "flexibility", "label_efficiency", "telling", "thesis", "costs", "ledger", "guide", "robustness", "tables", "claims", "plots", "latex", "prompts", "forms", "json_forms", "copy_forms", "evaluation", "speed"),
+        rooms=rooms("study", "statistics", "report", "compiled", "differences", "confidence", "contamination", "flexibility", "label_efficiency", "telling", "thesis", "costs", "ledger", "guide", "robustness", "design", "tables", "claims", "plots", "latex", "prompts", "forms", "json_forms", "copy_forms", "evaluation", "speed"),
     output:
         f"{GENERATED}/numbers.tex",
         f"{GENERATED}/claims.tex",

@@ -47,18 +47,18 @@ def tab_guide(results: Results, found: Mapping[str, float | str]) -> str:
     """For each pair of the study, and of those beside it, the situations of which its results speak."""
     rows: list[Any] = []
     for told in ledger.tell(results, found, load(), advise):
-        rows.append(told.heading)
-        rows += [
+        advised = [
             [each.situation, text, Raw(rf"\cref{{{each.evidence}}}"), each.ends]
             for each, text in told.rows
             if text
         ]
+        rows += [told.heading, *advised] if advised else []
     if not rows:
-        return latex.statement(ledger.NOBODY)
+        return latex.statement(ledger.NOBODY, long=True)
     columns = [
         Column("Situation", layout="p{3.2cm}"),
         Column("Advice", layout="p{4.4cm}"),
         Column("Evidence"),
         Column("Where that ends", layout="p{4.6cm}"),
     ]
-    return latex.tabular(columns, rows)
+    return latex.tabular(columns, rows, long=True)

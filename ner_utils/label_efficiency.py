@@ -15,6 +15,7 @@ from ner_utils.latex import Column
 from ner_utils.study import Results
 
 LEAST = 3  # sizes of a series
+CLOSE = 1.5  # ratio of sizes below which only the larger one is named on the axis
 
 
 def series(results: Results) -> pd.DataFrame:
@@ -100,7 +101,9 @@ def fig_label_efficiency(frame: pd.DataFrame) -> Figure:
             axis.errorbar(x, y, yerr=spread, **style, markersize=4, elinewidth=0.8, capsize=2)
         sizes = sorted(set(block["train_sentences"]))
         axis.set_xscale("log")
-        axis.set_xticks(sizes, [f"{size:,.0f}" for size in sizes])
+        near = [after < CLOSE * size for size, after in zip(sizes, sizes[1:], strict=False)]
+        names = ["" if hidden else f"{size:,.0f}" for size, hidden in zip(sizes, [*near, False], strict=True)]
+        axis.set_xticks(sizes, names)
         axis.xaxis.set_minor_locator(NullLocator())
         axis.set(ylim=(0, None), xlabel="Training sentences", title=corpus if len(blocks) > 1 else "")
     axes[0, 0].set_ylabel("Strict micro F1, with 95 % interval")

@@ -7,9 +7,12 @@ import math
 import re
 import textwrap
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _ESCAPES = {
     "\\": r"\textbackslash{}",
@@ -107,30 +110,54 @@ def _is_number(value: object) -> bool:
 
 
 # ---------------------------------------------------------------------------- tables
-def tabular(columns: Iterable[Column], rows: Iterable[Sequence | str]) -> str:
+def tabular(columns: Iterable[Column], rows: Iterable[Sequence | str], long: bool = False) -> str:
     """A booktabs tabular. A row is a sequence of cells, or a heading that spans all columns.
 
-    Cells are escaped unless `Raw`. ``None`` and NaN become dashes.
+    Cells are escaped unless `Raw`. ``None`` and NaN become dashes. A ``long`` one may go on over pages; its
+    caption is what the thesis defines as ``\\longcaption``.
     """
     columns, rows = list(columns), list(rows)
     cells = [row for row in rows if not isinstance(row, str)]
     between = "" if len(columns) < 9 else r"@{\hskip 0.8em}"  # wide tables are shrunk to the text
     layout = between.join(_layout(column, [row[i] for row in cells]) for i, column in enumerate(columns))
     titles = [f"{{{column.title}}}" if column.digits is not None else column.title for column in columns]
-    lines = [rf"\begin{{tabular}}{{@{{}}{layout}@{{}}}}", r"\toprule", *_over(columns)]
-    lines += [_row(titles), r"\midrule"] if any(column.title for column in columns) else []
+    head = [r"\toprule", *_over(columns)]
+    head += [_row(titles), r"\midrule"] if any(column.title for column in columns) else []
+    kind = "longtable" if long else "tabular"
+    lines = [rf"\begin{{{kind}}}{{@{{}}{layout}@{{}}}}"]
+    if long:  # what stands above the first part, above the others, and below each
+        lines += [
+            r"\longcaption \\",
+            *head,
+            r"\endfirsthead",
+            *head,
+            r"\endhead",
+            r"\bottomrule",
+            r"\endfoot",
+        ]
+    else:
+        lines += head
     for index, row in enumerate(rows):
         if isinstance(row, str):
             lines += [r"\addlinespace"] if index else []
             lines.append(_row([rf"\multicolumn{{{len(columns)}}}{{@{{}}l@{{}}}}{{\itshape {escape(row)}}}"]))
         else:
             lines.append(_row([_cell(*pair) for pair in zip(columns, row, strict=True)]))
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
+    lines += [] if long else [r"\bottomrule"]
+    return "\n".join([*lines, rf"\end{{{kind}}}"]) + "\n"
 
 
-def statement(text: str) -> str:
+def blocks(frame: pd.DataFrame, row: Callable[[dict], Sequence]) -> Iterator[Sequence | str]:
+    """Rows under a heading for each corpus; a single corpus needs none."""
+    for label, block in frame.groupby("corpus", sort=False):
+        if frame["corpus"].nunique() > 1:
+            yield label
+        yield from map(row, block.to_dict("records"))
+
+
+def statement(text: str, long: bool = False) -> str:
     """A table of one line, for a study in which there is nothing to tabulate."""
-    return tabular([Column("")], [[text]])
+    return tabular([Column("")], [[text]], long)
 
 
 def _over(columns: Sequence[Column]) -> list[str]:

@@ -68,17 +68,22 @@ def tell(
     entries: Sequence[Any],
     say: Callable[[Any, Pair], str | None],
 ) -> Iterator[Told]:
-    """What each pair of a study says to each entry; then what the pairs of the studies beside it say where
-    nobody before them said anything. ``found`` are the numbers of all of them by key."""
+    """What each pair of a study says to each entry, of further pairs what they say otherwise than the one
+    before; then what the pairs of the studies beside it say where nobody before them said anything. ``found``
+    are the numbers of all of them by key."""
     silent = list(entries)
     for study in (results, *results.beside):
         mine = "" if study is results else f"{study.name}."
         numbers = {key.removeprefix(mine): value for key, value in found.items() if key.startswith(mine)}
-        told = []
+        told: list[Told] = []
+        before: list[str | None] = []
         for pair in pairs(study, numbers):
             name = f"{pair.encoder['label']} and {pair.generator['label']}, {pair.encoder['corpus']}"
             name += f" ({study.study.title})" if mine else ""
-            told.append(Told(name, [(entry, say(entry, pair)) for entry in silent]))
+            said = [say(entry, pair) for entry in silent]
+            rows = enumerate(zip(silent, said, strict=True))
+            told.append(Told(name, [row for at, row in rows if [row[1]] != before[at : at + 1]]))
+            before = said
         answered = [Told(name, [row for row in rows if row[1]]) for name, rows in told]
         yield from (each for each in (answered if mine else told) if each.rows)
         silent = [
@@ -151,11 +156,11 @@ def tab_ledger(results: Results, found: Mapping[str, float | str]) -> str:
             label = Raw(rf"\cref{{{entry.evidence}}}") if entry.evidence and said else None
             rows.append([entry.paper, entry.says, said or "not tested", label])
     if not rows:
-        return latex.statement(NOBODY)
+        return latex.statement(NOBODY, long=True)
     columns = [
         Column("Paper"),
         Column("Claim", layout="p{6.2cm}"),
         Column("Verdict", layout="p{4.6cm}"),
         Column("Evidence"),
     ]
-    return latex.tabular(columns, rows)
+    return latex.tabular(columns, rows, long=True)

@@ -21,6 +21,7 @@ from ner_utils import (
     confidence,
     contamination,
     costs,
+    design,
     differences,
     flexibility,
     guide,
@@ -137,6 +138,7 @@ def _of_study(results: Results) -> dict[str, Number]:
     many = {
         "tuned": len(results.tuning),
         "numbered": shown if (shown := len(compiled.labels(results))) > latex.MANY else 0,
+        "own_settings": design.many_trained(results.undisturbed),
         "selected": sum(item.run.selected_by == "loss" for item in results.stored),
         "energy": int(results.summary["prediction_joules"].notna().sum()),
         "ensembles": sum(bool(item.run.members) for item in results.stored),

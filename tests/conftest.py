@@ -1,6 +1,7 @@
 """Shared fixtures: small corpora and configurations, and real corpora where a copy is at hand."""
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -299,6 +300,20 @@ def made_up(tmp_path, monkeypatch, studies, write_made_up):
 def add_study(studies):
     """``add_study(name, text)`` puts a study beside the project's own, in a copy of its params."""
     return lambda name, text: (studies / f"{name}.yaml").write_text(text, encoding="utf-8")
+
+
+@pytest.fixture
+def sketch(studies):
+    """``sketch(name, systems, comparisons)`` adds a study with these lines, else like the plain one."""
+    text = (studies / "plain.yaml").read_text(encoding="utf-8")
+    head, protocol = text[: text.index("systems:")], text[text.index("protocol:") :]
+
+    def add(name: str, systems: list[str], comparisons: str = "[]") -> None:
+        declared = re.sub(r"(?s)comparisons:.*?(?=  looks:)", f"comparisons: {comparisons}\n", protocol)
+        lines = "".join(f"  {line}\n" for line in systems)
+        (studies / f"{name}.yaml").write_text(f"{head}systems:\n{lines}{declared}", encoding="utf-8")
+
+    return add
 
 
 # ------------------------------------------------------------------------ the project as cloned

@@ -64,6 +64,14 @@ def test_p_values():
     assert [latex.p_value(p) for p in (0.0005, 0.0123, 1.0)] == [r"$<$\,0.001", "0.012", "1.000"]
 
 
+def test_a_long_table_repeats_its_head():
+    text = latex.tabular([Column("System")], [["x"], ["y"]], long=True)
+    assert text.startswith(r"\begin{longtable}{@{}l@{}}")
+    assert text.count(r"System \\") == 2
+    assert text.index(r"\longcaption") < text.index(r"\endfirsthead") < text.index(r"\endhead")
+    assert text.index(r"\bottomrule") < text.index(r"\endfoot") < text.index("x")
+
+
 def test_tabular():
     columns = [Column("System"), Column("P", 1, over="Scores"), Column("R", 1, over="Scores")]
     text = latex.tabular(columns, ["A_corpus", ["x & y", 1234.56, None], ["z", -2.0, float("nan")]])

@@ -66,6 +66,20 @@ def test_a_gain_is_the_generators_whatever_is_declared_first(made_up):
     assert held.values["gain.low"] <= -difference <= held.values["gain.high"]
 
 
+def test_of_further_pairs_what_they_say_otherwise(made_up, sketch):
+    models = {"a": "minilm", "b": "minilm", "c": "smollm2-135m", "d": "smollm2-135m"}
+    systems = [f"{k}: {{model: {model}, label: {k}, train_sentences: 6}}" for k, model in models.items()]
+    sketch("pairs", systems, "[[a, c], [b, c], [a, d]]")
+    results = made_up(name="pairs")
+    found = {name: number.value for name, number in report.numbers(results).items()}
+    said = {("a", "c"): "x", ("b", "c"): "x", ("a", "d"): "y"}
+    told = ledger.tell(
+        results, found, ["one", "two"],
+        lambda entry, pair: said[pair.encoder["system"], pair.generator["system"]] if entry == "one" else "z",
+    )  # fmt: skip
+    assert [each.rows for each in told] == [[("one", "x"), ("two", "z")], [("one", "y")]]
+
+
 def test_a_study_without_a_pair(made_up):
     assert "compares no encoder" in ledger.tab_ledger(made_up(name="vote"), {})
 

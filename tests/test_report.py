@@ -4,12 +4,14 @@ import re
 
 import pytest
 
-from ner_utils import claims, config, ledger, paths, report, study, tables, thesis
+from ner_utils import claims, config, design, ledger, paths, report, study, tables, thesis
 from ner_utils.config import ConfigError
 from ner_utils.predictions import ResultError
 
 TABLES = "audit break_even comparisons conventions corpus costs efficiency energy ensembles "
-TABLES += "guide hyperparameters ledger parse prompts protocol provenance results runs tuning types"
+TABLES += (
+    "guide hyperparameters ledger own_settings parse prompts protocol provenance results runs tuning types"
+)
 HOSTILE = r"A_b & {c} 100% #1 $x$ \input{y} ~^"
 
 
@@ -41,9 +43,9 @@ def test_everything_is_written(made_up):
 
 def test_the_audit_names_lost_mentions_where_a_corpus_has_offsets(made_up):
     results = made_up()
-    assert "overlap" not in tables.audit(results)
+    assert "overlap" not in design.audit(results)
     results.audits["demo"]["audit"]["splits"]["test"]["overlapping_mentions"] = 1234
-    (row,) = [line for line in tables.audit(results).splitlines() if "overlap" in line]
+    (row,) = [line for line in design.audit(results).splitlines() if "overlap" in line]
     assert row.endswith("& -- & -- & 1,234 \\\\"), row
 
 
@@ -117,26 +119,34 @@ def test_three_seeds(made_up):
     assert r"MiniLM (22M) & 3 &" in tables.scores(results)
 
 
-def test_no_generation_no_training_no_comparison(made_up, add_study):
+def test_no_generation_no_training_no_comparison(made_up, sketch):
     """Tables and figures exist even where a study has nothing to put into them."""
-    text = (paths.PARAMS / "studies" / "plain.yaml").read_text()
-    head, protocol = text[: text.index("systems:")], text[text.index("protocol:") :]
-    protocol = re.sub(r"(?s)comparisons:.*?(?=  looks:)", "comparisons: []\n", protocol)
-    add_study("tagger", f"{head}systems:\n  minilm: {{model: minilm}}\n{protocol}")
-    untrained = "smollm2-zero-shot: {model: smollm2-135m, zero_shot: true}"
-    add_study("untrained", f"{head}systems:\n  {untrained}\n{protocol}")
+    sketch("tagger", ["minilm: {model: minilm}"])
+    sketch("untrained", ["smollm2-zero-shot: {model: smollm2-135m, zero_shot: true}"])
     results = made_up(name="tagger")
     assert "No system of this study writes answers" in tables.parse(results)
-    assert "No system of this study is prompted" in tables.prompts(results)
+    assert "No system of this study is prompted" in design.prompts(results)
     assert "This study declares no comparison" in tables.comparisons(results)
     assert all(report.write(results).values())
     results = made_up(name="untrained")
-    assert "No system of this study is trained" in tables.hyperparameters(results)
+    assert "No system of this study is trained" in design.hyperparameters(results)
     assert all(report.write(results).values())
 
 
+def test_many_trained_systems_share_the_columns_of_their_models(made_up, sketch):
+    sizes = [f"m{size}: {{model: minilm, label: M{size}, train_sentences: {size}}}" for size in range(1, 7)]
+    sketch("many", [*sizes, "s: {model: smollm2-135m, train_sentences: 6}"])
+    results = made_up(name="many")
+    shared, own = design.hyperparameters(results), design.own_settings(results)
+    assert r"Training sentences & own & 6 \\" in shared
+    assert r"Batch size & 16 & 8 \\" in shared
+    assert r"M3 & Training sentences: 3 \\" in own
+    assert report.numbers(results)["study.own_settings"].value == 7
+    assert "study.own_settings" not in report.numbers(made_up())
+
+
 def test_prompts_hold_no_sentence_of_a_corpus(made_up, demo):
-    text = tables.prompts(made_up())
+    text = design.prompts(made_up())
     assert '{"text": "Marta Kowal", "type": "person"}' in text
     assert '"type": "chemical"' not in text  # the demo corpus has no such type
     assert not [s for split in demo.values() for s in split if s.text in text and len(s.tokens) > 3]
