@@ -68,13 +68,13 @@ def evaluate(predicate: str, values: Mapping[str, float | str]) -> bool:
         raise ValueError("a predicate holds letters, digits and _ . , < > = ! + - * / ( ) \" ' alone")
     # Keys hold dots and dashes, so they are cut out, the longest first, before Python's grammar
     # sees the rest. What then still looks like a key is none of the results.
-    keys = sorted(values, key=len, reverse=True)
+    keys = sorted((key for key in values if key in predicate), key=len, reverse=True)
     names = {f"result{index}_": values[key] for index, key in enumerate(keys)}
     stand_ins = dict(zip(keys, names, strict=True))
     known = rf"(?<![\w.])(?:{'|'.join(map(re.escape, keys)) or '(?!)'})(?![\w.])"
     text = re.sub(known, lambda match: stand_ins[match[0]], predicate)
     for unknown in re.findall(r"[^\W\d][\w.-]*\.[\w.-]*\w", text):
-        near = " or ".join(difflib.get_close_matches(unknown, keys))
+        near = " or ".join(difflib.get_close_matches(unknown, values))
         raise ValueError(f"unknown result key {unknown}" + (f"; is it {near}?" if near else ""))
     try:
         tree = ast.parse(text, mode="eval")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import datetime
+import functools
 import hashlib
 import importlib.metadata
 import json
@@ -137,8 +138,13 @@ def warnings(run: Run, manifest: dict[str, Any]) -> list[str]:
 def source_hash(rooms: Iterable[str]) -> str:
     """SHA-256 (first 12 hex digits) over the code of some rooms, whatever its layout and comments."""
     folder = Path(__file__).parent
-    code = [ast.unparse(ast.parse((folder / f"{room}.py").read_text(encoding="utf-8"))) for room in rooms]
+    code = [_code((folder / f"{room}.py").read_text(encoding="utf-8")) for room in rooms]
     return hashlib.sha256("\n".join(code).encode()).hexdigest()[:12]
+
+
+@functools.lru_cache(maxsize=100)
+def _code(text: str) -> str:
+    return ast.unparse(ast.parse(text))
 
 
 def commit() -> str:

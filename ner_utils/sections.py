@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 from pathlib import Path
 from typing import Any
@@ -33,9 +34,14 @@ class _UniqueKeys(yaml.SafeLoader):
 def read_yaml(text: str, where: str) -> Any:
     """Parse YAML safely; ``where`` names the source in the error."""
     try:
-        return yaml.load(text, Loader=_UniqueKeys)  # noqa: S506 (a SafeLoader)
+        return copy.deepcopy(_parsed(text))
     except yaml.YAMLError as error:
         raise ConfigError(f"{where}: not valid YAML: {error}") from None
+
+
+@functools.lru_cache(maxsize=1000)  # every run of a study asks for the same files
+def _parsed(text: str) -> Any:
+    return yaml.load(text, Loader=_UniqueKeys)  # noqa: S506 (a SafeLoader)
 
 
 def read_list(path: Path, kind: type[Strict]) -> list[Any]:
