@@ -57,8 +57,10 @@ def test_sentences(run: Run, corpus: dict[str, list[Sentence]]) -> list[Sentence
 
 
 def dev_sentences(run: Run, corpus: dict[str, list[Sentence]]) -> list[Sentence]:
-    """The dev sentences that a run predicts besides test: none, or the study's sample, one for all runs."""
-    return data.draw(corpus["dev"], run.dev_predictions, seed=0) if run.dev_predictions else []
+    """The dev sentences that a run predicts besides test: none, or the study's sample, one for all runs. A
+    run that meets disturbed sentences would only answer as the undisturbed one did."""
+    wanted = run.dev_predictions and not run.perturbed
+    return data.draw(corpus["dev"], run.dev_predictions, seed=0) if wanted else []
 
 
 def train(run: Run, corpus: dict[str, list[Sentence]]) -> dict[str, Any]:

@@ -135,6 +135,10 @@ class Study(Strict):
         for member in members:
             if member not in self.systems or self.systems[member].ensemble_of:
                 raise ValueError(f"systems.{name}.ensemble_of: {member!r} is no single system of this study")
+            if self.systems[member].perturbed:
+                raise ValueError(
+                    f"systems.{name}.ensemble_of: {member} predicts no dev sentences to learn from"
+                )
             if members.count(member) > len(self.systems[member].seeds or self.seeds):
                 raise ValueError(f"systems.{name}.ensemble_of: {member} has fewer seeds than places")
             if members.count(member) > 1 and self.systems[member].zero_shot:

@@ -486,6 +486,15 @@ def test_refused_ensembles(params, system, message):
         config.load_study("small")
 
 
+def test_a_disturbed_system_is_no_member_of_an_ensemble(params):
+    params.edit("studies/small", "  dev_sample: 2", "  dev_sample: 2\n  dev_predictions: 2")
+    added = "  typed: {model: writer, label: T, weights_of: writer, perturbed: typos 5 %}\n"
+    added += "  both: {ensemble_of: [encoder, typed], label: E}\n  untrained:"
+    params.edit("studies/small", "  untrained:", added)
+    with pytest.raises(config.ConfigError, match="typed predicts no dev sentences"):
+        config.load_study("small")
+
+
 def test_an_ensemble_needs_dev_predictions(params):
     params.edit(
         "studies/small", "  untrained:", "  both: {ensemble_of: [encoder, writer], label: E}\n  untrained:"

@@ -144,6 +144,8 @@ def test_dev_predictions_are_sealed(demo, made_up):
 
 def test_a_study_that_does_not_ask_predicts_no_dev(demo):
     assert experiment.dev_sentences(config.load_run("first-look", "demo", "minilm", 1), demo) == []
+    assert experiment.dev_sentences(config.load_run("demo", "demo", "minilm", 1), demo)
+    assert experiment.dev_sentences(config.load_run("demo", "demo", "minilm-typos", 1), demo) == []
 
 
 def test_tables_and_numbers(made_up):
