@@ -286,8 +286,9 @@ def fig_reliability(blocks: Blocks) -> Figure:
     for axis, (name, report) in zip(axes.flat, shown, strict=False):
         axis.plot([0, 100], [0, 100], color="0.6", linewidth=0.8)
         for part, mark in zip(("before", "after"), marks.values(), strict=True):
-            bins = report.get(part, {"bins": []})["bins"]
-            x, y = ([100 * row[key] for row in bins] for key in ("confidence", "right"))
+            if part not in report:
+                continue
+            x, y = ([100 * row[key] for row in report[part]["bins"]] for key in ("confidence", "right"))
             axis.plot(x, y, **mark | {"linestyle": "-", "linewidth": 0.8}, markersize=3, clip_on=False)
         axis.set_title(plots.wrap(name, 26), fontsize="small")
         axis.set(xlim=(0, 100), ylim=(0, 100), xticks=(0, 50, 100), yticks=(0, 50, 100))

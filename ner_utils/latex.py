@@ -140,7 +140,8 @@ def tabular(columns: Iterable[Column], rows: Iterable[Sequence | str], long: boo
     for index, row in enumerate(rows):
         if isinstance(row, str):
             lines += [r"\addlinespace"] if index else []
-            lines.append(_row([rf"\multicolumn{{{len(columns)}}}{{@{{}}l@{{}}}}{{\itshape {escape(row)}}}"]))
+            heading = rf"\multicolumn{{{len(columns)}}}{{@{{}}l@{{}}}}{{\itshape {escape(row)}}}"
+            lines.append(_row([heading]) + "*" * long)  # no page ends below it
         else:
             lines.append(_row([_cell(*pair) for pair in zip(columns, row, strict=True)]))
     lines += [] if long else [r"\bottomrule"]
