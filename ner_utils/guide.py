@@ -56,9 +56,9 @@ def tab_guide(results: Results, found: Mapping[str, float | str]) -> str:
     if not rows:
         return latex.statement(ledger.NOBODY, long=True)
     columns = [
-        Column("Situation", layout="p{3.2cm}"),
-        Column("Advice", layout="p{4.4cm}"),
+        Column("Situation", layout="p{3cm}"),
+        Column("Advice", layout="p{4.2cm}"),
         Column("Evidence"),
-        Column("Where that ends", layout="p{4.6cm}"),
+        Column("Where that ends", layout="p{4.3cm}"),
     ]
     return latex.tabular(columns, rows, long=True)

@@ -119,6 +119,8 @@ def pairs(results: Results, found: Mapping[str, float | str]) -> Iterator[Pair]:
                 if None not in ends:  # a bucket may be empty
                     low, high = sorted(sign * end for end in ends)
                     values |= {f"{gain}.low": low, f"{gain}.high": high}
+            corrected = found.get(claims.key(dataset, f"{names[0]}-vs-{names[1]}", "p_holm"))
+            values |= {} if corrected is None else {"gain.p": corrected}
             if kept_from & set(names):
                 values = {key: value for key, value in values.items() if ".flexibility." in key}
             yield Pair(dataset, encoder, generator, values)
@@ -159,8 +161,8 @@ def tab_ledger(results: Results, found: Mapping[str, float | str]) -> str:
         return latex.statement(NOBODY, long=True)
     columns = [
         Column("Paper"),
-        Column("Claim", layout="p{6.2cm}"),
-        Column("Verdict", layout="p{4.6cm}"),
+        Column("Claim", layout="p{6cm}"),
+        Column("Verdict", layout="p{4.3cm}"),
         Column("Evidence"),
     ]
     return latex.tabular(columns, rows, long=True)

@@ -64,6 +64,7 @@ def test_a_gain_is_the_generators_whatever_is_declared_first(made_up):
     (held,) = ledger.pairs(results, numbers)
     difference = numbers["demo.minilm-vs-smollm2-qlora.difference"]
     assert held.values["gain.low"] <= -difference <= held.values["gain.high"]
+    assert held.values["gain.p"] in set(results.comparisons["p_holm"])
 
 
 def test_of_further_pairs_what_they_say_otherwise(made_up, sketch):
