@@ -6,7 +6,7 @@ one machine, so that a volume at which two cost the same does not depend on the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ner_utils import latex, tuning
@@ -64,17 +64,12 @@ def tab_costs(results: Results) -> str:
     for over in ("Training", "1,000 sentences, batches", "1,000, one at a time"):
         columns += [Column(title, layout="r", over=over) for title in ("low", "high")]
 
-    def rows() -> Iterator[Any]:
-        for corpus, block in results.undisturbed.summary.groupby("corpus", sort=False):
-            if len(results.corpora) > 1:
-                yield corpus
-            for row in block.to_dict("records"):
-                cents = (
-                    100 * dollars(spent, price) for spent in seconds_of(row).values() for price in prices
-                )
-                yield [row["label"], *map(latex.significant, cents)]
+    def row(values: Row) -> Sequence:
+        spent = seconds_of(values).values()
+        cents = (100 * dollars(seconds, price) for seconds in spent for price in prices)
+        return [values["label"], *map(latex.significant, cents)]
 
-    return latex.tabular(columns, rows())
+    return latex.tabular(columns, latex.blocks(results.undisturbed.summary, row))
 
 
 def tab_break_even(results: Results) -> str:

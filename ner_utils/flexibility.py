@@ -6,7 +6,6 @@ the baseline. Scores are told apart: of the held-out types, and of the others, w
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pandas as pd
@@ -70,18 +69,13 @@ def tab_flexibility(results: Results) -> str:
         over += f" ({latex.number(frame[f'{part}.mentions'].iloc[0])} mentions)"
         columns += [Column(r"\Fone", 1, over=over), Column(r"95\,\%", layout="r", over=over)]
 
-    def rows() -> Iterator[Any]:
-        for corpus, block in frame.groupby("corpus", sort=False):
-            if frame["corpus"].nunique() > 1:
-                yield corpus
-            for row in block.to_dict("records"):
-                cells = [row["label"], row["ways"]]
-                for part in parts:
-                    bounds = latex.interval(row[f"{part}.low"], row[f"{part}.high"])
-                    cells += [row[f"{part}.f1"], bounds]
-                yield cells
+    def cells(row: dict) -> list[Any]:
+        found = [row["label"], row["ways"]]
+        for part in parts:
+            found += [row[f"{part}.f1"], latex.interval(row[f"{part}.low"], row[f"{part}.high"])]
+        return found
 
-    return latex.tabular(columns, rows())
+    return latex.tabular(columns, latex.blocks(frame, cells))
 
 
 def write(results: Results, study: str) -> list[str]:

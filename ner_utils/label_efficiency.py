@@ -19,9 +19,12 @@ CLOSE = 1.5  # ratio of sizes below which only the larger one is named on the ax
 
 
 def series(results: Results) -> pd.DataFrame:
-    """One row a system: corpus, series (the model's label), sentences, micro_f1 with _low and _high; of
-    models that a study trains on at least `LEAST` numbers of sentences. Fewer sentences may be trained for
-    more epochs: how long is a part of the configuration only where a size would stand twice otherwise."""
+    """One row a system: corpus, series (the model's label), train_sentences, micro_f1 with _low and _high,
+    and sizes: on how many numbers of sentences a study trains the model, at least `LEAST`.
+
+    Fewer sentences may be trained for more epochs: how long is part of the configuration only where a size
+    would stand twice.
+    """
     models: dict[tuple[str, str], tuple[str, str, str]] = {}
     for run in results.systems:
         if run.model.approach != "ensemble" and not (run.untrained or run.base):
@@ -33,12 +36,12 @@ def series(results: Results) -> pd.DataFrame:
     frame = results.summary[["dataset", "system", "corpus", "train_sentences", *scores]].copy()
     found = [models.get(key) for key in zip(frame["dataset"], frame["system"], strict=True)]
     frame["model"], exact, frame["series"] = zip(*(each or ("", "", "") for each in found), strict=True)
-    frame["twice"] = frame.duplicated(["corpus", "model", "train_sentences"], keep=False)
-    twice = frame.groupby(["corpus", "model"])["twice"].transform("any")
+    twice = frame.duplicated(["corpus", "model", "train_sentences"], keep=False)
+    twice = twice.groupby([frame["corpus"], frame["model"]]).transform("any")
     frame["model"] = frame["model"].mask(twice, pd.Series(exact, index=frame.index))
-    frame = frame[frame["model"] != ""].drop(columns="twice")
+    frame = frame[frame["model"] != ""]
     sizes = frame.groupby(["corpus", "model"])["train_sentences"].transform("nunique")
-    return frame[sizes >= LEAST].sort_values(["series", "train_sentences"], kind="stable")
+    return frame.assign(sizes=sizes)[sizes >= LEAST].sort_values(["series", "train_sentences"], kind="stable")
 
 
 def asked(results: Results) -> int:
@@ -49,8 +52,7 @@ def asked(results: Results) -> int:
 def numbers(results: Results) -> dict[tuple[str, ...], float]:
     """On how many numbers of sentences a system's model is trained, by the parts of the key."""
     frame = series(results)
-    sizes = frame.groupby(["corpus", "model"])["train_sentences"].transform("nunique")
-    keys = zip(frame["dataset"], frame["system"], sizes, strict=True)
+    keys = zip(frame["dataset"], frame["system"], frame["sizes"], strict=True)
     return {(dataset, system, "training_sizes"): float(size) for dataset, system, size in keys}
 
 

@@ -123,20 +123,11 @@ def tabular(columns: Iterable[Column], rows: Iterable[Sequence | str], long: boo
     titles = [f"{{{column.title}}}" if column.digits is not None else column.title for column in columns]
     head = [r"\toprule", *_over(columns)]
     head += [_row(titles), r"\midrule"] if any(column.title for column in columns) else []
-    kind = "longtable" if long else "tabular"
-    lines = [rf"\begin{{{kind}}}{{@{{}}{layout}@{{}}}}"]
+    foot, kind = [r"\bottomrule"], "tabular"
     if long:  # what stands above the first part, above the others, and below each
-        lines += [
-            r"\longcaption \\",
-            *head,
-            r"\endfirsthead",
-            *head,
-            r"\endhead",
-            r"\bottomrule",
-            r"\endfoot",
-        ]
-    else:
-        lines += head
+        head = [r"\longcaption \\", *head, r"\endfirsthead", *head, r"\endhead", *foot, r"\endfoot"]
+        foot, kind = [], "longtable"
+    lines = [rf"\begin{{{kind}}}{{@{{}}{layout}@{{}}}}", *head]
     for index, row in enumerate(rows):
         if isinstance(row, str):
             lines += [r"\addlinespace"] if index else []
@@ -144,8 +135,7 @@ def tabular(columns: Iterable[Column], rows: Iterable[Sequence | str], long: boo
             lines.append(_row([heading]) + "*" * long)  # no page ends below it
         else:
             lines.append(_row([_cell(*pair) for pair in zip(columns, row, strict=True)]))
-    lines += [] if long else [r"\bottomrule"]
-    return "\n".join([*lines, rf"\end{{{kind}}}"]) + "\n"
+    return "\n".join([*lines, *foot, rf"\end{{{kind}}}"]) + "\n"
 
 
 def blocks(frame: pd.DataFrame, row: Callable[[dict], Sequence]) -> Iterator[Sequence | str]:

@@ -76,14 +76,13 @@ def tell(
         mine = "" if study is results else f"{study.name}."
         numbers = {key.removeprefix(mine): value for key, value in found.items() if key.startswith(mine)}
         told: list[Told] = []
-        before: list[str | None] = []
+        before: list[tuple[Any, str | None]] = []
         for pair in pairs(study, numbers):
             name = f"{pair.encoder['label']} and {pair.generator['label']}, {pair.encoder['corpus']}"
             name += f" ({study.study.title})" if mine else ""
-            said = [say(entry, pair) for entry in silent]
-            rows = enumerate(zip(silent, said, strict=True))
-            told.append(Told(name, [row for at, row in rows if [row[1]] != before[at : at + 1]]))
-            before = said
+            rows = [(entry, say(entry, pair)) for entry in silent]
+            told.append(Told(name, [row for row in rows if row not in before]))
+            before = rows
         answered = [Told(name, [row for row in rows if row[1]]) for name, rows in told]
         yield from (each for each in (answered if mine else told) if each.rows)
         silent = [

@@ -56,9 +56,7 @@ def conventions(results: Results) -> str:
     columns = {"label": Column("System")}
     for group, titles in over.items():
         columns |= {name: Column(title, 1, over=group) for name, title in titles.items()}
-    return latex.tabular(
-        columns.values(), latex.blocks(results.summary, lambda row: [row[name] for name in columns])
-    )
+    return _of_keys(columns, results.summary)
 
 
 def ensembles(results: Results) -> str:
@@ -128,9 +126,7 @@ def parse(results: Results) -> str:
     for reason in DROPPED:
         title = latex.narrow(reason.replace("_", " "), 11)
         columns[f"dropped.{reason}"] = Column(title, 1, over=r"Items dropped (\%)")
-    return latex.tabular(
-        columns.values(), latex.blocks(generative, lambda row: [row[name] for name in columns])
-    )
+    return _of_keys(columns, generative)
 
 
 def efficiency(results: Results) -> str:
@@ -149,6 +145,9 @@ def efficiency(results: Results) -> str:
         "training_memory_mib": Column("training", 0, over="Memory (MiB)"),
         "memory_mib": Column("prediction", 0, over="Memory (MiB)"),
     }
-    return latex.tabular(
-        columns.values(), latex.blocks(results.summary, lambda row: [row[name] for name in columns])
-    )
+    return _of_keys(columns, results.summary)
+
+
+def _of_keys(columns: dict[str, Column], frame: pd.DataFrame) -> str:
+    """A table of a frame's columns, by their names."""
+    return latex.tabular(columns.values(), latex.blocks(frame, lambda row: [row[name] for name in columns]))
