@@ -89,7 +89,7 @@ class Energy:
             if name in self._last:
                 step = joules - self._last[name][0]
                 self._sum += step + size if step < 0 else step
-        self._last = now
+        self._last |= now  # a counter that could not be read this time goes on from its last reading
 
     def __exit__(self, *_: object) -> None:
         if self._last:

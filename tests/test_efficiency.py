@@ -1,6 +1,7 @@
 """Time, memory and parameters: that the right things are counted, never how fast they are."""
 
 import os
+import queue
 import time
 from types import SimpleNamespace
 
@@ -101,14 +102,35 @@ def test_energy_adds_up_packages_and_survives_a_counters_end(tmp_path, monkeypat
 
 
 def test_energy_is_read_while_the_block_runs(tmp_path, monkeypatch):
+    """The counter goes around twice, and each value is waited for, however slow the machine is."""
+    seen = queue.Queue()
+    counters = efficiency._counters
+
+    def watched():
+        found = counters()
+        seen.put(found)
+        return found
+
     monkeypatch.setattr(efficiency, "POWERCAP", tmp_path)
     monkeypatch.setattr(efficiency, "PERIOD", 0.01)
+    monkeypatch.setattr(efficiency, "_counters", watched)
     counter(tmp_path, "intel-rapl:0", 100)
     with efficiency.Energy() as energy:
-        for joules in (900, 100, 900, 100):  # twice around
-            time.sleep(0.15)
+        for joules in (900, 100, 900, 100):
             counter(tmp_path, "intel-rapl:0", joules)
+            while seen.get(timeout=60).get("intel-rapl:0") != (joules, 1000):
+                pass
     assert energy.joules == pytest.approx(2000)
+
+
+def test_energy_survives_a_reading_that_fails(tmp_path, monkeypatch):
+    monkeypatch.setattr(efficiency, "POWERCAP", tmp_path)
+    counter(tmp_path, "intel-rapl:0", 100)
+    with efficiency.Energy() as energy:
+        (tmp_path / "intel-rapl:0/energy_uj").write_text("")
+        energy._read()
+        counter(tmp_path, "intel-rapl:0", 400)
+    assert energy.joules == pytest.approx(300)
 
 
 def test_energy_that_nobody_counts_is_unknown(tmp_path, monkeypatch):
