@@ -91,11 +91,14 @@ def protocol(results: Results) -> str:
         results.study.protocol,
         dict(zip(results.runs["system"], results.runs["label"], strict=True)),
     )
+    corpora = {run.dataset.label: run.dataset for run in results.systems}
     sample = f"a sample of {rules.dev_sample} dev sentences" if rules.dev_sample else "all of dev"
     test = f"a sample of {rules.test_sentences} sentences" if rules.test_sentences else "all sentences"
     facts = {
         "Question": results.study.question,
-        "Corpora": "; ".join(results.corpora),
+        "Corpora": "; ".join(
+            f"{name} ({each.description}; licence: {each.licence})" for name, each in corpora.items()
+        ),
         "Systems": "; ".join(labels.values()),
         "Seeds": ", ".join(map(str, results.study.seeds)),
         "Primary score": Raw(rf"strict {rules.primary_metric.removesuffix('_f1')} \Fone"),

@@ -34,15 +34,13 @@ if [ "${1:-}" = test ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null &&
         >runs/apt.log 2>&1 || say "installing Slurm failed (the whole log is runs/apt.log); going on without"
 fi
 
-# The stamp holds what was installed and where, so that a change of pins installs anew, and so does a
-# folder that was moved or copied: an environment keeps the path that it was made at.
-wanted="$PWD $(cat constraints.txt pyproject.toml | sha256sum | cut -d' ' -f1)"
+# The stamp holds what was installed, so that a change of pins installs anew.
+wanted=$(cat constraints.txt pyproject.toml | sha256sum | cut -d' ' -f1)
 if [ "$(cat .venv/.installed 2>/dev/null)" != "$wanted" ]; then
     python=${PYTHON:-python3}
     "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null ||
         fail "Python 3.11 or newer is needed; set PYTHON=/path/to/python3.11"
     say "making .venv with the versions of constraints.txt"
-    grep -qsF "$PWD " .venv/.installed || rm -rf .venv
     [ -x .venv/bin/python ] || "$python" -m venv .venv ||
         fail "python3 -m venv failed; on Debian: apt-get install python3-venv"
     .venv/bin/python -m pip install --quiet --disable-pip-version-check \

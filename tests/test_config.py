@@ -415,21 +415,9 @@ def read():
 
 
 KEYS = [f"{section.__name__}.{key}" for section in sections() for key in section.model_fields]
-FOR_PEOPLE = ("Dataset.description", "Dataset.licence")
 
 
-@pytest.mark.parametrize(
-    "key",
-    [
-        pytest.param(
-            key,
-            marks=[pytest.mark.xfail(strict=True, reason="no notebook or table shows it yet")]
-            if key in FOR_PEOPLE
-            else [],
-        )
-        for key in KEYS
-    ],
-)
+@pytest.mark.parametrize("key", KEYS)
 def test_every_key_is_read_somewhere(key, read):
     """A key that nothing reads is a setting that only seems to do something."""
     assert key.split(".")[1] in read
