@@ -188,7 +188,7 @@ def assess(study: str, dataset: str, overrides: str, corpus: dict[str, list[Sent
 # ---------------------------------------------------------------------------- telling
 def write(results: Results) -> list[str]:
     """Write the table and figures where the study's thesis finds them; their names."""
-    found = compiled.of_study(results, "confidence")
+    found = results.once(compiled.of_study, "confidence")
     labels = compiled.labels(results)
     blocks = [
         (results.corpus_label(dataset), labels[system], report)
@@ -247,7 +247,7 @@ def _row(each: Mapping[str, Any]) -> list[Any]:
 def numbers(results: Results) -> dict[tuple[str, ...], float]:
     """What the thesis may quote or judge, in percent but for temperature and Brier score."""
     found = {}
-    for dataset, each in compiled.of_study(results, "confidence").items():
+    for dataset, each in results.once(compiled.of_study, "confidence").items():
         for system, report in each["systems"].items():
             at = (dataset, system, "confidence")
             if "reason" in report:

@@ -119,7 +119,7 @@ def gap(test: Sequence[int], counterparts: Sequence[int], resamples: int = 10_00
 # ---------------------------------------------------------------------------- telling
 def write(results: Results) -> list[str]:
     """Write the table where the study's thesis finds it; its name."""
-    found = compiled.of_study(results, "contamination")
+    found = results.once(compiled.of_study, "contamination")
     text = tab_contamination({results.corpus_label(name): each["models"] for name, each in found.items()})
     return telling.write(results.name, {"tab_contamination": text}, {})
 
@@ -149,7 +149,7 @@ def _said(name: str, each: dict[str, Any]) -> str | None:
 def numbers(results: Results) -> dict[tuple[str, ...], float]:
     """What the thesis may quote or judge: the extremes over the models of a corpus."""
     found = {}
-    for dataset, each in compiled.of_study(results, "contamination").items():
+    for dataset, each in results.once(compiled.of_study, "contamination").items():
         for end, pick in (("low", min), ("high", max)):
             values = [model["gap"][end] for model in each["models"].values() if "gap" in model]
             found |= {(dataset, "contamination", f"gap_{end}"): pick(values)} if values else {}

@@ -74,7 +74,7 @@ def _mean(rows: Sequence[dict[str, int]]) -> dict[str, float]:
 # ---------------------------------------------------------------------------- telling
 def write(results: Results) -> list[str]:
     """Write tables and figure where the study's thesis finds them; their names."""
-    stored = compiled.of_study(results, "differences")
+    stored = results.once(compiled.of_study, "differences")
     found = {results.corpus_label(dataset): report for dataset, report in stored.items()}
     labels = compiled.labels(results)
     makers = (tab_buckets, tab_errors, tab_agreement)
@@ -145,7 +145,7 @@ def tab_agreement(found: dict[str, Any], labels: dict[str, str]) -> str:
 def numbers(results: Results) -> dict[tuple[str, ...], float]:
     """What the thesis may quote or judge: values by the parts of their keys."""
     found = {}
-    for dataset, report in compiled.of_study(results, "differences").items():
+    for dataset, report in results.once(compiled.of_study, "differences").items():
         for row in report["buckets"]:
             for name in ("f1", "low", "high", "gold", "predicted"):
                 found[dataset, row["system"], row["factor"], row["bucket"], name] = row[name]

@@ -59,7 +59,7 @@ def scores(results: Results) -> pd.DataFrame:
 
 def tab_flexibility(results: Results) -> str:
     """Systems down: what they are asked, F1 of the types held out, and of the others."""
-    frame = scores(results)
+    frame = results.once(scores)
     if frame.empty:
         return latex.statement("This study asks no system for other types than it learnt.")
     parts = [part for part in ("held_out", "others") if f"{part}.f1" in frame]
@@ -86,7 +86,7 @@ def write(results: Results, study: str) -> list[str]:
 def numbers(results: Results) -> dict[tuple[str, ...], float]:
     """F1 of both parts, by the parts of their keys."""
     found = {}
-    for row in scores(results).to_dict("records"):
+    for row in results.once(scores).to_dict("records"):
         for name, value in row.items():
             if "." in name:
                 part, what = name.split(".")

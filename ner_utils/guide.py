@@ -1,13 +1,14 @@
 """A guide for whoever has to choose: what a study advises in some situations, and where its evidence ends.
 
 ``params/guide.yaml`` holds for each situation what may be advised, each with the condition over a pair's
-results under which it is, in the order in which they are tried. A pair is an encoder and a generator as
-`ledger.pairs` has them; a condition over results that a study does not have advises nothing.
+results under which it is, in the order in which they are tried, and what a pair must be for any of it. A pair
+is an encoder and a generator as `ledger.pairs` has them; a condition over results that a study does not have
+advises nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -19,9 +20,11 @@ from ner_utils.study import Results
 
 
 class Situation(Strict):
-    """A situation, what may be advised in it, the label of the evidence, and what it does not cover."""
+    """A situation, which pairs speak of it (all, if not said), what may be advised in it, the label of the
+    evidence, and what it does not cover."""
 
     situation: str
+    pairs: str | None = None
     advice: Annotated[dict[str, str], Field(min_length=1)]
     evidence: str
     ends: str
@@ -34,25 +37,43 @@ def load() -> list[Situation]:
 
 def advise(situation: Situation, pair: ledger.Pair) -> str | None:
     """What a pair's results advise; None where they say nothing."""
-    for text, condition in situation.advice.items():
+
+    def holds(condition: str) -> bool:
         try:
-            if claims.evaluate(condition, pair.values):
-                return text
+            return claims.evaluate(condition, pair.values)
         except ValueError:  # of a result that this study does not have
-            continue
-    return None
+            return False
+
+    if situation.pairs and not holds(situation.pairs):
+        return None
+    return next((text for text, condition in situation.advice.items() if holds(condition)), None)
+
+
+def tell(results: Results, found: Mapping[str, float | str]) -> Iterator[ledger.Told]:
+    """For each pair of the study, and of those beside it, the situations of which its results speak."""
+    for heading, rows in ledger.tell(results, found, load(), advise):
+        if advised := [(each, text) for each, text in rows if text]:
+            yield ledger.Told(heading, advised)
+
+
+def overview(results: Results, found: Mapping[str, float | str]) -> str:
+    """The guide in Markdown, for whoever browses the results; empty where nothing is advised."""
+    lines: list[str] = []
+    for heading, rows in tell(results, found):
+        lines += [f"\n{heading}:\n"]
+        lines += [f"- **{each.situation}**: {text} *Where that ends:* {each.ends}" for each, text in rows]
+    said = "By the conditions of [guide.yaml](../../params/guide.yaml); of each further pair, what is new."
+    return "\n".join(["## What it advises\n", said, *lines, ""]) if lines else ""
 
 
 def tab_guide(results: Results, found: Mapping[str, float | str]) -> str:
-    """For each pair of the study, and of those beside it, the situations of which its results speak."""
+    """The guide in a table of the thesis."""
     rows: list[Any] = []
-    for told in ledger.tell(results, found, load(), advise):
-        advised = [
-            [each.situation, text, Raw(rf"\cref{{{each.evidence}}}"), each.ends]
-            for each, text in told.rows
-            if text
+    for heading, advised in tell(results, found):
+        rows.append(heading)
+        rows += [
+            [each.situation, text, Raw(rf"\cref{{{each.evidence}}}"), each.ends] for each, text in advised
         ]
-        rows += [told.heading, *advised] if advised else []
     if not rows:
         return latex.statement(ledger.NOBODY, long=True)
     columns = [

@@ -46,19 +46,19 @@ def series(results: Results) -> pd.DataFrame:
 
 def asked(results: Results) -> int:
     """How many systems of a study stand in a series."""
-    return len(series(results))
+    return len(results.once(series))
 
 
 def numbers(results: Results) -> dict[tuple[str, ...], float]:
     """On how many numbers of sentences a system's model is trained, by the parts of the key."""
-    frame = series(results)
+    frame = results.once(series)
     keys = zip(frame["dataset"], frame["system"], frame["sizes"], strict=True)
     return {(dataset, system, "training_sizes"): float(size) for dataset, system, size in keys}
 
 
 def write(results: Results, study: str) -> list[str]:
     """Write table and figure where the thesis of ``study`` finds them; their names."""
-    frame = series(results)
+    frame = results.once(series)
     tables = {"tab_label_efficiency": tab_label_efficiency(frame)}
     return telling.write(study, tables, {"fig_label_efficiency": fig_label_efficiency(frame)})
 

@@ -78,8 +78,11 @@ def tell(
         told: list[Told] = []
         before: list[tuple[Any, str | None]] = []
         for pair in pairs(study, numbers):
-            name = f"{pair.encoder['label']} and {pair.generator['label']}, {pair.encoder['corpus']}"
-            name += f" ({study.study.title})" if mine else ""
+            arms = (pair.encoder, pair.generator)
+            name = " and ".join(arm["label"] for arm in arms)
+            name += f", {pair.encoder['corpus']}" if len({*results.corpora, *study.corpora}) > 1 else ""
+            name += ", F1 " + " and ".join(f"{arm['micro_f1']:.1f}" for arm in arms)
+            name += f" (study {study.name})" if mine else ""
             rows = [(entry, say(entry, pair)) for entry in silent]
             told.append(Told(name, [row for row in rows if row not in before]))
             before = rows

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -67,7 +67,7 @@ def write(results: Results) -> dict[str, bool]:
     for name, text in made.items():
         latex.write(folder / f"{name}.tex", text)
     latex.write(folder / "discussion.tex", discussion(results))
-    latex.write(paths.RESULTS / results.name / "README.md", f"# {results.study.title}\n\n{overview(results)}")
+    latex.write(paths.RESULTS / results.name / "README.md", overview(results, values))
     checked = check(results.name, found)
     lines = [rf"\defclaim{{{predicate}}}{{{str(truth).lower()}}}" for predicate, truth in checked.items()]
     latex.write(folder / "claims.tex", "\n".join(lines) + "\n")
@@ -82,8 +82,8 @@ def check(study: str, found: dict[str, Number]) -> dict[str, bool]:
     return claims.check(scanned, {name: number.value for name, number in found.items()})
 
 
-def overview(results: Results) -> str:
-    """The study at a glance, in Markdown, for whoever browses the results."""
+def overview(results: Results, found: Mapping[str, float | str]) -> str:
+    """The study at a glance, in Markdown, for whoever browses the results; ``found`` are its numbers."""
     titles = ("System", "Training sentences", "Micro F1 (95 % interval)", "Macro F1")
     titles += ("Answers not readable", "Latency, median", "Sentences/s")
     lines = [f"| {' | '.join(titles)} |", "|" + "---|" + "---:|" * (len(titles) - 1)]
@@ -100,7 +100,8 @@ def overview(results: Results) -> str:
     seeds = ", ".join(map(str, results.study.seeds))
     lines += ["", f"{', '.join(results.corpora)}, strict match, test; seed {seeds}; runs of commit "]
     lines[-1] += f"{', '.join(commits)} on {', '.join(machines)}."
-    return "\n".join(lines) + "\n"
+    parts = [f"# {results.study.title}\n", f"{results.study.question}\n", "\n".join(lines) + "\n"]
+    return "\n".join(filter(None, [*parts, guide.overview(results, found)]))
 
 
 # ---------------------------------------------------------------------------- numbers

@@ -74,7 +74,7 @@ def tab_robustness(frame: pd.DataFrame) -> str:
 
 def write(results: Results, study: str) -> list[str]:
     """Write table and figure where the thesis of ``study`` finds them; their names."""
-    frame = changes(results)
+    frame = results.once(changes)
     tables, figures = {"tab_robustness": tab_robustness(frame)}, {"fig_robustness": fig_robustness(frame)}
     return telling.write(study, tables, figures)
 
@@ -112,7 +112,7 @@ def _cells(line: dict[str, Any]) -> list[Any]:
 def numbers(results: Results) -> dict[tuple[str, ...], float]:
     """Changes, by the parts of their keys."""
     found: dict[tuple[str, ...], float] = {}
-    frame = changes(results)
+    frame = results.once(changes)
     for row in frame.to_dict("records"):
         for name in ("change", "low", "high"):
             found[row["dataset"], row["system"], "robustness", name] = row[name]

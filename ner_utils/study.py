@@ -217,6 +217,16 @@ class Results:
         """The results of the studies beside this one, as declared. Raises what `load_results` raises."""
         return [load_results(name) for name in self.study.beside]
 
+    @cached_property
+    def _answers(self) -> dict[tuple[Any, ...], Any]:
+        return {}
+
+    def once(self, find: Callable[..., Any], *arguments: Any) -> Any:
+        """``find(self, *arguments)``, found once: several ask, and the answer may take seconds."""
+        if (find, *arguments) not in self._answers:
+            self._answers[find, *arguments] = find(self, *arguments)
+        return self._answers[find, *arguments]
+
     def told_by(self, asks: Callable[[Results], Any]) -> Results:
         """Whose results answer a question: this study's, or those of the first beside it that asks it."""
         return self if asks(self) else next(filter(asks, self.beside), self)

@@ -30,6 +30,13 @@ def test_no_advice_without_evidence():
     assert guide.advise(SITUATION, pair()) is None
 
 
+@pytest.mark.parametrize(("sizes", "wanted"), [(3.0, "E"), (1.0, None), (None, None)])
+def test_only_the_pairs_that_speak_of_a_situation(sizes, wanted):
+    asked = SITUATION.model_copy(update={"pairs": "encoder.training_sizes >= 3"})
+    known = {} if sizes is None else {"encoder__training_sizes": sizes}
+    assert guide.advise(asked, pair(gain__high=-1, **known)) == wanted
+
+
 def test_every_condition_of_the_committed_guide_can_be_met(made_up):
     """No key is misspelt: with results of every kind, each condition can be evaluated."""
     results = made_up("minilm:train_sentences=160 protocol.dev_predictions=80")
@@ -46,9 +53,12 @@ def test_every_condition_of_the_committed_guide_can_be_met(made_up):
         assert guide.advise(situation, full), situation.situation
     assert guide.advise(next(s for s in guide.load() if "types" in s.situation.lower()), held) is None
     text = guide.tab_guide(results, numbers)
+    plain = guide.overview(results, numbers)
     assert r"\cref{tab:efficiency}" in text
     assert "Types that change" not in text
     assert "Few labelled sentences" not in text  # one size is no series
+    assert plain.count("\n- **") == text.count(r"\cref{")
+    assert "\n- **Little memory**: " in plain
 
 
 def test_a_study_without_a_pair(made_up):

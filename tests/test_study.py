@@ -218,3 +218,18 @@ def test_other_versions_and_machines_are_warned_about(made_up, monkeypatch):
     warnings = reload().warnings
     assert any("torch 1.0" in line for line in warnings)
     assert any("different machines" in line and "A Z80" in line for line in warnings)
+
+
+def test_what_is_asked_twice_is_found_once(made_up):
+    results, asked = made_up(), []
+
+    def find(found, *arguments):
+        asked.append(arguments)
+        return found.name, *arguments
+
+    assert [results.once(find, "a"), results.once(find, "b"), results.once(find, "a")] == [
+        ("plain", "a"),
+        ("plain", "b"),
+        ("plain", "a"),
+    ]
+    assert asked == [("a",), ("b",)]
