@@ -212,7 +212,10 @@ def load_run(
     study: str, dataset: str, system: str, seed: int, overrides: str = "", declared: bool = False
 ) -> Run:
     """Resolve one run of a study; ``declared``: with the settings that its files say, tuned or not."""
-    settings = load_study(study, split_overrides(overrides))
+    return _resolve(study, load_study(study, split_overrides(overrides)), dataset, system, seed, declared)
+
+
+def _resolve(study: str, settings: Study, dataset: str, system: str, seed: int, declared: bool) -> Run:
     where = f"params/studies/{study}.yaml"
     if system not in settings.systems:
         raise ConfigError(f"{where}: no system {system!r}; there are: {', '.join(settings.systems)}")
@@ -223,9 +226,9 @@ def load_run(
     if seed not in allowed:
         raise ConfigError(f"{where}: system {system} has no seed {seed!r}; there are: {allowed}")
     if chosen.ensemble_of:
-        return _ensemble(study, dataset, system, seed, overrides)
+        return _ensemble(study, settings, dataset, system, seed)
     model = load_model(chosen.model, chosen.overrides)
-    base = load_run(study, dataset, chosen.weights_of, seed, overrides) if chosen.weights_of else None
+    base = _resolve(study, settings, dataset, chosen.weights_of, seed, False) if chosen.weights_of else None
     run = Run(
         study=study,
         dataset_name=dataset,
@@ -252,9 +255,8 @@ def _of_protocol(study: Study) -> dict[str, Any]:
     return {key: getattr(study.protocol, key) for key in keys}
 
 
-def _ensemble(study: str, dataset: str, system: str, seed: int, overrides: str) -> Run:
+def _ensemble(study: str, settings: Study, dataset: str, system: str, seed: int) -> Run:
     """The run of an ensemble: its members with this seed, one that stands twice with its next seed, too."""
-    settings = load_study(study, split_overrides(overrides))
     chosen, members = settings.systems[system], []
     for place, name in enumerate(chosen.ensemble_of):
         seeds = [0] if settings.systems[name].zero_shot else settings.systems[name].seeds or settings.seeds
@@ -262,7 +264,7 @@ def _ensemble(study: str, dataset: str, system: str, seed: int, overrides: str) 
             raise ConfigError(f"params/studies/{study}.yaml: systems.{system}: {name} has no seed {seed}")
         at = seeds.index(seed) if seed in seeds else 0
         again = chosen.ensemble_of[:place].count(name)
-        members.append(load_run(study, dataset, name, seeds[(at + again) % len(seeds)], overrides))
+        members.append(_resolve(study, settings, dataset, name, seeds[(at + again) % len(seeds)], False))
     sizes = [member.train_sentences for member in members if not member.untrained]
     return Run(
         study=study,
@@ -298,7 +300,7 @@ def runs_of(study: str, overrides: str = "") -> list[Run]:
     """All runs of a study: datasets × systems × seeds, zero-shot once (seed 0), few-shot a draw a seed."""
     settings = load_study(study, split_overrides(overrides))
     return [
-        load_run(study, dataset, system, seed, overrides)
+        _resolve(study, settings, dataset, system, seed, False)
         for dataset in settings.datasets
         for system, chosen in settings.systems.items()
         for seed in ([0] if chosen.zero_shot else chosen.seeds or settings.seeds)
