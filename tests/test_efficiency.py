@@ -2,7 +2,6 @@
 
 import os
 import queue
-import time
 from types import SimpleNamespace
 
 import pytest
@@ -51,22 +50,33 @@ def test_latency_counts_every_sentence_once(number):
     assert found["mean_ms"] > 0
 
 
-def test_latency_is_in_milliseconds_and_leaves_the_warm_up_out():
-    slow = iter([0.05] * efficiency.WARMUP + [0.002] * 5)
-    found = efficiency.latency(lambda _: time.sleep(next(slow)), range(5))
-    assert 2 <= found["p50_ms"] < 50
+@pytest.fixture
+def spend(monkeypatch):
+    """``spend(seconds)`` moves the room's clock, which stands still otherwise."""
+    now = [100.0]
+    monkeypatch.setattr(efficiency, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+
+    def move(seconds):
+        now[0] += seconds
+
+    return move
 
 
-def test_stopwatch_adds_up_by_phase():
+def test_latency_is_in_milliseconds_and_leaves_the_warm_up_out(spend):
+    taken = iter([9.0] * efficiency.WARMUP + [0.002, 0.004, 0.003, 0.001, 0.010])
+    found = efficiency.latency(lambda _: spend(next(taken)), range(5))
+    assert found == pytest.approx({"sentences": 5, "mean_ms": 4.0, "p50_ms": 3.0, "p95_ms": 8.8})
+
+
+def test_stopwatch_adds_up_by_phase(spend):
     watch = efficiency.Stopwatch()
-    for _ in range(2):
-        with watch("sleep"):
-            time.sleep(0.01)
+    for seconds in (0.5, 0.25):
+        with watch("work"):
+            spend(seconds)
+        spend(7)  # between phases
     with watch("nothing"):
         pass
-    assert list(watch.seconds) == ["sleep", "nothing"]
-    assert watch.seconds["sleep"] >= 0.02
-    assert watch.seconds["nothing"] < watch.seconds["sleep"]
+    assert watch.seconds == {"work": 0.75, "nothing": 0.0}
 
 
 def test_peak_memory():
