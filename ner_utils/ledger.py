@@ -96,36 +96,52 @@ def tell(
 def pairs(results: Results, found: Mapping[str, float | str]) -> Iterator[Pair]:
     """The declared comparisons of a trained encoder with a trained generator on the same sentences; ``found``
     are the study's numbers by key. Systems that were kept from seeing types speak of these alone."""
-    kept_from = {run.system for run in results.systems if run.held_out}
     rows = {(row["dataset"], row["system"]): row for row in results.summary.to_dict("records")}
     for dataset in results.study.datasets:
         for names in results.study.protocol.comparisons:
             a, b = (rows[dataset, name] for name in names)
             if {a["approach"], b["approach"]} != {"tagging", "generation"}:
                 continue
-            if not 0 < a["train_sentences"] == b["train_sentences"]:
-                continue
-            encoder, generator = (a, b) if a["approach"] == "tagging" else (b, a)
-            values = {key: value for key, value in found.items() if key.startswith("fit.")}
-            for role, row in (("encoder", encoder), ("generator", generator)):
-                mine = claims.key(dataset, row["system"]) + "."
-                values |= {
-                    f"{role}.{key.removeprefix(mine)}": value
-                    for key, value in found.items()
-                    if key.startswith(mine)
-                }
-            sign = 1 if a is generator else -1
-            for gain, bucket in GAINS.items():
-                at = (dataset, f"{names[0]}-vs-{names[1]}", *bucket)
-                ends = [found.get(claims.key(*at, end)) for end in ("low", "high")]
-                if None not in ends:  # a bucket may be empty
-                    low, high = sorted(sign * end for end in ends)
-                    values |= {f"{gain}.low": low, f"{gain}.high": high}
-            corrected = found.get(claims.key(dataset, f"{names[0]}-vs-{names[1]}", "p_holm"))
-            values |= {} if corrected is None else {"gain.p": corrected}
-            if kept_from & set(names):
-                values = {key: value for key, value in values.items() if ".flexibility." in key}
-            yield Pair(dataset, encoder, generator, values)
+            if 0 < a["train_sentences"] == b["train_sentences"]:
+                encoder, generator = (a, b) if a["approach"] == "tagging" else (b, a)
+                systems = (encoder["system"], generator["system"])
+                yield Pair(dataset, encoder, generator, _values(results, found, dataset, *systems))
+
+
+def _values(
+    results: Results, found: Mapping[str, Any], dataset: str, encoder: str, generator: str
+) -> dict[str, float]:
+    """What conditions may ask of a pair."""
+    values = {key: value for key, value in found.items() if key.startswith("fit.")}
+    for role, system in (("encoder", encoder), ("generator", generator)):
+        mine = claims.key(dataset, system) + "."
+        values |= {
+            f"{role}.{key.removeprefix(mine)}": value for key, value in found.items() if key.startswith(mine)
+        }
+    if any(run.held_out for run in results.systems if run.system in (encoder, generator)):
+        return {key: value for key, value in values.items() if ".flexibility." in key}
+    bounds = {name: _compared(found, dataset, generator, encoder, *bucket) for name, bucket in GAINS.items()}
+    if values.get("generator.loss_agrees") == 100:
+        bounds["generator.regret"] = {"low": 0.0, "high": 0.0}  # the same checkpoints
+    for run in results.systems:
+        if run.base and run.base.system == generator and run.selected_by == "loss":
+            bounds.setdefault("generator.regret", _compared(found, dataset, generator, run.system))
+    return values | {
+        f"{name}.{part}": value for name, parts in bounds.items() for part, value in parts.items()
+    }
+
+
+def _compared(found: Mapping[str, Any], dataset: str, a: str, b: str, *bucket: str) -> dict[str, float]:
+    """The interval of a's score less b's and its corrected p; nothing of what nobody compared, or of an
+    empty bucket."""
+    for names, sign in ((f"{a}-vs-{b}", 1), (f"{b}-vs-{a}", -1)):
+        low, high, p = (
+            found.get(claims.key(dataset, names, *bucket, part)) for part in ("low", "high", "p_holm")
+        )
+        if low is not None:
+            low, high = sorted((sign * low, sign * high))
+            return {"low": low, "high": high} | ({} if p is None else {"p": p})
+    return {}
 
 
 def verdict(entry: Entry, pair: Pair) -> str | None:

@@ -8,6 +8,11 @@ from ner_utils.ledger import Entry, Pair, Scope
 
 ENCODER = {"label": "E", "corpus": "C", "parameters_millions": 180.0}
 GENERATOR = {"label": "G", "corpus": "C", "parameters_millions": 4000.0}
+DEMO = {"a": "minilm", "b": "minilm", "c": "smollm2-135m", "d": "smollm2-135m"}
+
+
+def systems(*more):
+    return [f"{k}: {{model: {m}, label: {k}, train_sentences: 6}}" for k, m in DEMO.items()] + list(more)
 
 
 def pair(**values):
@@ -67,10 +72,26 @@ def test_a_gain_is_the_generators_whatever_is_declared_first(made_up):
     assert held.values["gain.p"] in set(results.comparisons["p_holm"])
 
 
+@pytest.mark.parametrize("comparisons", ["[[a, c], [c, e]]", "[[a, c], [e, c]]", "[[a, c]]"])
+def test_regret_is_what_choosing_by_loss_loses_on_test(made_up, sketch, comparisons):
+    """Whichever is declared first; nothing where the loss agrees, unknown where nobody compared."""
+    more = "e: {model: smollm2-135m, label: e, weights_of: c, selected_by: loss}"
+    sketch("regret", systems(more), comparisons)
+    results = made_up(name="regret")
+    found = {name: number.value for name, number in report.numbers(results).items()}
+    (held,) = ledger.pairs(results, found | {"demo.c.loss_agrees": 0.0})
+    sign = {"[[a, c], [c, e]]": ("c-vs-e", 1), "[[a, c], [e, c]]": ("e-vs-c", -1)}.get(comparisons)
+    if sign:
+        difference = sign[1] * found[f"demo.{sign[0]}.difference"]
+        assert held.values["generator.regret.low"] <= difference <= held.values["generator.regret.high"]
+    else:
+        assert "generator.regret.low" not in held.values
+    (held,) = ledger.pairs(results, found | {"demo.c.loss_agrees": 100.0})
+    assert held.values["generator.regret.low"] == held.values["generator.regret.high"] == 0
+
+
 def test_of_further_pairs_what_they_say_otherwise(made_up, sketch):
-    models = {"a": "minilm", "b": "minilm", "c": "smollm2-135m", "d": "smollm2-135m"}
-    systems = [f"{k}: {{model: {model}, label: {k}, train_sentences: 6}}" for k, model in models.items()]
-    sketch("pairs", systems, "[[a, c], [b, c], [a, d]]")
+    sketch("pairs", systems(), "[[a, c], [b, c], [a, d]]")
     results = made_up(name="pairs")
     found = {name: number.value for name, number in report.numbers(results).items()}
     said = {("a", "c"): "x", ("b", "c"): "x", ("a", "d"): "y"}
