@@ -9,8 +9,11 @@ shift 2
 # machine's: from another login node a study is kept out by its runs' own locks alone.
 exec 9>runs/.lock
 flock --nonblock 9 || { echo "error: another study is running in this folder" >&2; exit 1; }
+run=(snakemake --profile "profiles/${PROFILE:-local}" --config study="$study" overrides="$overrides" "$@")
 case " $* " in
-    *" --dry-run "* | *" from_results=1 "*) ;;
+    # A reason may name each of a hundred files; the first ones say it.
+    *" --dry-run "*) "${run[@]}" 2>&1 9>&- | sed -E 's/^(Reason: .{200}).+/\1 …/'; exit ;;
+    *" from_results=1 "*) ;;
     *) python -m ner_utils.preflight "$study" "$overrides" ;;
 esac
-snakemake --profile "profiles/${PROFILE:-local}" --config study="$study" overrides="$overrides" "$@" 9>&-
+"${run[@]}" 9>&-
