@@ -8,9 +8,10 @@ advises nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any
 
+import pandas as pd
 from pydantic import Field
 
 from ner_utils import claims, latex, ledger, paths, sections
@@ -49,30 +50,38 @@ def advise(situation: Situation, pair: ledger.Pair) -> str | None:
     return next((text for text, condition in situation.advice.items() if holds(condition)), None)
 
 
-def tell(results: Results, found: Mapping[str, float | str]) -> Iterator[ledger.Told]:
-    """For each pair of the study, and of those beside it, the situations of which its results speak."""
-    for heading, rows in ledger.tell(results, found, load(), advise):
-        if advised := [(each, text) for each, text in rows if text]:
-            yield ledger.Told(heading, advised)
+def advice(results: Results, found: Mapping[str, float | str]) -> pd.DataFrame:
+    """For each pair of the study, and of those beside it, the situations of which its results speak: pair,
+    situation, advice, evidence, ends. ``found`` are the numbers of all of them by key."""
+    rows = [
+        (heading, each.situation, text, each.evidence, each.ends)
+        for heading, told in ledger.tell(results, found, load(), advise)
+        for each, text in told
+        if text
+    ]
+    return pd.DataFrame(rows, columns=["pair", "situation", "advice", "evidence", "ends"])
 
 
-def overview(results: Results, found: Mapping[str, float | str]) -> str:
+def overview(advised: pd.DataFrame) -> str:
     """The guide in Markdown, for whoever browses the results; empty where nothing is advised."""
     lines: list[str] = []
-    for heading, rows in tell(results, found):
-        lines += [f"\n{heading}:\n"]
-        lines += [f"- **{each.situation}**: {text} *Where that ends:* {each.ends}" for each, text in rows]
+    for pair, rows in advised.groupby("pair", sort=False):
+        lines += [f"\n{pair}:\n"]
+        lines += [
+            f"- **{row.situation}**: {row.advice} *Where that ends:* {row.ends}" for row in rows.itertuples()
+        ]
     said = "By the conditions of [guide.yaml](../../params/guide.yaml); of each further pair, what is new."
     return "\n".join(["## What it advises\n", said, *lines, ""]) if lines else ""
 
 
-def tab_guide(results: Results, found: Mapping[str, float | str]) -> str:
+def tab_guide(advised: pd.DataFrame) -> str:
     """The guide in a table of the thesis."""
     rows: list[Any] = []
-    for heading, advised in tell(results, found):
-        rows.append(heading)
+    for pair, block in advised.groupby("pair", sort=False):
+        rows.append(pair)
         rows += [
-            [each.situation, text, Raw(rf"\cref{{{each.evidence}}}"), each.ends] for each, text in advised
+            [row.situation, row.advice, Raw(rf"\cref{{{row.evidence}}}"), row.ends]
+            for row in block.itertuples()
         ]
     if not rows:
         return latex.statement(ledger.NOBODY, long=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -58,32 +58,33 @@ def write(results: Results) -> dict[str, bool]:
     then: numbers.tex shows which keys there are.
     """
     folder = paths.THESIS / "generated" / results.name
-    found = numbers(results)
+    found = results.once(numbers)
     lines = [rf"\defresult{{{name}}}{{{number.text}}}" for name, number in found.items()]
     latex.write(folder / "numbers.tex", "\n".join(lines) + "\n")
     made = tables.all_tables(results) | costs.tables(results)
-    values = {name: number.value for name, number in found.items()}
-    made |= {"tab_ledger": ledger.tab_ledger(results, values), "tab_guide": guide.tab_guide(results, values)}
+    made |= {"tab_ledger": ledger.tab_ledger(results, values(results))}
+    made |= {"tab_guide": guide.tab_guide(guide.advice(results, values(results)))}
     for name, text in made.items():
         latex.write(folder / f"{name}.tex", text)
     latex.write(folder / "discussion.tex", discussion(results))
-    latex.write(paths.RESULTS / results.name / "README.md", overview(results, values))
-    checked = check(results.name, found)
+    latex.write(paths.RESULTS / results.name / "README.md", overview(results))
+    checked = check(results)
     lines = [rf"\defclaim{{{predicate}}}{{{str(truth).lower()}}}" for predicate, truth in checked.items()]
     latex.write(folder / "claims.tex", "\n".join(lines) + "\n")
     return checked
 
 
-def check(study: str, found: dict[str, Number]) -> dict[str, bool]:
+def check(results: Results) -> dict[str, bool]:
     """Evaluate the claims of every text that this study's thesis may hold."""
+    study = results.name
     places = ("*.tex", "chapters/*.tex", f"discussions/{study}.tex", f"generated/{study}/discussion.tex")
     sources = [path for place in places for path in sorted(paths.THESIS.glob(place))]
     scanned = [claim for path in sources for claim in claims.scan(path)]
-    return claims.check(scanned, {name: number.value for name, number in found.items()})
+    return claims.check(scanned, values(results))
 
 
-def overview(results: Results, found: Mapping[str, float | str]) -> str:
-    """The study at a glance, in Markdown, for whoever browses the results; ``found`` are its numbers."""
+def overview(results: Results) -> str:
+    """The study at a glance, in Markdown, for whoever browses the results."""
     titles = ("System", "Training sentences", "Micro F1 (95 % interval)", "Macro F1")
     titles += ("Answers not readable", "Latency, median", "Sentences/s")
     lines = [f"| {' | '.join(titles)} |", "|" + "---|" + "---:|" * (len(titles) - 1)]
@@ -101,7 +102,7 @@ def overview(results: Results, found: Mapping[str, float | str]) -> str:
     lines += ["", f"{', '.join(results.corpora)}, strict match, test; seed {seeds}; runs of commit "]
     lines[-1] += f"{', '.join(commits)} on {', '.join(machines)}."
     parts = [f"# {results.study.title}\n", f"{results.study.question}\n", "\n".join(lines) + "\n"]
-    return "\n".join(filter(None, [*parts, guide.overview(results, found)]))
+    return "\n".join(filter(None, [*parts, guide.overview(guide.advice(results, values(results)))]))
 
 
 # ---------------------------------------------------------------------------- numbers
@@ -129,6 +130,11 @@ def numbers(results: Results) -> dict[str, Number]:
             texts |= {"sentences": ", ".join(f"{size:,}" for size in sizes)}
             found |= {f"study.{name}.{part}": Number(text, escape(text)) for part, text in texts.items()}
     return found
+
+
+def values(results: Results) -> dict[str, float | str]:
+    """The same numbers as claims compare them."""
+    return {name: number.value for name, number in results.once(numbers).items()}
 
 
 def _of_study(results: Results) -> dict[str, Number]:

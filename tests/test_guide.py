@@ -40,7 +40,7 @@ def test_only_the_pairs_that_speak_of_a_situation(sizes, wanted):
 def test_every_condition_of_the_committed_guide_can_be_met(made_up):
     """No key is misspelt: with results of every kind, each condition can be evaluated."""
     results = made_up("minilm:train_sentences=160 protocol.dev_predictions=80")
-    numbers = {name: number.value for name, number in report.numbers(results).items()}
+    numbers = report.values(results)
     (held,) = ledger.pairs(results, numbers)
     more = {
         f"{role}.{name}": -2.0 if name.startswith("robustness") else 20.0
@@ -52,8 +52,8 @@ def test_every_condition_of_the_committed_guide_can_be_met(made_up):
     for situation in guide.load():
         assert guide.advise(situation, full), situation.situation
     assert guide.advise(next(s for s in guide.load() if "types" in s.situation.lower()), held) is None
-    text = guide.tab_guide(results, numbers)
-    plain = guide.overview(results, numbers)
+    advised = guide.advice(results, numbers)
+    text, plain = guide.tab_guide(advised), guide.overview(advised)
     assert r"\cref{tab:efficiency}" in text
     assert "Types that change" not in text
     assert "Few labelled sentences" not in text  # one size is no series
@@ -62,7 +62,7 @@ def test_every_condition_of_the_committed_guide_can_be_met(made_up):
 
 
 def test_a_study_without_a_pair(made_up):
-    assert "compares no encoder" in guide.tab_guide(made_up(name="vote"), {})
+    assert "compares no encoder" in guide.tab_guide(guide.advice(made_up(name="vote"), {}))
 
 
 def test_a_damaged_guide(params):

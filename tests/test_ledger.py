@@ -47,7 +47,7 @@ def test_what_is_not_known_is_not_tested():
 def test_every_condition_can_be_evaluated(made_up):
     """Of the committed ledger, on a pair of a study: no key is misspelt."""
     results = made_up("minilm:train_sentences=160")
-    numbers = {name: number.value for name, number in report.numbers(results).items()}
+    numbers = report.values(results)
     (held,) = ledger.pairs(results, numbers)
     assert (held.encoder["system"], held.generator["system"]) == ("minilm", "smollm2-qlora")
     asked = {
@@ -65,7 +65,7 @@ def test_every_condition_can_be_evaluated(made_up):
 
 def test_a_gain_is_the_generators_whatever_is_declared_first(made_up):
     results = made_up("minilm:train_sentences=160")
-    numbers = {name: number.value for name, number in report.numbers(results).items()}
+    numbers = report.values(results)
     (held,) = ledger.pairs(results, numbers)
     difference = numbers["demo.minilm-vs-smollm2-qlora.difference"]
     assert held.values["gain.low"] <= -difference <= held.values["gain.high"]
@@ -78,7 +78,7 @@ def test_regret_is_what_choosing_by_loss_loses_on_test(made_up, sketch, comparis
     more = "e: {model: smollm2-135m, label: e, weights_of: c, selected_by: loss}"
     sketch("regret", systems(more), comparisons)
     results = made_up(name="regret")
-    found = {name: number.value for name, number in report.numbers(results).items()}
+    found = report.values(results)
     (held,) = ledger.pairs(results, found | {"demo.c.loss_agrees": 0.0})
     sign = {"[[a, c], [c, e]]": ("c-vs-e", 1), "[[a, c], [e, c]]": ("e-vs-c", -1)}.get(comparisons)
     if sign:
@@ -93,7 +93,7 @@ def test_regret_is_what_choosing_by_loss_loses_on_test(made_up, sketch, comparis
 def test_of_further_pairs_what_they_say_otherwise(made_up, sketch):
     sketch("pairs", systems(), "[[a, c], [b, c], [a, d]]")
     results = made_up(name="pairs")
-    found = {name: number.value for name, number in report.numbers(results).items()}
+    found = report.values(results)
     said = {("a", "c"): "x", ("b", "c"): "x", ("a", "d"): "y"}
     told = ledger.tell(
         results, found, ["one", "two"],

@@ -206,11 +206,11 @@ def test_a_study_beside_answers_what_this_one_does_not_ask(with_another):
 
 
 def test_a_study_beside_is_heard_where_this_one_is_silent(with_another):
-    values = {name: number.value for name, number in report.numbers(with_another).items()}
+    values = report.values(with_another)
     told = list(ledger.tell(with_another, values, ["gain.low", "encoder.robustness.mean_change"],
                             lambda name, pair: str(pair.values.get(name, "")) or None))  # fmt: skip
     assert [[bool(said) for _, said in each.rows] for each in told] == [[True, False], [True]]
-    assert told[1].heading.endswith("(Disturbed and renamed)")
+    assert told[1].heading.endswith("(study other)")
 
 
 def test_a_study_beside_is_run_and_checked_like_the_study(with_another, add_study):
