@@ -45,6 +45,7 @@ def test_form(path):
 def test_committed_as_run_from_top_to_bottom(path):
     code = cells(path)
     assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
+    assert not any("execution" in cell.metadata for cell in code), "times of day: see .pre-commit-config.yaml"
     outputs = [output for cell in code for output in cell.outputs]
     assert not [output for output in outputs if output.output_type == "error"]
     text = path.read_text(encoding="utf-8")
