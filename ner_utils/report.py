@@ -63,7 +63,7 @@ def write(results: Results) -> dict[str, bool]:
     latex.write(folder / "numbers.tex", "\n".join(lines) + "\n")
     made = tables.all_tables(results) | costs.tables(results)
     made |= {"tab_ledger": ledger.tab_ledger(results, values(results))}
-    made |= {"tab_guide": guide.tab_guide(guide.advice(results, values(results)))}
+    made |= {"tab_guide": guide.tab_guide(results.once(_advice))}
     for name, text in made.items():
         latex.write(folder / f"{name}.tex", text)
     latex.write(folder / "discussion.tex", discussion(results))
@@ -102,7 +102,11 @@ def overview(results: Results) -> str:
     lines += ["", f"{', '.join(results.corpora)}, strict match, test; seed {seeds}; runs of commit "]
     lines[-1] += f"{', '.join(commits)} on {', '.join(machines)}."
     parts = [f"# {results.study.title}\n", f"{results.study.question}\n", "\n".join(lines) + "\n"]
-    return "\n".join(filter(None, [*parts, guide.overview(guide.advice(results, values(results)))]))
+    return "\n".join(filter(None, [*parts, guide.overview(results.once(_advice))]))
+
+
+def _advice(results: Results) -> pd.DataFrame:
+    return guide.advice(results, values(results))
 
 
 # ---------------------------------------------------------------------------- numbers
