@@ -29,6 +29,10 @@ class ClaimError(Exception):
     """A predicate that cannot be evaluated; the message names file, line and predicate."""
 
 
+class UnknownResult(ValueError):
+    """A condition asks for a key that no result has."""
+
+
 class Claim(NamedTuple):
     """A predicate as TeX compares it (white space reduced), and where it stands."""
 
@@ -63,7 +67,7 @@ def check(claims: Iterable[Claim], values: Mapping[str, float | str]) -> dict[st
 
 
 def evaluate(predicate: str, values: Mapping[str, float | str]) -> bool:
-    """The truth of one predicate. Raises `ValueError`, `TypeError` or `ArithmeticError`."""
+    """The truth of one predicate. Raises `UnknownResult`, `ValueError`, `TypeError` or `ArithmeticError`."""
     if not _ALPHABET.fullmatch(predicate):
         raise ValueError("a predicate holds letters, digits and _ . , < > = ! + - * / ( ) \" ' alone")
     # Keys hold dots and dashes, so they are cut out, the longest first, before Python's grammar
@@ -75,7 +79,7 @@ def evaluate(predicate: str, values: Mapping[str, float | str]) -> bool:
     text = re.sub(known, lambda match: stand_ins[match[0]], predicate)
     for unknown in re.findall(r"[^\W\d][\w.-]*\.[\w.-]*\w", text):
         near = " or ".join(difflib.get_close_matches(unknown, values))
-        raise ValueError(f"unknown result key {unknown}" + (f"; is it {near}?" if near else ""))
+        raise UnknownResult(f"unknown result key {unknown}" + (f"; is it {near}?" if near else ""))
     try:
         tree = ast.parse(text, mode="eval")
     except SyntaxError as error:

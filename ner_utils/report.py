@@ -9,6 +9,7 @@ The discussion states what the tables show and interprets nothing; its judgement
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -63,7 +64,7 @@ def write(results: Results) -> dict[str, bool]:
     latex.write(folder / "numbers.tex", "\n".join(lines) + "\n")
     made = tables.all_tables(results) | costs.tables(results)
     made |= {"tab_ledger": ledger.tab_ledger(results, values(results))}
-    made |= {"tab_guide": guide.tab_guide(results.once(_advice))}
+    made |= {"tab_guide": guide.tab_guide(results.once(_advice), guide.nothing(results))}
     for name, text in made.items():
         latex.write(folder / f"{name}.tex", text)
     latex.write(folder / "discussion.tex", discussion(results))
@@ -156,8 +157,9 @@ def _of_study(results: Results) -> dict[str, Number]:
     }
     # Defined where there are any: texts ask for that.
     found |= {f"study.{name}": _number(name, number) for name, number in many.items() if number}
-    for name in ("resamples", "latency_sentences"):
-        found[f"protocol.{name}"] = _number(name, getattr(protocol, name))
+    for name in ("resamples", "latency_sentences", "margin"):
+        if (declared := getattr(protocol, name)) is not None:
+            found[f"protocol.{name}"] = _number(name, declared)
     for dataset, report in results.audits.items():
         found |= _corpus_numbers(dataset, **report)
     for row in results.summary.to_dict("records"):
@@ -190,9 +192,11 @@ def _of_study(results: Results) -> dict[str, Number]:
                 3 if parts[-1] == "brier" else 2 if parts[-1] in ("temperature", "gap_low", "gap_high") else 1
             )
             found[key(*parts)] = Number(value, latex.number(value, digits))
-    for source in (costs, label_efficiency):
-        for parts, value in source.numbers(results).items():
-            found[key(*parts)] = Number(value, latex.number(value))
+    for parts, value in label_efficiency.numbers(results).items():
+        digits = int(parts[-1] == "training_steps_ratio")
+        found[key(*parts)] = Number(value, latex.number(value, digits))
+    for parts, value in costs.numbers(results).items():
+        found[key(*parts)] = Number(value, latex.significant(value))
     for parts, value in differences.numbers(results).items():
         whole = parts[-1] in ("gold", "predicted", "copied", "conflicting") or "errors" in parts
         found[key(*parts)] = Number(value, latex.number(value, 0 if whole else 1))
@@ -318,13 +322,17 @@ def _cost(results: Results) -> Iterator[str]:
         rows = block.sort_values("latency_p50_ms", kind="stable").to_dict("records")
         for fast, slow in itertools.pairwise(rows):
             a, b = (f"{_on(row)[0]}.latency_p50_ms" for row in (fast, slow))
-            times = int(slow["latency_p50_ms"] // fast["latency_p50_ms"])
-            times -= times % 10 ** max(0, len(str(times)) - 2)  # two digits say enough
             one, other = escape(fast["label"]), escape(slow["label"])
             medians = rf"(medians {_result(a)} and {_result(b)}\,ms)"
             sentence = f"a sentence of {escape(corpus)} {medians}."
-            if times < 2:
-                yield _claim(f"{b} < 2 * {a}", f"{one} and {other} take about as long for {sentence}")
+            systems = (costs.timed(results, row["dataset"], row["system"]) for row in (slow, fast))
+            times = costs.ratio(*systems, "median")
+            least = int(times.low) if times else 0
+            least -= least % 10 ** max(0, len(str(least)) - 2)  # two digits say enough
+            if least < 1 or times.low <= 1:
+                wide = math.ceil(100 * times.estimate / times.low) / 100 if times else 1
+                text = f"No difference in time is shown between {one} and {other} for {sentence}"
+                yield _claim(f"{b} <= {wide} * {a}", text)
             else:
-                text = f"{other} takes at least {times} times as long as {one} for {sentence}"
-                yield _claim(f"{b} >= {times} * {a}", text)
+                many = f"at least {least} times as long as" if least > 1 else "longer than"
+                yield _claim(f"{b} > {least} * {a}", f"{other} takes {many} {one} for {sentence}")
