@@ -240,7 +240,7 @@ def discussion(results: Results) -> str:
         "Cost": _cost(shown),
     }
     bodies = {title: "\n".join(sentences) for title, sentences in sections.items()}
-    text = "This chapter was written by the analysis. It says what the tables show, and not what they mean.\n"
+    text = "This chapter was written by the analysis. It says what the tables hold, and not what they mean.\n"
     return text + "".join(f"\n\\section{{{title}}}\n{body}\n" for title, body in bodies.items() if body)
 
 
@@ -266,13 +266,13 @@ def _quality(results: Results) -> Iterator[str]:
         name, who = _on(best)
         name = f"{name}.{metric}"
         if not others:
-            yield f"{who} reaches a {score} of {_result(name, True)}."
+            yield _claim(f"{name}.low <= {name}", f"{who} reaches a {score} of {_result(name, True)}.")
             continue
         keys = [key(row["dataset"], row["system"], metric) for row in others]
         predicate = " and ".join(f"{name} >= {other}" for other in keys)
-        yield _claim(predicate, f"No system has a higher {score} than {who}, {_result(name, True)}.")
         listed = (f"{escape(row['label'])} {_result(k, True)}" for k, row in zip(keys, others, strict=True))
-        yield f"The others: {'; '.join(listed)}."
+        text = f"No system has a higher {score} than {who}, {_result(name, True)}"
+        yield _claim(predicate, f"{text}. The others: {'; '.join(listed)}.")
     for row in results.comparisons.to_dict("records"):
         name = key(row["dataset"], f"{row['a']}-vs-{row['b']}")
         a, b, corpus = (escape(row[column]) for column in ("label_a", "label_b", "corpus"))

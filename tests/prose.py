@@ -2,7 +2,8 @@ r"""Finds what a text states about results without a check: numbers, comparisons
 
 A sentence that states a result stands in ``\claim{condition}{text}``; a number is a ``\result{key}``. What is
 left must hold no digit, no number in words, no comparison and no verdict. Text about what was done, or about
-how to read a table, stands in ``\method{text}`` and may compare, but holds no result.
+how to read a table, stands in ``\method{text}``, or in an environment ``reading``: it may compare, but holds
+neither a claim nor a result.
 """
 
 import re
@@ -102,8 +103,11 @@ def _prose(text: str) -> tuple[str, list[int]]:
             put("CHECKED", start)
         elif name == "method":
             inner, at = _argument(text, at)
-            if wrong := re.search(r"\\(?:result|claim)\b", inner):
-                raise AssertionError(f"\\method holds {wrong[0]}: {' '.join(inner.split())[:80]}")
+            _refuse_results(inner)
+        elif name == "begin" and text.startswith("{reading}", at):
+            end = text.index(r"\end{reading}", at)
+            _refuse_results(text[at:end])
+            at = end
         elif name == "result":
             _, at = _argument(text, at)
             put("RESULT", start)
@@ -127,6 +131,11 @@ def _prose(text: str) -> tuple[str, list[int]]:
         elif name is None:
             put(" ", start)
     return "".join(prose), places
+
+
+def _refuse_results(method: str) -> None:
+    if wrong := re.search(r"\\(?:result|claim)\b.{,60}", method):
+        raise AssertionError(f"text on method holds a result: {wrong[0]}")
 
 
 def _argument(text: str, at: int) -> tuple[str, int]:
