@@ -23,10 +23,9 @@ from ner_utils.study import Results
 
 Row = Mapping[str, Any]  # of `Results.summary`, or of `Results.runs`
 # An assumption: two times of one architecture on one machine differ by this factor at most. In the stored studies
-# on WNUT-17, MiniLM's median latency differs between systems of one study by a factor of up to 1.28, on a machine
-# with no other work.
+# on WNUT-17, MiniLM's median latency differs between the systems of one study by up to 1.28, but for one timing
+# that other work on the machine spoilt.
 TOLERANCE = 1.3
-CONFIDENCE = 0.95
 
 
 class Timed(NamedTuple):
@@ -85,11 +84,13 @@ def _width(a: Timed, b: Timed, how: str) -> float:
     if [run[how] for run in a.runs] == [run[how] for run in b.runs]:
         return 1.0  # one measurement, as of the training that two systems share
     logs = [np.log([run[how] for run in each.runs]) for each in (a, b) if each.mean[how]]
-    spread = 0.0
-    if len(logs) == 2 and min(map(len, logs)) > 1 and max(each.std() for each in logs) > 0:
-        low, high = stats.ttest_ind(*logs, equal_var=False).confidence_interval(CONFIDENCE)
-        spread = (high - low) / 2
-    return max(TOLERANCE, math.exp(spread))
+    if min(map(len, logs)) < 2 or len(logs) < 2:
+        return TOLERANCE
+    errors = [each.var(ddof=1) / len(each) for each in logs]
+    if (error := sum(errors)) < 1e-18:
+        return TOLERANCE
+    freedom = error**2 / sum(part**2 / (len(each) - 1) for part, each in zip(errors, logs, strict=True))
+    return max(TOLERANCE, math.exp(stats.t.ppf(0.975, freedom) * math.sqrt(error)))
 
 
 def faster(a: Timed, b: Timed, how: str) -> Timed | None:

@@ -100,7 +100,7 @@ class TaggingModel(Strict):
 
     @property
     def kind(self) -> str:
-        """What the model is, in tables, claims and advice: a causal language model that tags is no encoder."""
+        """What the model is in tables, claims and advice: a causal language model that tags is no encoder."""
         return "LLM tagger" if self.labelled == "last" else "encoder"
 
     @model_validator(mode="after")
