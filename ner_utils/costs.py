@@ -22,9 +22,9 @@ from ner_utils.statistics import Interval
 from ner_utils.study import Results
 
 Row = Mapping[str, Any]  # of `Results.summary`, or of `Results.runs`
-# An assumption: two times of one architecture on one machine differ by this factor at most. In the stored studies
-# on WNUT-17, MiniLM's median latency differs between the systems of one study by up to 1.28, but for one timing
-# that other work on the machine spoilt.
+# An assumption: two times of one architecture on one machine differ by this factor at most. In the stored
+# studies on WNUT-17, MiniLM's median latency differs between the systems of one study by up to 1.28, but for
+# one timing that other work on the machine spoilt.
 TOLERANCE = 1.3
 
 
@@ -58,11 +58,11 @@ def seconds_of(row: Row) -> dict[str, float]:
 def timed(results: Results, dataset: str, system: str) -> Timed:
     """The times of a system of a study."""
 
-    def mine(frame: Any) -> list[dict[str, Any]]:
+    def rows_of(frame: Any) -> list[dict[str, Any]]:
         return frame[(frame["dataset"] == dataset) & (frame["system"] == system)].to_dict("records")
 
-    (row,) = mine(results.summary)
-    return Timed(row["label"], seconds_of(row), [seconds_of(run) for run in mine(results.runs)])
+    (row,) = rows_of(results.summary)
+    return Timed(row["label"], seconds_of(row), [seconds_of(run) for run in rows_of(results.runs)])
 
 
 def ratio(a: Timed, b: Timed, how: str) -> Interval | None:
@@ -84,7 +84,7 @@ def _width(a: Timed, b: Timed, how: str) -> float:
     if [run[how] for run in a.runs] == [run[how] for run in b.runs]:
         return 1.0  # one measurement, as of the training that two systems share
     logs = [np.log([run[how] for run in each.runs]) for each in (a, b) if each.mean[how]]
-    if min(map(len, logs)) < 2 or len(logs) < 2:
+    if len(logs) < 2 or min(map(len, logs)) < 2:
         return TOLERANCE
     errors = [each.var(ddof=1) / len(each) for each in logs]
     if (error := sum(errors)) < 1e-18:
@@ -153,8 +153,8 @@ def tab_costs(results: Results) -> str:
 
 
 def tab_break_even(results: Results) -> str:
-    """For each declared comparison, which system is the cheaper one, and from which volume on; a dash where no
-    difference in time is shown."""
+    """For each declared comparison, which system is the cheaper one, and from which volume on; a dash where
+    no difference in time is shown."""
     rows: list[Sequence] = []
     for pair in results.comparisons.to_dict("records"):
         a, b = (timed(results, pair["dataset"], pair[side]) for side in ("a", "b"))

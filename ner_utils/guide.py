@@ -25,7 +25,7 @@ FLOOR = 10.0  # micro F1 in percent below which a system has not learnt the task
 
 
 class Situation(Strict):
-    """A situation, which pairs speak of it (all, if not said), which systems of a pair must have learnt the
+    """A situation, which pairs speak of it (all, if left out), which systems of a pair must have learnt the
     task, what may be advised, the label of the evidence, and what it does not cover."""
 
     situation: str
@@ -60,7 +60,7 @@ def advise(situation: Situation, pair: ledger.Pair) -> str | None:
 
 def advice(results: Results, found: Mapping[str, float | str]) -> pd.DataFrame:
     """What is advised, one row a situation and corpus: pair, situation, advice, evidence, ends. It is that of
-    the first declared pair of the study that says anything about the situation, else of the studies beside it.
+    the first declared pair of the study that says anything about the situation, else of its companions'.
     ``found`` are the numbers of all of them by key."""
     rows = []
     for each in load():
@@ -94,7 +94,7 @@ def overview(advised: pd.DataFrame) -> str:
         lines += [
             f"- **{row.situation}**: {row.advice} *Where that ends:* {row.ends}" for row in rows.itertuples()
         ]
-    said = "By the conditions of [guide.yaml](../../params/guide.yaml); for each situation, the first pair that says anything."
+    said = "By the conditions of [guide.yaml](../../params/guide.yaml), of the first pair that says anything."
     return "\n".join(["## What it advises\n", said, *lines, ""]) if lines else ""
 
 

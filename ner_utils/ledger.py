@@ -128,14 +128,14 @@ def named_pairs(
 ) -> Iterator[tuple[str, Pair]]:
     """The pairs of ``study``, which is ``results`` or one beside it, each with its name in tables. ``found``
     are the numbers of all of them by key."""
-    mine = "" if study is results else f"{study.name}."
-    numbers = {key.removeprefix(mine): value for key, value in found.items() if key.startswith(mine)}
+    prefix = "" if study is results else f"{study.name}."
+    numbers = {key.removeprefix(prefix): value for key, value in found.items() if key.startswith(prefix)}
     for pair in pairs(study, numbers):
         systems = (pair.encoder, pair.generator)
         name = " and ".join(system["label"] for system in systems)
         name += f", {pair.encoder['corpus']}" if len({*results.corpora, *study.corpora}) > 1 else ""
         name += ", F1 " + " and ".join(f"{system['micro_f1']:.1f}" for system in systems)
-        yield name + (f" (study {study.name})" if mine else ""), pair
+        yield name + (f" (study {study.name})" if prefix else ""), pair
 
 
 def pairs(results: Results, found: Mapping[str, float | str]) -> Iterator[Pair]:
@@ -160,7 +160,7 @@ def _compared_kinds(results: Results, *kinds: str) -> Iterator[tuple[str, Mappin
 
 
 def no_pair(results: Results) -> str:
-    """What a table says in place of pairs: that there is none, and which LLM taggers were compared instead."""
+    """What a table says in place of pairs: there is none, and which LLM taggers were compared instead."""
     others = [
         f"{row['label']} (LLM tagger) with {generator['label']} (generator)"
         for _, row, generator in _compared_kinds(results, "LLM tagger", "generator")
@@ -214,9 +214,9 @@ def _compared(found: Mapping[str, Any], dataset: str, a: str, b: str, *bucket: s
 
 
 def verdict(entry: Entry, pair: Pair) -> str | None:
-    """What a pair says to a claim: supported, contradicted or undecided, marked where that rests on estimates,
-    or, outside of its scope, what is observed there; None where the pair has no such results. Raises
-    `ValueError` on a condition that is none."""
+    """What a pair says to a claim: supported, contradicted or undecided, marked where that rests on
+    estimates, or, outside of its scope, what is observed there; None where the pair has no such results.
+    Raises `ValueError` on a condition that is none."""
     if not entry.supported:
         return None
     conditions = {"supported": entry.supported, "contradicted": entry.contradicted}

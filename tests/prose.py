@@ -1,4 +1,4 @@
-r"""Finds what a text states about results without a check: numbers, comparisons and verdicts outside of ``\claim``.
+r"""Finds what a text states about results unchecked: numbers, comparisons and verdicts outside of ``\claim``.
 
 A sentence that states a result stands in ``\claim{condition}{text}``; a number is a ``\result{key}``. What is
 left must hold no digit, no number in words, no comparison and no verdict. Text about what was done, or about

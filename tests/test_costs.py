@@ -14,9 +14,9 @@ def system(label, training, per_second, mean_ms=100.0, runs=1, spread=1.0):
 
 
 def test_break_even():
-    """One second a sentence and no training, against a tenth of that after 900 seconds: 1,000 sentences. At the
-    ends, training takes 1.3 times as long or as short, and so does a sentence: 1,170 / (1 / 1.3 - 0.1), and
-    692.3 / (1.3 - 0.1)."""
+    """One second a sentence and no training, against a tenth of that after 900 seconds: 1,000 sentences. At
+    the ends, training takes 1.3 times as long or as short, and so does a sentence: 1,170 / (1 / 1.3 - 0.1),
+    and 692.3 / (1.3 - 0.1)."""
     untrained, trained = system("slow", 0.0, 1.0), system("fast", 900.0, 10.0)
     for pair in ((untrained, trained), (trained, untrained)):
         found = costs.break_even(*pair)
@@ -70,6 +70,8 @@ def test_a_clear_pair():
 
 
 def test_no_time_has_no_ratio():
+    examples = system("shown examples", 0.0, 1.0, runs=3, spread=1.1)
+    assert costs.verdict(examples, system("untrained", 0.0, 5.0)) == "untrained, always"
     assert costs.ratio(system("untrained", 0.0, 1.0), system("b", 5.0, 1.0), "training") is None
 
 

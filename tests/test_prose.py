@@ -53,7 +53,7 @@ def test_found(sentence, word):
 @pytest.mark.parametrize(
     "sentence",
     [
-        r"\claim{max(a.b, c.d) > 2 * 3}{The encoder is {much} better, by \result{a.b} points (five of them)}.",
+        r"\claim{max(a.b, c.d) > 2 * 3}{It is {much} better, by \result{a.b} points (five of them)}.",
         r"It reaches \result{a.micro_f1} (\result{a.low} to \result{a.high}; corrected $p$ \result{a.p}).",
         r"\method{Two systems learnt from the same 100 sentences. The best wins.}",
         "It was trained. % the best of 12",
