@@ -10,7 +10,7 @@ declared one that says anything about a situation is taken: pairs do not contrad
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import pandas as pd
 from pydantic import Field
@@ -25,12 +25,11 @@ FLOOR = 10.0  # micro F1 in percent below which a system has not learnt the task
 
 
 class Situation(Strict):
-    """A situation, which pairs speak of it (all, if left out), which systems of a pair must have learnt the
-    task, what may be advised, the label of the evidence, and what it does not cover."""
+    """A situation, which pairs speak of it (all, if left out), what may be advised in it, the label of the
+    evidence, and what it does not cover."""
 
     situation: str
     pairs: Condition | None = None
-    learnt: Annotated[list[Literal["encoder", "generator"]], Field(min_length=1)] = ["encoder", "generator"]
     advice: Annotated[dict[str, Condition], Field(min_length=1)]
     evidence: str
     ends: str
@@ -51,7 +50,7 @@ def advise(situation: Situation, pair: ledger.Pair) -> str | None:
         except claims.UnknownResult:
             return False
 
-    if any(getattr(pair, role)["micro_f1"] < FLOOR for role in situation.learnt):
+    if min(pair.encoder["micro_f1"], pair.generator["micro_f1"]) < FLOOR:
         return None
     if situation.pairs and not holds(situation.pairs):
         return None
