@@ -9,8 +9,9 @@ includes 1, no system is called faster or cheaper.
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,11 +30,13 @@ TOLERANCE = 1.3
 
 
 class Timed(NamedTuple):
-    """A system's label, its times (as `seconds_of` has them), and those of each of its runs."""
+    """A system's label, its times (as `seconds_of` has them), those of each of its runs, and the machines on
+    which they were taken."""
 
     label: str
     mean: Mapping[str, float]
     runs: Sequence[Mapping[str, float]]
+    machines: Collection[str] = ()
 
 
 def dollars(seconds: float, price: float) -> float:
@@ -62,18 +65,23 @@ def timed(results: Results, dataset: str, system: str) -> Timed:
         return frame[(frame["dataset"] == dataset) & (frame["system"] == system)].to_dict("records")
 
     (row,) = rows_of(results.summary)
-    return Timed(row["label"], seconds_of(row), [seconds_of(run) for run in rows_of(results.runs)])
+    machines = {
+        json.dumps(item.manifest["machine"], sort_keys=True)
+        for item in results.stored
+        if (item.run.dataset_name, item.run.system) == (dataset, system)
+    }
+    return Timed(row["label"], seconds_of(row), [seconds_of(run) for run in rows_of(results.runs)], machines)
 
 
 def ratio(a: Timed, b: Timed, how: str) -> Interval | None:
     """How many times as long ``a`` takes as ``b``, with its interval; None where one of them takes no time
-    at all.
+    at all, and where the times were taken on different machines.
 
     The interval is Welch's of the difference of the mean logarithms over runs. It is never narrower than
     `TOLERANCE` to either side, and it is this wide where a system has one run: the runs of a system are timed
     one after the other, and what the machine does differently for another system is not in their spread.
     """
-    if not (a.mean[how] and b.mean[how]):
+    if not (a.mean[how] and b.mean[how]) or len({*a.machines, *b.machines}) > 1:
         return None
     estimate, wide = a.mean[how] / b.mean[how], _width(a, b, how)
     return Interval(estimate, estimate / wide, estimate * wide)

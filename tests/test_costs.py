@@ -75,6 +75,21 @@ def test_no_time_has_no_ratio():
     assert costs.ratio(system("untrained", 0.0, 1.0), system("b", 5.0, 1.0), "training") is None
 
 
+def test_times_of_different_machines_are_not_compared(made_up):
+    a, b = system("a", 90.0, 290.0, 8.0), system("b", 927.0, 14.0, 480.0)
+    assert costs.faster(a._replace(machines=["x"]), b._replace(machines=["x"]), "single")
+    assert costs.faster(a._replace(machines=["x"]), b._replace(machines=["y"]), "single") is None
+    assert costs.verdict(a._replace(machines=["x", "y"]), b._replace(machines=["x"])) is None
+    results = made_up()
+    moved = next(item for item in results.stored if item.run.system == "minilm")
+    moved.manifest["machine"] = {"system": "Linux", "processor": "another"}
+    text = costs.tab_break_even(results)
+    assert "MiniLM (22M) & SmolLM2 QLoRA (135M) & -- & --" in text
+    assert not [
+        line for line in report.discussion(results).splitlines() if "ms)" in line and "MiniLM" in line
+    ]
+
+
 def test_of_a_study(made_up):
     results = made_up()
     text = costs.tables(results)
