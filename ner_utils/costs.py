@@ -81,10 +81,17 @@ def ratio(a: Timed, b: Timed, how: str) -> Interval | None:
     `TOLERANCE` to either side, and it is this wide where a system has one run: the runs of a system are timed
     one after the other, and what the machine does differently for another system is not in their spread.
     """
-    if not (a.mean[how] and b.mean[how]) or len({*a.machines, *b.machines}) > 1:
+    timed_both = a.mean[how] > 0 and b.mean[how] > 0  # an ensemble's median may not have been measured
+    if not timed_both or len({*a.machines, *b.machines}) > 1:
         return None
     estimate, wide = a.mean[how] / b.mean[how], _width(a, b, how)
     return Interval(estimate, estimate / wide, estimate * wide)
+
+
+def at_least(times: Interval) -> int:
+    """How many times as long something takes at least, as a whole number of which two digits count."""
+    least = int(times.low)
+    return least - least % 10 ** max(0, len(str(least)) - 2)
 
 
 def _width(a: Timed, b: Timed, how: str) -> float:

@@ -319,7 +319,8 @@ def _checkpoints(results: Results) -> Iterator[str]:
 
 def _cost(results: Results) -> Iterator[str]:
     for corpus, block in results.summary.groupby("corpus", sort=False):
-        rows = block.sort_values("latency_p50_ms", kind="stable").to_dict("records")
+        known = block.dropna(subset="latency_p50_ms")
+        rows = known.sort_values("latency_p50_ms", kind="stable").to_dict("records")
         for fast, slow in itertools.pairwise(rows):
             a, b = (f"{_on(row)[0]}.latency_p50_ms" for row in (fast, slow))
             one, other = escape(fast["label"]), escape(slow["label"])
@@ -329,8 +330,7 @@ def _cost(results: Results) -> Iterator[str]:
             times = costs.ratio(*systems, "median")
             if times is None:  # of different machines
                 continue
-            least = int(times.low)
-            least -= least % 10 ** max(0, len(str(least)) - 2)  # two digits say enough
+            least = costs.at_least(times)
             if times.low <= 1:
                 wide = math.ceil(100 * times.estimate / times.low) / 100
                 text = f"No difference in time is shown between {one} and {other} for {sentence}"

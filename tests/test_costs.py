@@ -69,7 +69,16 @@ def test_a_clear_pair():
     assert costs.verdict(a, b) == "a, always"
 
 
+@pytest.mark.parametrize(("low", "least"), [(1.9, 1), (9.99, 9), (56.3, 56), (129.9, 120), (4567.0, 4500)])
+def test_two_digits_say_enough(low, least):
+    assert costs.at_least(costs.Interval(2 * low, low, 4 * low)) == least
+
+
 def test_no_time_has_no_ratio():
+    unknown = system("vote", 5.0, 1.0, float("nan"))
+    assert costs.ratio(unknown, system("b", 5.0, 1.0), "median") is None
+    assert costs.ratio(system("b", 5.0, 1.0), unknown, "median") is None
+    assert costs.ratio(unknown, system("b", 5.0, 1.0), "batches") is not None
     examples = system("shown examples", 0.0, 1.0, runs=3, spread=1.1)
     assert costs.verdict(examples, system("untrained", 0.0, 5.0)) == "untrained, always"
     assert costs.ratio(system("untrained", 0.0, 1.0), system("b", 5.0, 1.0), "training") is None
