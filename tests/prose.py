@@ -3,7 +3,7 @@ r"""Finds what a text states about results unchecked: numbers, comparisons and v
 A sentence that states a result stands in ``\claim{condition}{text}``; a number is a ``\result{key}``. What is
 left must hold no digit, no number in words, no comparison and no verdict. Text about what was done, or about
 how to read a table, stands in ``\method{text}``, or in an environment ``reading``: it may compare, but holds
-neither a claim nor a result.
+neither a claim nor a result. A claim that rules a difference out asks for the margin of the protocol.
 """
 
 import re
@@ -36,8 +36,12 @@ COMPARISON = re.compile(
 )
 VERDICT = re.compile(
     r"\b(?:significan\w+|shows?|shown|showed|proves?d?|proofs?|rules? out|ruled out|confirms?|confirmed"
+    r"|equivalent|negligible"
     r"|refutes?d?|demonstrates?d?|chance|told (?:apart|from)|nothing|none|never|doubt)\b",
     re.IGNORECASE,
+)
+RULED_OUT = re.compile(
+    r"\b(?:rul(?:es?|ed) out|equivalent|negligible|equally good|as good as)\b", re.IGNORECASE
 )
 # What is no statement about a result: how often is not how many, and a table shows what it holds.
 IDIOM = re.compile(
@@ -98,9 +102,15 @@ def _prose(text: str) -> tuple[str, list[int]]:
             continue
         name, start, at = command[1], at, command.end()
         if name == "claim":
-            _, at = _argument(text, at)
-            _, at = _argument(text, at)
-            put("CHECKED", start)
+            predicate, at = _argument(text, at)
+            judged, at = _argument(text, at)
+            # That a difference is too small to matter can be said against a declared margin alone.
+            put(
+                f"CHECKED ({judged})"
+                if RULED_OUT.search(judged) and "margin" not in predicate
+                else "CHECKED",
+                start,
+            )
         elif name == "method":
             inner, at = _argument(text, at)
             _refuse_results(inner)

@@ -39,6 +39,8 @@ def test_every_judgement_of_a_committed_text_is_checked(path):
         ("This proves the point.", "proves"),
         ("It is told from chance.", "told from"),
         (r"Here \claim{a.b > 1}{it wins}, by more than before.", "more"),
+        (r"\claim{a.high < 5}{The interval rules out a large difference}.", "rules out"),
+        (r"\claim{abs(a.difference) < 1}{The two are equivalent}.", "two"),
         (r"\section{Which is the better way}", "better"),
         (r"\paragraph{Fewer labels.} They were drawn.", "Fewer"),
         (r"\ifresultdefined{study.x}{The encoder is faster.}{}", "faster"),
@@ -54,6 +56,7 @@ def test_found(sentence, word):
     "sentence",
     [
         r"\claim{max(a.b, c.d) > 2 * 3}{It is {much} better, by \result{a.b} points (five of them)}.",
+        r"\claim{max(a.high, -a.low) < protocol.margin}{The interval rules out a difference that matters.}",
         r"It reaches \result{a.micro_f1} (\result{a.low} to \result{a.high}; corrected $p$ \result{a.p}).",
         r"\method{Two systems learnt from the same 100 sentences. The best wins.}",
         "It was trained. % the best of 12",
