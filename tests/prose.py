@@ -40,9 +40,7 @@ VERDICT = re.compile(
     r"|refutes?d?|demonstrates?d?|chance|told (?:apart|from)|nothing|none|never|doubt)\b",
     re.IGNORECASE,
 )
-RULED_OUT = re.compile(
-    r"\b(?:rul(?:es?|ed) out|equivalent|negligible|equally good|as good as)\b", re.IGNORECASE
-)
+RULED_OUT = re.compile(r"\b(?:rul(?:es?|ed) out|equivalent|negligible|equally good)\b", re.IGNORECASE)
 # What is no statement about a result: how often is not how many, and a table shows what it holds.
 IDIOM = re.compile(
     r"\b(?:one another|one at a time|one after the other|no one|more or less|at least one of)\b"
