@@ -97,7 +97,7 @@ def overview(advised: pd.DataFrame) -> str:
     return "\n".join(["## What it advises\n", said, *lines, ""]) if lines else ""
 
 
-def tab_guide(advised: pd.DataFrame, instead: str) -> str:
+def tab_guide(advised: pd.DataFrame, instead: str = ledger.NO_PAIR) -> str:
     """The guide in a table of the thesis; ``instead`` is its text where nothing is advised."""
     rows: list[Any] = []
     for pair, block in advised.groupby("pair", sort=False):

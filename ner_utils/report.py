@@ -2,7 +2,7 @@
 
 Names are ``<dataset>.<system>.<measure>``, ``<dataset>.<system>.type.<type>.f1``,
 ``<dataset>.<a>-vs-<b>.difference``, ``<dataset>.<split>.<count>``, and a few of the study itself; those of a
-study beside it begin with that one's name.
+companion study begin with its name.
 The discussion states what the tables show and interprets nothing; its judgements are claims, too.
 """
 
@@ -163,6 +163,7 @@ def _of_study(results: Results) -> dict[str, Number]:
     for dataset, report in results.audits.items():
         found |= _corpus_numbers(dataset, **report)
     for row in results.summary.to_dict("records"):
+        found[key(row["dataset"], row["system"], "kind")] = Number(row["kind"], row["kind"])
         for name, value in row.items():
             if not isinstance(value, str) and pd.notna(value):
                 measure = re.sub(r"_f1_(low|high)$", r"_f1.\1", name)
@@ -183,9 +184,8 @@ def _of_study(results: Results) -> dict[str, Number]:
         found[f"{name}.declared"] = _number("dev_f1", scores[0])
         found[f"{name}.chosen"] = _number("dev_f1", scores[searched["best"]])
         found[f"{name}.minutes"] = Number(searched["seconds"] / 60, latex.number(searched["seconds"] / 60, 1))
-    for source in (robustness, flexibility):
-        for parts, value in source.numbers(results).items():
-            found[key(*parts)] = Number(value, latex.number(value, 1))
+    for parts, value in (robustness.numbers(results) | flexibility.numbers(results)).items():
+        found[key(*parts)] = Number(value, latex.number(value, 1))
     for source in (confidence, contamination):
         for parts, value in source.numbers(results).items():
             digits = (

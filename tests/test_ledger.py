@@ -2,7 +2,7 @@
 
 import pytest
 
-from ner_utils import guide, ledger, report
+from ner_utils import claims, guide, ledger, report
 from ner_utils.config import ConfigError
 from ner_utils.ledger import Entry, Pair, Scope
 
@@ -171,6 +171,7 @@ def test_an_llm_that_tags_is_no_encoder(made_up, sketch, comparisons, wanted):
         "a": "encoder", "b": "encoder", "c": "generator", "d": "generator", "e": "LLM tagger",
     }  # fmt: skip
     found = report.values(results)
+    assert claims.evaluate('demo.e.kind == "LLM tagger" and demo.a.kind == "encoder"', found)
     assert not list(ledger.pairs(results, found))
     for text in (ledger.tab_ledger(results, found), guide.nothing(results)):
         assert "compares no encoder" in text
