@@ -22,14 +22,16 @@ _ORDINALS = "third|quarter|fifth|sixth|seventh|eighth|ninth|tenth|hundredth|thou
 NUMBER = re.compile(
     r"\d|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|twenty|thirty|forty|fifty|sixty"
     r"|seventy|eighty|ninety|dozens?|hundreds?|thousands?|millions?|billions?|once|twice|thrice|half|halves"
-    rf"|doubles?d?|triples?d?|percent|per cent|\w+fold|\w+teen|an? (?:{_ORDINALS})|two thirds)\b",
+    r"|zero(?!-shot)|doubles?d?|triples?d?|percent|per cent|\w+fold|\w+teen|two thirds"
+    rf"|an? (?:{_ORDINALS}))\b",
     re.IGNORECASE,
 )
 COMPARISON = re.compile(
     r"\b(?:more|less|fewer|better|worse|higher|lower|larger|smaller|bigger|greater|longer|shorter|faster|slower"
     r"|sooner|later|earlier|cheaper|dearer|surer|stronger|weaker|closer|harder|easier|richer|poorer|nearer"
     r"|\w+er than|as \w+ as|equals?|equally|same|alike|identical|no difference|differs?|ahead|behind"
-    r"|beats?|outperforms?|exceeds?|surpass(?:es)?|gains?|improves?d?|above|below|most|least|best|worst"
+    r"|superior|inferior|majority|wins?|beats?|outperforms?|exceeds?|surpass(?:es)?|gains?|improves?d?"
+    r"|above|below|most|least|best|worst"
     r"|(?!(?:test|rest|interest|request|suggest|honest|west|modest|latest|contest|protest|guest)\b)\w{2,}est"
     r"|nearly|hardly|mostly)\b",
     re.IGNORECASE,

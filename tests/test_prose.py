@@ -30,6 +30,9 @@ def test_every_judgement_of_a_committed_text_is_checked(path):
         ("This is the largest effect that the study found.", "largest"),
         (r"All systems find \result{a.union}\,\% of the mentions, the best \result{a.best}\,\%.", "best"),
         ("The encoder is much quicker than the other.", "quicker than"),
+        ("Its development score is zero.", "zero"),
+        ("The majority is right.", "majority"),
+        ("The encoder wins.", "wins"),
         ("The two are equal.", "two"),
         ("They are equal.", "equal"),
         (r"The score of \emph{a} is higher.", "higher"),
@@ -64,6 +67,7 @@ def test_found(sentence, word):
         r"\begin{reading}A system with higher recall says more.\end{reading}",
         r"The study \enquote{\result{study.title}} \parencite{smith2020best} at \path{results/2}.",
         "Sentences are taken one at a time, one after the other.",
+        "The zero-shot system was run as well.",
         "The request for a test interests the rest.",
     ],
 )
