@@ -64,15 +64,10 @@ def _tagging(
         special = tokenizer.num_special_tokens_to_add()
         for split, sentences in samples.items():
             # A token has a character at least, so that most sentences need not be tokenised.
-            long = [
-                each for each in sentences if len(each.text.encode()) + len(each.tokens) + special > limit
-            ]
+            long = [each for each in sentences if _size(each) + len(each.tokens) + special > limit]
             rows = tagging.encode(long, tokenizer, limit, run.model.labelled) if long else []
-            pairs = zip(long, rows, strict=True)
-            cut = [
-                len(row["input_ids"]) == limit and len(s.tokens) - 1 not in row["word"] for s, row in pairs
-            ]
-            if any(cut):
+            full = ((s, row) for s, row in zip(long, rows, strict=True) if len(row["input_ids"]) == limit)
+            if cut := sum(len(s.tokens) - 1 not in row["word"] for s, row in full):
                 yield (
                     f"{where}: max_length {limit} cuts {cut:,} of {len(sentences):,} sentences of "
                     f"{run.dataset_name}, {split}: the mentions that are cut off count as missed"
