@@ -6,6 +6,7 @@ source, in this order. Whatever is missing or malformed raises `DataError`.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import random
 from collections.abc import Sequence
@@ -91,18 +92,35 @@ def locate(name: str, dataset: Dataset, split: str) -> Path:
     return _find(name, dataset, dataset.splits[split])
 
 
+def digests(name: str, dataset: Dataset) -> dict[str, str]:
+    """SHA-256 of the files of a corpus, by the names that its configuration gives them; of those at hand."""
+    splits = dataset.splits.values()
+    wanted = [*splits, *(split.annotations for split in splits if split.annotations)]
+    found = {file.file: _at_hand(name, file) for file in wanted}
+    return {file: _sha256(path, path.stat().st_mtime_ns) for file, path in sorted(found.items()) if path}
+
+
+def _at_hand(name: str, wanted: File) -> Path | None:
+    """The first local copy of a file."""
+    return next((path for path in (f / wanted.file for f in paths.data_dirs(name)) if path.is_file()), None)
+
+
+@functools.lru_cache(maxsize=1000)  # every run of a study reads the same files
+def _sha256(path: Path, changed: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _find(name: str, dataset: Dataset, wanted: File) -> Path:
     folders = paths.data_dirs(name)
-    for folder in folders:
-        path = folder / wanted.file
-        if path.is_file():
-            _verify(path, wanted)
-            return path
+    if path := _at_hand(name, wanted):
+        _verify(path, wanted)
+        return path
     looked = ", ".join(str(folder) for folder in folders)
     if not wanted.url and not dataset.hub:
         raise DataError(f"{name}: {wanted.file} not found; looked in {looked}")
     try:
-        return _fetch(folders[-1], dataset, wanted)
+        path = _fetch(folders[-1], dataset, wanted)
     except Exception as error:  # pooch, requests and the hub client share no base class
         raise DataError(
             f"{name}: {wanted.file} is neither in {looked} nor could it be fetched from its source "
@@ -110,12 +128,14 @@ def _find(name: str, dataset: Dataset, wanted: File) -> Path:
             f"Set NER_DATA_DIR to a folder that holds {folders[-1].name}/{wanted.file}, "
             "or connect to the network."
         ) from None
+    _verify(path, wanted)
+    return path
 
 
 def _verify(path: Path, wanted: File) -> None:
     if not wanted.sha256:
         return
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    found = _sha256(path, path.stat().st_mtime_ns)
     if found != wanted.sha256:
         raise DataError(
             f"{path}: sha256 {found} differs from the declared {wanted.sha256}: "

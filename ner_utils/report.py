@@ -159,7 +159,7 @@ def _of_study(results: Results) -> dict[str, Number]:
     for name in ("resamples", "latency_sentences"):
         found[f"protocol.{name}"] = _number(name, getattr(protocol, name))
     for dataset, report in results.audits.items():
-        found |= _corpus_numbers(dataset, **report)
+        found |= _corpus_numbers(dataset, report["audit"], report["agreement"])
     for row in results.summary.to_dict("records"):
         for name, value in row.items():
             if not isinstance(value, str) and pd.notna(value):

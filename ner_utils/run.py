@@ -9,11 +9,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from ner_utils import paths
+from ner_utils import paths, stages
 from ner_utils.schema import Dataset, Ensemble, GenerationModel, Positive, Strict, TaggingModel
 
-# Raise when the meaning of stored predictions changes: every older result is then refused.
-FORMAT = 1
+FORMAT = 1  # of stored predictions; what stages do is numbered in `stages`
 
 
 class Run(Strict):
@@ -91,6 +90,8 @@ class Run(Strict):
             protocol["few_shot"] = self.few_shot
         if self.base:
             protocol["weights_of"] = self.base.fingerprint
+        if raised := stages.raised(self):
+            protocol["stages"] = raised
         return {
             "format": FORMAT,
             "dataset": {"name": self.dataset_name, **dataset},
