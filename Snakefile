@@ -7,6 +7,7 @@
 # fingerprint in its name: an edited configuration asks for another file, an interrupted run has none. Scores,
 # audits and comparisons hold the checksums of what they were made from, and are made again where these differ.
 # Only what is never committed follows file times: figures, generated LaTeX, the PDF.
+import shlex
 import sys
 from pathlib import Path
 
@@ -38,7 +39,7 @@ VOTING = "|".join({f"{run.study}/{run.dataset_name}/{run.system}/" for run in AL
 # What a notebook prints is logged by papermill (on stderr); its raw output would repeat a part of it.
 PAPERMILL = (
     "papermill >/dev/null --no-progress-bar --log-output --kernel python3 {input.notebook} {log:q}"
-    " -r study {wildcards.study:q} -r overrides {params.overrides:q}"
+    " -r study {wildcards.study:q} -r overrides {params.overrides}"
 )
 STALE = {paths.relative(file) for file in stale.files(ALL)} if not config.get("from_results") else set()
 NEWER = Path("runs/.stale")  # an input of each stale file, younger than it
@@ -52,8 +53,8 @@ def newer(output):
 
 
 def overrides(wildcards):
-    """They are this study's, and not those of its companions."""
-    return OVERRIDES if wildcards.study == STUDY else ""
+    """For the shell; they are this study's, and not those of its companions."""
+    return shlex.quote(OVERRIDES if wildcards.study == STUDY else "")
 
 
 def run_of(wildcards):
@@ -117,12 +118,12 @@ rule analyse:
         ledger=["params/claims.yaml", "params/guide.yaml"],
         discussion=[f for f in [f"thesis/discussions/{STUDY}.tex"] if (paths.ROOT / f).is_file()],
         bench=sorted(paths.relative(file) for file in (paths.RESULTS / "bench").glob("*.json")),
-        code=sorted(paths.relative(file) for file in (paths.ROOT / "ner_utils").rglob("*.py")),
+        code=paths.relative(max((paths.ROOT / "ner_utils").rglob("*.py"), key=lambda file: file.stat().st_mtime)),
     output:
         f"{GENERATED}/numbers.tex",
         f"{GENERATED}/claims.tex",
         paths.relative(written.digests(STUDY)),
-    params: overrides=OVERRIDES
+    params: overrides=shlex.quote(OVERRIDES)
     log: f"runs/{STUDY}/05_analysis.ipynb"
     shell: PAPERMILL.replace("{wildcards.study:q}", "{STUDY:q}")
 
