@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -56,7 +56,21 @@ def load_results(study: str, overrides: str = "") -> Results:
             for item in machines.values()
         )
         warnings.append(f"times and memory were taken on different machines: {made}")
+    warnings += few_documents(stored)
     return Results(study, settings, stored, audits, list(dict.fromkeys(warnings)))
+
+
+def few_documents(stored: Sequence[Stored]) -> list[str]:
+    """A sentence on each corpus whose test documents are too few to be resampled."""
+    said = {}
+    for item in stored:
+        documents = [row["document"] for row in item.counts]
+        if any(documents) and statistics.grouping(documents).kind == "sentences":
+            said[item.run.dataset_name] = (
+                f"{item.run.dataset.label}: the test sentences come from fewer than {statistics.LEAST} "
+                "documents, so that intervals and tests resample sentences and may be too narrow"
+            )
+    return list(said.values())
 
 
 def _load(run: Run) -> Stored:
