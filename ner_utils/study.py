@@ -129,7 +129,9 @@ def _load_audit(study: str, dataset: str) -> dict[str, Any]:
 def _measures(item: Stored) -> dict[str, float]:
     """Whatever is known of a run; NaN for what it does not have."""
     metrics, cost = item.metrics, item.efficiency
-    lost = cost["prediction_truncation"]
+    lost, latency = cost["prediction_truncation"], cost["latency"]
+    if item.run.members and "milliseconds" not in latency:
+        latency = latency | {"p50_ms": None, "p95_ms": None}  # older results add up those of the members
     found = {
         "precision": 100 * metrics["micro"]["precision"],
         "recall": 100 * metrics["micro"]["recall"],
@@ -145,7 +147,7 @@ def _measures(item: Stored) -> dict[str, float]:
         **{key: cost.get(key) for key in ("training_seconds", "looks_seconds", "steps")},
         **{key: cost.get(key) for key in ("sentences_per_second", "batch_size")},
         **{key: cost.get(key) for key in ("training_joules", "prediction_joules")},
-        **{f"latency_{key}": cost["latency"][key] for key in ("mean_ms", "p50_ms", "p95_ms")},
+        **{f"latency_{key}": latency[key] for key in ("mean_ms", "p50_ms", "p95_ms")},
         "memory_mib": _memory(cost["prediction_memory"]),
         "training_memory_mib": _memory(cost.get("training_memory", {})),
         "parameters_millions": cost["parameters"]["total"] / 1e6,
