@@ -89,18 +89,19 @@ def compare(
     gold: File, a: File, b: File, metric: str = "micro_f1", resamples: int = RESAMPLES, seed: int = 0
 ) -> pd.Series:
     """Both scores and their difference a - b in percent, its 95 % interval, the p-value of approximate
-    randomisation, and the smallest difference that would be found; documents are resampled, or sentences
-    where a file names none."""
+    randomisation, the smallest difference that would be found, and what was resampled: documents, or
+    sentences where gold names fewer than `statistics.LEAST` documents."""
     right, *sides = _tables(gold, a, b)
     counts = [scoring.count(right, side)[None].astype(float) for side in sides]
-    groups = [document or f"sentence {at}" for at, document in enumerate(gold.documents)]
+    groups, resampled = statistics.grouping(gold.documents)
     scores = [statistics.interval(side, groups, metric, 1, seed).estimate for side in counts]
     bounds = statistics.interval(counts[0], groups, metric, resamples, seed, counts[1])
     least = statistics.smallest_difference(*counts, groups, metric, alpha=0.05)
     p = statistics.paired_test(*counts, groups, metric, resamples, seed)
     names = ("a", "b", "difference", "low", "high", "smallest to be found")
     values = [100 * value for value in (*scores, *bounds, least)]
-    return pd.Series(dict(zip(names, values, strict=True)) | {"p": p}, name=metric).round(4)
+    rounded = {key: round(value, 4) for key, value in zip((*names, "p"), (*values, p), strict=True)}
+    return pd.Series(rounded | {"resampled": resampled}, name=metric)
 
 
 def _tables(gold: File, *others: File, discard: str | None = None) -> list[span_table.SpanTable]:

@@ -6,7 +6,7 @@ Needs no corpus and no model. Scores, shares and differences are in percent here
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -56,7 +56,21 @@ def load_results(study: str, overrides: str = "") -> Results:
             for item in machines.values()
         )
         warnings.append(f"times and memory were taken on different machines: {made}")
+    warnings += few_documents(stored)
     return Results(study, settings, stored, audits, list(dict.fromkeys(warnings)))
+
+
+def few_documents(stored: Sequence[Stored]) -> list[str]:
+    """A sentence on each corpus whose test documents are too few to be resampled."""
+    said = {}
+    for item in stored:
+        documents = [row["document"] for row in item.counts]
+        if any(documents) and statistics.grouping(documents).kind == "sentences":
+            said[item.run.dataset_name] = (
+                f"{item.run.dataset.label}: the test sentences come from fewer than {statistics.LEAST} "
+                "documents, so that intervals and tests resample sentences and may be too narrow"
+            )
+    return list(said.values())
 
 
 def _load(run: Run) -> Stored:
@@ -83,7 +97,9 @@ def _check_same_corpus(study: str, stored: list[Stored], audits: dict[str, dict[
 def _measures(item: Stored) -> dict[str, float]:
     """Whatever is known of a run; NaN for what it does not have."""
     metrics, cost = item.metrics, item.efficiency
-    lost = cost["prediction_truncation"]
+    lost, latency = cost["prediction_truncation"], cost["latency"]
+    if item.run.members and "milliseconds" not in latency:
+        latency = latency | {"p50_ms": None, "p95_ms": None}  # older results add up those of the members
     found = {
         "precision": 100 * metrics["micro"]["precision"],
         "recall": 100 * metrics["micro"]["recall"],
@@ -99,7 +115,7 @@ def _measures(item: Stored) -> dict[str, float]:
         **{key: cost.get(key) for key in ("training_seconds", "looks_seconds", "steps")},
         **{key: cost.get(key) for key in ("sentences_per_second", "batch_size")},
         **{key: cost.get(key) for key in ("training_joules", "prediction_joules")},
-        **{f"latency_{key}": cost["latency"][key] for key in ("mean_ms", "p50_ms", "p95_ms")},
+        **{f"latency_{key}": latency[key] for key in ("mean_ms", "p50_ms", "p95_ms")},
         "memory_mib": _memory(cost["prediction_memory"]),
         "training_memory_mib": _memory(cost.get("training_memory", {})),
         "parameters_millions": cost["parameters"]["total"] / 1e6,
