@@ -11,7 +11,6 @@ BIOES, BILOU, BMES, or letters without a type), separated by tabs or spaces; bla
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -98,7 +97,9 @@ def score(gold: File, predicted: File, discard: str | None = None, by_position: 
     }
     tallies = scoring.tally(right, said)
     found |= {name: tallies[name].score for name in scoring.SCHEMES[1:]}
-    by_others = conventions.scores(_sentences(gold, _spans(right)), _spans(said))
+    gold_spans, said_spans = _spans(right), _spans(said)
+    sentences = [Sentence("", None, *row) for row in zip(gold.tokens, gold_spans, strict=True)]
+    by_others = conventions.scores(sentences, said_spans)
     found |= {name.replace("_", " "): each for name, each in by_others.items()}
     # A type may have the name of a row above.
     found |= {f"type: {kind}": each for kind, each in scoring.by_type(counts).items()}
@@ -116,18 +117,19 @@ def compare(
     by_position: bool = False,
 ) -> pd.Series:
     """Both scores and their difference a - b in percent, its 95 % interval, the p-value of approximate
-    randomisation, and the smallest difference that would be found; documents are resampled, or sentences
-    where a file names none. ``by_position`` as in `score`."""
+    randomisation, the smallest difference that would be found, and what was resampled: documents, or
+    sentences where gold names fewer than `statistics.LEAST` documents. ``by_position`` as in `score`."""
     right, *sides = _tables(gold, a, b, by_position=by_position)
     counts = [scoring.count(right, side)[None].astype(float) for side in sides]
-    groups = statistics.groups(_sentences(gold, _spans(right)))
+    groups, resampled = statistics.grouping(gold.documents)
     scores = [statistics.interval(side, groups, metric, 1, seed).estimate for side in counts]
     bounds = statistics.interval(counts[0], groups, metric, resamples, seed, counts[1])
     least = statistics.smallest_difference(*counts, groups, metric, alpha=0.05)
     p = statistics.paired_test(*counts, groups, metric, resamples, seed)
     names = ("a", "b", "difference", "low", "high", "smallest to be found")
     values = [100 * value for value in (*scores, *bounds, least)]
-    return pd.Series(dict(zip(names, values, strict=True)) | {"p": p}, name=metric).round(4)
+    rounded = {key: round(value, 4) for key, value in zip((*names, "p"), (*values, p), strict=True)}
+    return pd.Series(rounded | {"resampled": resampled}, name=metric)
 
 
 def _tables(
@@ -178,11 +180,6 @@ def _known(scheme: str) -> str:
     if scheme not in spans.SCHEMES:
         raise ValueError(f"unknown scheme {shown(scheme)}; there are {', '.join(spans.SCHEMES)}")
     return scheme
-
-
-def _sentences(file: File, rows: Iterable[tuple[Span, ...]]) -> list[Sentence]:
-    parts = zip(file.documents, file.tokens, rows, strict=True)
-    return [Sentence(str(at), document, tokens, row) for at, (document, tokens, row) in enumerate(parts)]
 
 
 def _spans(table: span_table.SpanTable) -> list[tuple[Span, ...]]:

@@ -36,7 +36,31 @@ def test_in_four_lines(files):
     found = external.compare(gold, mine, other, resamples=200)
     assert found["difference"] == pytest.approx(-13.3333, abs=1e-4)
     assert found["low"] <= found["difference"] <= found["high"]
-    assert found["p"] == 1  # one document
+    assert found["resampled"] == "sentences"  # there is one document
+
+
+def test_what_is_resampled(files):
+    """A border at the top of a file does not make one group of all sentences; 20 documents are enough."""
+
+    def texts(border):
+        tags = [["B-X"] * 60, ["B-X" if at % 5 else "O" for at in range(60)], ["B-X", "O", "O"] * 20]
+        return [
+            "".join(
+                f"{'-DOCSTART- O' + 2 * chr(10) if border(at) else ''}w {tag}\n\n"
+                for at, tag in enumerate(row)
+            )
+            for row in tags
+        ]
+
+    def compared(border):
+        return external.compare(*files(*texts(border)), resamples=500)
+
+    top, none = compared(lambda at: at == 0), compared(lambda at: False)
+    assert top.equals(none) and top["resampled"] == "sentences"
+    assert top["low"] + 10 < top["difference"] < top["high"] - 10 and top["smallest to be found"] > 10
+    assert top["p"] < 0.01
+    assert compared(lambda at: at % 4 == 0)["resampled"] == "sentences"  # 15 documents
+    assert compared(lambda at: at % 3 == 0)["resampled"] == "documents"  # 20
 
 
 def test_equals_seqeval(files):
