@@ -6,20 +6,22 @@ export PROFILE ?= local
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export TOKENIZERS_PARALLELISM := false
 export HF_HUB_DISABLE_TELEMETRY := 1
-BATCH = @scripts/batch.sh '$(STUDY)' '$(OVERRIDES)'
+# Through the environment, so that no quotation mark in them ends an argument of the shell.
+export STUDY OVERRIDES
+BATCH = @scripts/batch.sh "$$STUDY" "$$OVERRIDES"
 .PHONY: study tune dry-run fit thesis test bench bench-gpu lab setup
 
 study: setup    # train, evaluate and typeset whatever is missing
 	$(BATCH)
 
 tune: setup     # search hyperparameters for the systems whose settings are tuned, on dev alone
-	@python -m ner_utils.tuning '$(STUDY)' '$(OVERRIDES)'
+	@python -m ner_utils.tuning "$$STUDY" "$$OVERRIDES"
 
 dry-run: setup  # say what `make study` would do, and why
 	$(BATCH) --dry-run
 
 fit: setup      # memory, disk and time that it would take, before anything is downloaded
-	@python -m ner_utils.fit '$(STUDY)' '$(OVERRIDES)'
+	@python -m ner_utils.fit "$$STUDY" "$$OVERRIDES"
 
 thesis: setup   # typeset from stored results; never trains
 	$(BATCH) from_results=1

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +19,7 @@ from ner_utils import paths
 _COMMENT = re.compile(r"(?<!\\)((?:\\\\)*)%.*")
 _CLAIM = re.compile(r"\\claim\s*\{([^{}]*)\}")
 _ALPHABET = re.compile(r"""[\w.,<>=!+\-*/()"' ]+""")
+_KEY = re.compile(r"[^\W\d][\w.-]*\.[\w.-]*\w")
 _FUNCTIONS = {"abs": abs, "min": min, "max": max}
 # What a condition may consist of once it is parsed; names and calls are looked at besides.
 _NODES = (ast.Constant, ast.Name, ast.Load, ast.Call, ast.Compare, ast.cmpop, ast.BoolOp, ast.boolop)
@@ -27,6 +28,10 @@ _NODES += (ast.UnaryOp, ast.USub, ast.Not, ast.BinOp, ast.Add, ast.Sub, ast.Mult
 
 class ClaimError(Exception):
     """A predicate that cannot be evaluated; the message names file, line and predicate."""
+
+
+class UnknownResult(ValueError):
+    """A condition that is well formed, and asks for a result that is not among the values."""
 
 
 class Claim(NamedTuple):
@@ -62,8 +67,15 @@ def check(claims: Iterable[Claim], values: Mapping[str, float | str]) -> dict[st
     return checked
 
 
-def evaluate(predicate: str, values: Mapping[str, float | str]) -> bool:
-    """The truth of one predicate. Raises `ValueError`, `TypeError` or `ArithmeticError`."""
+def evaluate(
+    predicate: str, values: Mapping[str, float | str], possible: re.Pattern[str] | None = None
+) -> bool:
+    """The truth of one predicate over results by key.
+
+    Raises `UnknownResult` where the predicate is well formed and a result that it asks for is missing;
+    `ValueError` where it is no condition, or where a missing key does not match ``possible`` (if given) and
+    is therefore misspelt; `TypeError` or `ArithmeticError` where the values do not allow the comparison.
+    """
     if not _ALPHABET.fullmatch(predicate):
         raise ValueError("a predicate holds letters, digits and _ . , < > = ! + - * / ( ) \" ' alone")
     # Keys hold dots and dashes, so they are cut out, the longest first, before Python's grammar
@@ -73,9 +85,20 @@ def evaluate(predicate: str, values: Mapping[str, float | str]) -> bool:
     stand_ins = dict(zip(keys, names, strict=True))
     known = rf"(?<![\w.])(?:{'|'.join(map(re.escape, keys)) or '(?!)'})(?![\w.])"
     text = re.sub(known, lambda match: stand_ins[match[0]], predicate)
-    for unknown in re.findall(r"[^\W\d][\w.-]*\.[\w.-]*\w", text):
-        near = " or ".join(difflib.get_close_matches(unknown, values))
-        raise ValueError(f"unknown result key {unknown}" + (f"; is it {near}?" if near else ""))
+    missing = list(dict.fromkeys(_KEY.findall(text)))
+    # A predicate is checked whole, before a result that is missing: its other faults are no missing results.
+    tree = _parse(_KEY.sub("missing_", text), {*names, *(["missing_"] if missing else [])})
+    misspelt = [key for key in missing if possible and not possible.fullmatch(key)]
+    for key in misspelt or missing:
+        near = " or ".join(difflib.get_close_matches(key, values))
+        message = f"unknown result key {key}" + (f"; is it {near}?" if near else "")
+        raise (ValueError if misspelt else UnknownResult)(message)
+    # Evaluated is this tree of harmless nodes, never the text.
+    return eval(compile(tree, predicate, "eval"), {"__builtins__": {}}, _FUNCTIONS | names)
+
+
+def _parse(text: str, names: Collection[str]) -> ast.Expression:
+    """The tree of a predicate whose keys are ``names``. Raises `ValueError` where it is no condition."""
     try:
         tree = ast.parse(text, mode="eval")
     except SyntaxError as error:
@@ -85,8 +108,14 @@ def evaluate(predicate: str, values: Mapping[str, float | str]) -> bool:
         here = _FUNCTIONS if node in called else names
         if not isinstance(node, _NODES) or isinstance(node, ast.Name) and node.id not in here:
             raise ValueError(f"{ast.unparse(node)!r} is neither a result key nor allowed here")
-    # Evaluated is this tree of harmless nodes, never the text.
-    truth = eval(compile(tree, predicate, "eval"), {"__builtins__": {}}, _FUNCTIONS | names)
-    if not isinstance(truth, bool):
+    if not _is_condition(tree.body):
         raise ValueError("not a condition: it compares nothing")
-    return truth
+    return tree
+
+
+def _is_condition(node: ast.expr) -> bool:
+    if isinstance(node, ast.BoolOp):
+        return all(map(_is_condition, node.values))
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+        return _is_condition(node.operand)
+    return isinstance(node, ast.Compare)

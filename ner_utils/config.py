@@ -6,14 +6,16 @@ Whatever is wrong (an unknown key, a wrong type, a missing file, an unknown name
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
-from ner_utils import paths
+from ner_utils import messages, paths
 from ner_utils.protocol import Study, System
 from ner_utils.run import Run
-from ner_utils.schema import Dataset, Ensemble, Model, Split, value_of
-from ner_utils.sections import ConfigError, check, read_yaml
+from ner_utils.schema import NAME, Dataset, Ensemble, Model, Split, value_of
+from ner_utils.sections import ConfigError, check, read_file, read_yaml
 
 
 def names(folder: str) -> list[str]:
@@ -22,11 +24,25 @@ def names(folder: str) -> list[str]:
 
 
 def _load(folder: str, name: str) -> tuple[dict, str]:
+    if not isinstance(name, str):
+        raise ConfigError(
+            f"params/{folder}: expected a name, found {messages.brief(name)}: quote it in YAML, and give "
+            f"papermill names with -r, for its -p reads numbers"
+        )
     path = paths.PARAMS / folder / f"{name}.yaml"
     where = paths.relative(path)
     if name not in names(folder):
-        raise ConfigError(f"{where}: no such file; there are: {', '.join(names(folder))}")
-    return read_yaml(path.read_text(encoding="utf-8"), where), where
+        raise _no_such_file(where, names(folder))
+    if not re.fullmatch(NAME, name):
+        raise ConfigError(
+            f"{where}: rename this file: letters, digits, _ . and - alone, a letter or digit first"
+        )
+    return read_file(path), where
+
+
+def _no_such_file(where: str, known: Sequence[str]) -> ConfigError:
+    listed = ", ".join(known)
+    return ConfigError(f"{where}: no such file; there are: {listed} (params/README.md says how to add one)")
 
 
 def load_model(name: str, overrides: dict[str, Any] | None = None, where: str = "") -> Any:
@@ -43,11 +59,12 @@ def load_model(name: str, overrides: dict[str, Any] | None = None, where: str = 
 
 def load_dataset(name: str) -> Dataset:
     """A corpus from ``params/datasets``; ``multinerd.de`` is multinerd.yaml in German."""
-    stem, _, language = name.partition(".")
-    dataset = check(Dataset, *_load("datasets", stem if stem in names("datasets") else name))
+    stem = paths.corpus(name) if isinstance(name, str) else name
+    dataset = check(Dataset, *_load("datasets", stem))
+    language = name[len(stem) + 1 :]
     if language and language not in dataset.languages:
-        known = ", ".join([stem, *(f"{stem}.{code}" for code in dataset.languages)])
-        raise ConfigError(f"params/datasets/{name}.yaml: no such file; there are: {known}")
+        known = [stem, *(f"{stem}.{code}" for code in dataset.languages)]
+        raise _no_such_file(f"params/datasets/{name}.yaml", known)
     return _in_language(dataset, language or dataset.language)
 
 
@@ -93,23 +110,37 @@ def load_study(name: str, overrides: Sequence[str] = ()) -> Study:
         if settings.weights_of:
             _check_weights_of(study, system, model, where)
         if settings.perturbed:
-            _check_perturbed(settings, datasets, f"{where}: systems.{system}.perturbed")
+            _check_perturbed(study, system, model, datasets, f"{where}: systems.{system}.perturbed")
         _check_types(settings, model, datasets, f"{where}: systems.{system}")
         if settings.space:
             _check_space(settings, model, f"{where}: systems.{system}.space")
     return study
 
 
-def _check_perturbed(system: System, datasets: dict[str, Dataset], where: str) -> None:
+def _check_perturbed(study: Study, name: str, model: Any, datasets: dict[str, Dataset], where: str) -> None:
+    """A system that reads disturbed sentences is compared with one that reads them as they are."""
     from ner_utils.perturb import KINDS, PERSON
 
+    system = study.systems[name]
     if system.perturbed not in KINDS:
         raise ConfigError(f"{where}: expected one of {', '.join(KINDS)}, found {system.perturbed!r}")
-    if not system.weights_of and not system.untrained:
-        raise ConfigError(f"{where}: name the system that read test undisturbed in weights_of")
-    for name, dataset in datasets.items() if system.perturbed == "other origin" else ():
+    if not system.weights_of:
+        alike = {"perturbed": None, "label": None, "model": None, "overrides": {}}
+        plain = system.model_copy(update=alike)
+        others = [
+            other.model
+            and other.model_copy(update=alike | {"perturbed": other.perturbed}) == plain
+            and load_model(other.model, other.overrides).model_copy(update={"label": model.label}) == model
+            for other in study.systems.values()
+        ]
+        if not system.untrained or not any(others):
+            raise ConfigError(
+                f"{where}: name the system that read test undisturbed in weights_of; of a system that is not "
+                "trained, declare one with the same model and settings and without perturbed"
+            )
+    for corpus, dataset in datasets.items() if system.perturbed == "other origin" else ():
         if not set(PERSON) & set(dataset.types):
-            raise ConfigError(f"{where}: {name} has no type {' or '.join(PERSON)}, so nothing would change")
+            raise ConfigError(f"{where}: {corpus} has no type {' or '.join(PERSON)}, so nothing would change")
 
 
 def _check_types(system: System, model: Any, datasets: dict[str, Dataset], where: str) -> None:
@@ -171,7 +202,7 @@ def _set(values: dict, key: str, value: Any, where: str) -> None:
 
 
 def _override(study: dict, text: str) -> None:
-    where = f"override {text!r}"
+    where = f"override {messages.brief(text)}"
     target, equals, value = text.partition("=")
     if not equals:
         raise ConfigError(f"{where}: expected [system:]key=value")
@@ -211,20 +242,34 @@ def split_overrides(text: str) -> list[str]:
 def load_run(
     study: str, dataset: str, system: str, seed: int, overrides: str = "", declared: bool = False
 ) -> Run:
-    """Resolve one run of a study; ``declared``: with the settings that its files say, tuned or not."""
-    return _resolve(study, load_study(study, split_overrides(overrides)), dataset, system, seed, declared)
+    """Resolve one run of a study; ``declared``: with the settings that its files say, tuned or not.
+
+    A corpus that the study does not list takes the place of those that it does, as with ``datasets=[corpus]``
+    among the overrides; that is printed.
+    """
+    return _resolve(study, _study_on(study, dataset, overrides), dataset, system, seed, declared)
+
+
+def _study_on(study: str, dataset: str, overrides: str) -> Study:
+    """A study with a corpus among its datasets."""
+    chosen = split_overrides(overrides)
+    settings = load_study(study, chosen)
+    if dataset in settings.datasets:
+        return settings
+    load_dataset(dataset)
+    print(f"study {study} does not list {dataset}: going on as with the override datasets=[{dataset}]")
+    return load_study(study, [*chosen, f"datasets=[{json.dumps(dataset)}]"])
 
 
 def _resolve(study: str, settings: Study, dataset: str, system: str, seed: int, declared: bool) -> Run:
     where = f"params/studies/{study}.yaml"
     if system not in settings.systems:
         raise ConfigError(f"{where}: no system {system!r}; there are: {', '.join(settings.systems)}")
-    if dataset not in settings.datasets:
-        raise ConfigError(f"{where}: no dataset {dataset!r}; there are: {', '.join(settings.datasets)}")
     chosen = settings.systems[system]
     allowed = [0] if chosen.zero_shot else settings.seeds
     if seed not in allowed:
-        raise ConfigError(f"{where}: system {system} has no seed {seed!r}; there are: {allowed}")
+        remedy = "" if chosen.zero_shot else f"; for another: OVERRIDES=seeds=[{seed}]"
+        raise ConfigError(f"{where}: system {system} has no seed {seed!r}; there are: {allowed}{remedy}")
     if chosen.ensemble_of:
         return _ensemble(study, settings, dataset, system, seed)
     model = load_model(chosen.model, chosen.overrides)
@@ -296,12 +341,15 @@ def with_those_beside(study: str, overrides: str = "") -> list[Run]:
     return runs_of(study, overrides) + [run for other in load_study(study).beside for run in runs_of(other)]
 
 
-def runs_of(study: str, overrides: str = "") -> list[Run]:
-    """All runs of a study: datasets × systems × seeds, zero-shot once (seed 0), few-shot a draw a seed."""
-    settings = load_study(study, split_overrides(overrides))
+def runs_of(study: str, overrides: str = "", dataset: str | None = None) -> list[Run]:
+    """All runs of a study: datasets × systems × seeds, zero-shot once (seed 0), few-shot a draw a seed; or
+    those on one ``dataset``, which may be one that the study does not list, see `load_run`."""
+    settings = (
+        _study_on(study, dataset, overrides) if dataset else load_study(study, split_overrides(overrides))
+    )
     return [
-        _resolve(study, settings, dataset, system, seed, False)
-        for dataset in settings.datasets
+        _resolve(study, settings, each, system, seed, False)
+        for each in ([dataset] if dataset else settings.datasets)
         for system, chosen in settings.systems.items()
         for seed in ([0] if chosen.zero_shot else chosen.seeds or settings.seeds)
     ]

@@ -117,8 +117,9 @@ def votes(run: Run, split: str, sentences: Sequence[Sentence]) -> list[Votes]:
 
 def learn(run: Run, dev: Sequence[Sentence]) -> tuple[Voter, float]:
     """`fit` on the members' stored predictions of dev; a `ResultError` where it learns nothing."""
+    stated = votes(run, "dev", dev)
     try:
-        return fit([s.spans for s in dev], votes(run, "dev", dev), [s.document or s.id for s in dev])
+        return fit([s.spans for s in dev], stated, [s.document or s.id for s in dev])
     except ValueError as error:
         raise ResultError(f"{run.system}: {error}") from None
 

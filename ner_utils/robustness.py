@@ -6,6 +6,7 @@ which is no robustness. Tables say *identical* where no count differs.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -14,6 +15,7 @@ from matplotlib.figure import Figure
 
 from ner_utils import latex, plots, statistics, telling
 from ner_utils.latex import Column
+from ner_utils.run import Run
 from ner_utils.study import SEED, Results
 
 NOTHING = "This study disturbs no sentences."
@@ -24,22 +26,32 @@ def asked(results: Results) -> int:
     return sum(run.perturbed is not None for run in results.systems)
 
 
+def undisturbed(run: Run, systems: Sequence[Run]) -> Run:
+    """What a disturbed run is compared with: the run whose weights it predicts with, or, where nothing was
+    trained, the one among ``systems`` that differs from it in the sentences alone."""
+    if run.base:
+        return run.base
+    wanted = {key: value for key, value in run.identity.items() if key != "perturbed"}
+    return next(other for other in systems if not other.perturbed and other.identity == wanted)
+
+
 def changes(results: Results) -> pd.DataFrame:
     """One row a disturbed system: dataset, corpus, system, kind, the label of what it is held against, F1 in
     percent, its change with the 95 % interval (paired, by documents), and answers that could not be read."""
     resamples = results.study.protocol.resamples
     rows: list[dict[str, Any]] = []
-    for run in (run for run in results.systems if run.perturbed and run.base):
+    for run in (run for run in results.systems if run.perturbed):
         tables, groups = results.counts[run.dataset_name]
-        pair = tables[run.system], tables[run.base.system]
+        base = undisturbed(run, results.systems)
+        pair = tables[run.system], tables[base.system]
         bounds = statistics.interval(pair[0], groups, "micro_f1", resamples, SEED, pair[1])
         row = results.summary[results.summary["system"] == run.system]
         row = row[row["dataset"] == run.dataset_name].to_dict("records")[0]
         about = {"dataset": run.dataset_name, "corpus": run.dataset.label, "system": run.system}
         about |= {
             "kind": run.perturbed,
-            "base": run.base.label,
-            "base_system": run.base.system,
+            "base": base.label,
+            "base_system": base.system,
             "f1": row["micro_f1"],
             "failed": row["failed"],
             "identical": bool((pair[0] == pair[1]).all()),

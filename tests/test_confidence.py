@@ -101,6 +101,20 @@ def test_of_a_study(made_up, demo):
     assert tagged["curve"][-1] == [1, pytest.approx(1 - tagged["right"])]
 
 
+@pytest.mark.parametrize("name", ["manifest-*.json", "predictions.jsonl"])
+def test_a_damaged_file_is_no_lack_of_confidences(made_up, demo, name):
+    """Neither half a file nor one that is no text may pass for a system without confidences."""
+    results = made_up("protocol.dev_predictions=80")
+    run = next(item.run for item in results.stored if item.run.system == "minilm")
+    (path,) = run.results.glob(name)
+    whole = path.read_bytes()
+    for damaged in (whole[: len(whole) // 2], b"\xff" + whole):
+        path.write_bytes(damaged)
+        with pytest.raises(Exception) as error:
+            confidence.assess("plain", "demo", "protocol.resamples=50 protocol.dev_predictions=80", demo)
+        assert not isinstance(error.value, confidence.NoConfidences)
+
+
 def test_without_dev_nothing_is_learnt(made_up):
     results = made_up("protocol.dev_predictions=null")
     found = compiled.of_study(results, "confidence")["demo"]["systems"]["minilm"]
