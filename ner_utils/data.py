@@ -114,7 +114,7 @@ def _find(name: str, dataset: Dataset, wanted: File) -> Path:
     if not wanted.url and not dataset.hub:
         raise DataError(f"{name}: {wanted.file} not found; looked in {looked}")
     try:
-        return _fetch(folders[-1], dataset, wanted)
+        path = _fetch(folders[-1], dataset, wanted)
     except Exception as error:  # pooch, requests and the hub client share no base class
         raise DataError(
             f"{name}: {wanted.file} is neither in {looked} nor could it be fetched from its source "
@@ -122,6 +122,8 @@ def _find(name: str, dataset: Dataset, wanted: File) -> Path:
             f"Set NER_DATA_DIR to a folder that holds {folders[-1].name}/{wanted.file}, "
             "or connect to the network."
         ) from None
+    _verify(path, wanted)
+    return path
 
 
 def _verify(path: Path, wanted: File) -> None:

@@ -19,7 +19,7 @@ import pandas as pd
 
 from ner_utils import conventions, lines, scoring, span_table, spans, statistics
 from ner_utils.data import DataError, Sentence
-from ner_utils.lines import shown
+from ner_utils.messages import brief
 from ner_utils.spans import Span
 
 RESAMPLES = 10_000
@@ -66,11 +66,11 @@ def read(
             try:
                 meanings[tag] = spans.plain_tag(tag, letters)
             except ValueError as error:
-                raise DataError(f"{where}: not a tag: {shown(tag)} ({error})") from None
+                raise DataError(f"{where}: not a tag: {brief(tag)} ({error})") from None
             if tag != "O":
                 typed = typed or ("-" in tag, where)
                 if typed[0] != ("-" in tag):
-                    raise DataError(f"{where}: {shown(tag)}: tags with and without types; see {typed[1]}")
+                    raise DataError(f"{where}: {brief(tag)}: tags with and without types; see {typed[1]}")
         found.tokens.append(tokens)
         found.tags.append([meanings[tag] for tag in tags])
         found.lines.append(numbers)
@@ -156,7 +156,7 @@ def _check_sentences(gold: File, other: File, by_position: bool) -> None:
         wheres = [[f"{file.path}:{line}" for line in file.lines[at]] for file in (gold, other)]
         for wanted, token, where, here in () if by_position else zip(right, said, *wheres, strict=False):
             if wanted != token:
-                raise DataError(f"{here}: token {shown(token)}, where {where} has {shown(wanted)}")
+                raise DataError(f"{here}: token {brief(token)}, where {where} has {brief(wanted)}")
         if len(right) != len(said):
             raise DataError(
                 f"{wheres[1][0]}: a sentence of {len(said)} tokens; that at {wheres[0][0]} has {len(right)}"
@@ -178,7 +178,7 @@ def _check_scheme(gold: File, scheme: str) -> None:
 
 def _known(scheme: str) -> str:
     if scheme not in spans.SCHEMES:
-        raise ValueError(f"unknown scheme {shown(scheme)}; there are {', '.join(spans.SCHEMES)}")
+        raise ValueError(f"unknown scheme {brief(scheme)}; there are {', '.join(spans.SCHEMES)}")
     return scheme
 
 

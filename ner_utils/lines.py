@@ -3,34 +3,17 @@
 from __future__ import annotations
 
 import re
-import reprlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+from ner_utils import messages
 
 SHOWN = 5  # flaws that one message lists
-_SHORT = reprlib.Repr()  # shows 6 items of a list, and no more than this of a text
-_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 60
 
 
 class DataError(Exception):
     """A corpus that cannot be used; the message names file, line and expectation."""
-
-
-def shown(value: Any) -> str:
-    """A value of a file in a message: quoted, escaped and short."""
-    return _SHORT.repr(value)
-
-
-def escaped(text: str) -> str:
-    """As `shown`, without quotes."""
-    return shown(text)[1:-1]
-
-
-def listed(names: Iterable[str]) -> str:
-    """Names in a message, cut where they are many."""
-    text = ", ".join(names)
-    return text if len(text) <= 300 else f"{text[:300]} …"
 
 
 class Flaws:
@@ -150,7 +133,7 @@ def sentences(
             if len(cells) != width:
                 wanted = f"{width} columns, as in line {first}"
                 if columns:
-                    wanted = f"{listed(columns)} (separated by a {separator})"
+                    wanted = f"{messages.shortened(', '.join(columns))} (separated by a {separator})"
                 raise DataError(f"{path}:{number}: expected {wanted}, found {len(cells)} column(s)")
         numbers.append(number)
         rows.append(cells)

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from ner_utils import lines, standoff
-from ner_utils.lines import DataError, Flaws, escaped, listed, shown
+from ner_utils.lines import DataError, Flaws
+from ner_utils.messages import brief, shortened, visible
 from ner_utils.schema import Dataset
 from ner_utils.spans import Span, plain, plain_tags, spans_from_tags, tags_from_spans
 from ner_utils.standoff import Mention
@@ -72,8 +73,8 @@ def _with_dropped(sentence: Sentence, number: int) -> Sentence:
 
 def _unknown(where: str, what: str, value: Any, dataset: Dataset) -> DataError:
     # In a file with other columns the value may be a word of the text.
-    value = "" if dataset.private else f" {shown(value)}"
-    return DataError(f"{where}: unknown {what}{value}; types are {listed(dataset.types)}")
+    value = "" if dataset.private else f" {brief(value)}"
+    return DataError(f"{where}: unknown {what}{value}; types are {shortened(', '.join(dataset.types))}")
 
 
 # ------------------------------------------------------------------------ tokens with tags
@@ -118,8 +119,8 @@ def _read_jsonl(dataset: Dataset, flaws: Flaws, path: Path) -> Iterator[Sentence
             row = _DECODER.decode(line)
             tokens, tags = row["tokens"], row["ner_tags"]
         except (ValueError, RecursionError, KeyError, TypeError) as error:
-            why = f"({error})" if len(str(error)) < 100 else ""
-            raise DataError(f"{where}: expected an object with tokens and ner_tags {why}") from None
+            why = shortened(str(error), 100)
+            raise DataError(f"{where}: expected an object with tokens and ner_tags ({why})") from None
         if not isinstance(tokens, list) or not isinstance(tags, list) or len(tokens) != len(tags):
             raise DataError(f"{where}: tokens and ner_tags must be lists of one length")
         if not {str}.issuperset(map(type, tokens)):
@@ -139,7 +140,7 @@ def _read_jsonl(dataset: Dataset, flaws: Flaws, path: Path) -> Iterator[Sentence
                 continue
         identity = values["id"] or ""
         if identity and ids.setdefault(identity, number) != number:
-            which = "" if dataset.private else f" {shown(identity)}"
+            which = "" if dataset.private else f" {brief(identity)}"
             raise DataError(f"{where}: two sentences share an id{which}: see line {ids[identity]}")
         spans, repaired = spans_from_tags(tags, scheme)
         domain = values[dataset.domain] if dataset.domain else None
@@ -160,7 +161,7 @@ def _names(tags: list[Any], meanings: dict[type, dict[Any, str]], where: str, da
         return [table[tag] for tag in tags]
     tag = next(tag for tag in tags if not table or type(tag) is not kind or tag not in table)
     if kind is type(tag) is int:
-        raise DataError(f"{where}: unknown tag {shown(tag)}; `tags` names 0 to {len(table) - 1}")
+        raise DataError(f"{where}: unknown tag {brief(tag)}; `tags` names 0 to {len(table) - 1}")
     raise _unknown(where, "tag", tag, dataset)
 
 
@@ -209,7 +210,7 @@ def _read_pubtator(dataset: Dataset, flaws: Flaws, path: Path) -> Iterator[Sente
             if len(cells) in (4, 5) and cells[1].replace("_", "").isalpha():
                 continue  # a relation
             if len(cells) < 5 or cells[0] != document:
-                wanted = "its id" if dataset.private else escaped(document)
+                wanted = "its id" if dataset.private else _short(document)
                 raise DataError(f"{path}:{number}: expected {wanted}, start, end, text and type")
             rows.append((number, *cells[1:5], len(cells) > 6 and "|" in cells[6]))
         yield from _sentences(dataset, flaws, path, document, [head[3] for head in heads], rows)
@@ -255,7 +256,7 @@ def _sentences(
         numbers = _OFFSET.fullmatch(start) and _OFFSET.fullmatch(end)
         found = whole[int(start) : int(end)] if numbers else None
         if found is None or _normal(found) != _normal(text):
-            texts = f": {shown(text)}, found {shown(found)} at {escaped(start)}:{escaped(end)}"
+            texts = f": {brief(text)}, found {brief(found)} at {_short(start)}:{_short(end)}"
             texts = "" if dataset.private else texts
             flaws.add(where, f"the text of the mention does not stand at its offsets{texts}")
             continue
@@ -273,7 +274,11 @@ def _sentences(
 
 
 def _called(document: str, dataset: Dataset) -> str:
-    return "a document" if dataset.private else f"document {escaped(document)}"  # an id may lead to a text
+    return "a document" if dataset.private else f"document {_short(document)}"  # an id may lead to a text
+
+
+def _short(text: str) -> str:
+    return visible(shortened(text, 80), keep="")
 
 
 def _normal(text: str) -> str:
