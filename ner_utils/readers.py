@@ -207,7 +207,11 @@ def _read_pubtator(dataset: Dataset, flaws: Flaws, path: Path) -> Iterator[Sente
         seen.add(document)
         for number, line in rest[1:]:
             cells = line.split("\t")
-            if len(cells) in (4, 5) and cells[1].replace("_", "").isalpha():
+            if (
+                len(cells) in (4, 5)
+                and cells[1].replace("_", "").isalpha()
+                and cells[-1] not in dataset.types
+            ):
                 continue  # a relation
             if len(cells) < 5 or cells[0] != document:
                 wanted = "its id" if dataset.private else _short(document)
