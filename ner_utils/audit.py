@@ -19,6 +19,7 @@ import pandas as pd
 from ner_utils import data, paths, scoring, sealed, stages
 from ner_utils.data import DataError, Sentence
 from ner_utils.predictions import ResultError
+from ner_utils.readers import DROPPED
 from ner_utils.schema import Dataset
 from ner_utils.spans import Span, surface
 from ner_utils.standoff import TREATED
@@ -94,6 +95,7 @@ def _split(sentences: Sequence[Sentence], dataset: Dataset) -> dict[str, Any]:
       this spelling; an output format without positions is ambiguous there
     - in corpora with offsets, each of `standoff.TREATED`: mentions that spans of a sentence could not
       state as annotated
+    - in corpora with ``flaws: drop``, ``dropped_flaws``: mentions and lines that contradict themselves
     """
     mentions = _mentions(sentences)
     documents = {sentence.document for sentence in sentences}
@@ -122,6 +124,7 @@ def _split(sentences: Sequence[Sentence], dataset: Dataset) -> dict[str, Any]:
         "repaired_tags": sum(sentence.repaired for sentence in sentences),
         "repeated_mentions": sum(_occurrences(*mention) > 1 for mention in mentions),
         **({reason: treated[reason] for reason in TREATED} if any(s.offsets for s in sentences) else {}),
+        **({DROPPED: treated[DROPPED]} if dataset.flaws == "drop" else {}),
     }
 
 

@@ -27,18 +27,30 @@ def tag_names(dataset: Dataset) -> list[str]:
 
 
 def load(name: str, dataset: Dataset) -> dict[str, list[Sentence]]:
-    """Read all splits of a corpus. Raises `DataError` for whatever is missing or malformed."""
-    return {split: load_split(name, dataset, split) for split in SPLITS}
+    """Read all splits of a corpus. Raises `DataError` for whatever is missing or malformed, and for a split
+    without a mention: nothing can be learnt from it, and every F1 on it is 0."""
+    corpus = {split: load_split(name, dataset, split) for split in SPLITS}
+    for split, sentences in corpus.items():
+        if not any(sentence.spans for sentence in sentences):
+            path = locate(name, dataset, split)
+            raise DataError(f"{path}: no mention in {len(sentences)} sentences of {split}: is it unlabelled?")
+    return corpus
+
+
+def files(name: str, dataset: Dataset, split: str) -> list[Path]:
+    """The files of a split, in the order in which `readers.read` takes them."""
+    annotations = dataset.splits[split].annotations
+    found = [locate(name, dataset, split)]
+    return found + ([_find(name, dataset, annotations)] if annotations else [])
 
 
 def load_split(name: str, dataset: Dataset, split: str) -> list[Sentence]:
     """Read one split, checksums and declared numbers checked."""
     settings = dataset.splits[split]
-    path = locate(name, dataset, split)
-    files = [path] + ([_find(name, dataset, settings.annotations)] if settings.annotations else [])
+    path, *others = files(name, dataset, split)
     sentences: list[Sentence] = []
     documents: dict[str | None, str | None] = {None: None}
-    for sentence in readers.read(dataset, *files):
+    for sentence in readers.read(dataset, path, *others):
         position = f"{split}-{len(sentences):06d}"
         document = documents.setdefault(sentence.document, f"{split}-document-{len(documents)}")
         if dataset.private:  # results carry ids, and that of a post may lead to its text
@@ -55,7 +67,7 @@ def load_split(name: str, dataset: Dataset, split: str) -> list[Sentence]:
                 f"{path}: {found} {what}, expected {wanted or 'some'}: "
                 "truncated, doubled, or another edition of the corpus"
             )
-    if len({sentence.id for sentence in sentences}) < len(sentences):
+    if len({sentence.id for sentence in sentences}) < len(sentences):  # one of the file, one of ours
         raise DataError(f"{path}: two sentences share an id")
     return sentences
 
