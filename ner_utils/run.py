@@ -54,7 +54,8 @@ class Run(Strict):
     def identity(self) -> dict[str, Any]:
         """What decides the predictions, and nothing else (no labels, no study's name)."""
         # Keys at their defaults say nothing: a new key with a default leaves old fingerprints alone.
-        decisive = {"format", "types", "splits", "hub", "columns", "separator", "scheme", "overlaps"}
+        decisive = {"format", "types", "splits", "hub", "columns", "separator", "scheme", "tags"}
+        decisive |= {"overlaps", "flaws"}
         dataset = self.dataset.model_dump(include=decisive, exclude_defaults=True)
         for split in dataset["splits"].values():
             for file in (split, split.get("annotations", {})):
