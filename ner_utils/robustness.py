@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from ner_utils import latex, plots, statistics, telling
 from ner_utils.latex import Column
 from ner_utils.run import Run
+from ner_utils.statistics import Interval
 from ner_utils.study import SEED, Results
 
 NOTHING = "This study disturbs no sentences."
@@ -122,12 +123,23 @@ def _cells(line: dict[str, Any]) -> list[Any]:
 
 
 def numbers(results: Results) -> dict[tuple[str, ...], float]:
-    """Changes, by the parts of their keys."""
+    """Changes, and the mean change of each system, with their intervals, by the parts of their keys."""
     found: dict[tuple[str, ...], float] = {}
     frame = results.once(changes)
     for row in frame.to_dict("records"):
         for name in ("change", "low", "high"):
             found[row["dataset"], row["system"], "robustness", name] = row[name]
     for (dataset, base), block in frame.groupby(["dataset", "base_system"]) if len(frame) else ():
-        found[dataset, base, "robustness", "mean_change"] = float(block["change"].mean())  # over all kinds
+        bounds = _mean_change(results, dataset, base, list(block["system"])).percent("mean_change")
+        found[dataset, base, "robustness", "mean_change"] = bounds.pop("mean_change")
+        found |= {(dataset, base, "robustness", "mean_change", end): bounds[end] for end in ("low", "high")}
     return found
+
+
+def _mean_change(results: Results, dataset: str, base: str, disturbed: list[str]) -> Interval:
+    """The mean over all kinds of the change of one system; a resample draws the same documents for all."""
+    tables, groups = results.counts[dataset]
+    sides = [tables[name] for name in (*disturbed, base)]
+    weights = [1 / len(disturbed)] * len(disturbed) + [-1]
+    resamples = results.study.protocol.resamples
+    return statistics.weighted_interval(sides, weights, groups, "micro_f1", resamples, SEED)

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from ner_utils import messages
+from ner_utils import messages, spans
 
 Positive = Annotated[int, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -222,6 +222,7 @@ _OPTIONS = {
     "columns": ("conll",),
     "separator": ("conll",),
     "scheme": ("conll", "jsonl"),
+    "tags": ("jsonl",),
     "domain": ("conll", "jsonl"),
     "overlaps": ("pubtator", "biocreative"),
     "languages": ("conll", "jsonl", "pubtator"),
@@ -238,8 +239,10 @@ class Dataset(Strict):
     format: Literal["conll", "jsonl", "pubtator", "biocreative"]
     columns: list[str] = ["token", "tag"]  # of conll; others may stand between and around these two
     separator: Literal["tab", "space"] = "tab"
-    scheme: Literal["iob2", "iob1", "bioes"] = "iob2"  # of tags
+    scheme: Literal["iob2", "iob1", "bioes", "bilou", "bmes"] = "iob2"  # of tags
+    tags: list[str] = []  # names of integer tags: 0 is the first
     overlaps: Literal["refuse", "longest"] = "refuse"  # of mentions with offsets
+    flaws: Literal["refuse", "drop"] = "refuse"  # mentions and lines that contradict themselves
     domain: str | None = None  # the column or field that says where a sentence is from
     types: Annotated[dict[Words, Words], Field(min_length=1)]
     definitions: dict[str, str] = {}  # what types mean, for prompts that say so
@@ -255,6 +258,11 @@ class Dataset(Strict):
                 raise ValueError(f"{key}: format {self.format} has none")
         if self.columns.count("token") != 1 or self.columns.count("tag") != 1:
             raise ValueError("columns: expected token and tag among them, each once")
+        known = spans.plain_tags(list(self.types), self.scheme)
+        if unknown := [name for name in self.tags if name not in known]:
+            raise ValueError(f"tags: {unknown[0]!r} is no tag of these types in scheme {self.scheme}")
+        if len(set(self.tags)) < len(self.tags):
+            raise ValueError("tags: a name stands twice")
         if self.domain and self.format == "conll" and self.domain not in self.columns:
             raise ValueError(f"domain: expected one of the columns {', '.join(self.columns)}")
         for name, split in self.splits.items():

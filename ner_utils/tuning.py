@@ -15,7 +15,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ner_utils import config, data, paths, provenance, weights
+from ner_utils import config, data, paths, provenance, sealed, weights
+from ner_utils.predictions import ResultError
 from ner_utils.protocol import Range, System, Tuning
 from ner_utils.run import Run
 from ner_utils.schema import value_of
@@ -42,7 +43,10 @@ def read(run: Run, system: System, settings: Tuning) -> dict[str, Any]:
     file, command = path(run), f"make tune STUDY={run.study}"
     if not file.is_file():
         raise config.ConfigError(f"{paths.relative(file)}: not tuned yet; run {command}")
-    found = stored(run)
+    try:
+        found = stored(run)
+    except ResultError as error:
+        raise config.ConfigError(str(error)) from None
     if found["identity"] != identity(run, system, settings):
         raise config.ConfigError(f"{paths.relative(file)}: of another space or protocol; run {command}")
     return found
@@ -50,7 +54,7 @@ def read(run: Run, system: System, settings: Tuning) -> dict[str, Any]:
 
 def stored(run: Run) -> dict[str, Any]:
     """The stored search of a run's system, whatever its space."""
-    return json.loads(path(run).read_text(encoding="utf-8"))
+    return sealed.read_json(path(run), f"restore it, or delete it and run make tune STUDY={run.study}")
 
 
 def search(run: Run, system: System, settings: Tuning) -> dict[str, Any]:
@@ -92,7 +96,7 @@ def search(run: Run, system: System, settings: Tuning) -> dict[str, Any]:
         "seconds": sum(trial["seconds"] for trial in trials),
         **provenance.environment(),
     }
-    provenance.write_json(path(run), found)
+    sealed.write_json(path(run), found)
     return found
 
 

@@ -396,7 +396,7 @@ def test_such_a_corpus_is_checked_like_a_listed_one(params):
         pytest.param("datasets/small", "LOC: location", "LOC: Person", "share one name", id="one word twice"),
         pytest.param("datasets/small", "LOC: location", "NO: norm", "types", id="a YAML boolean as type"),
         pytest.param("datasets/small", "conll", "csv", "format: Input should be", id="unknown format"),
-        pytest.param("datasets/small", "conll", "conll\nscheme: bilou", "'iob1' or 'bioes'", id="scheme"),
+        pytest.param("datasets/small", "conll", "conll\nscheme: bmewo", "'bilou' or 'bmes'", id="scheme"),
         pytest.param("datasets/small", "conll", "jsonl\nseparator: space", "separator: format", id="tab"),
         pytest.param("datasets/small", "conll", "conll\noverlaps: longest", "overlaps: format", id="nested"),
         pytest.param("datasets/small", "conll", "conll\ncolumns: [token, pos]", "token and tag", id="no tag"),

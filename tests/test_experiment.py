@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from ner_utils import evaluation, experiment, paths, predictions, provenance, weights
+from ner_utils import evaluation, experiment, paths, predictions, provenance, stages, weights
 from ner_utils.predictions import Prediction, ResultError
 
 # Trains in a process of its own, which dies after a step where one is given.
@@ -187,8 +187,9 @@ def test_two_processes_never_train_one_run(tmp_path):
 
 
 @pytest.fixture
-def sealed(make_run, demo):
+def sealed(make_run, demo, monkeypatch):
     """A whole result whose predictions are the gold."""
+    monkeypatch.setattr(provenance, "commit", lambda: "0123456789")  # whatever is being edited
     run = make_run("minilm", {})
     found = [Prediction(s.id, s.spans) for s in demo["test"]]
     experiment.seal(run, found, {"best_checkpoint": "checkpoint-1"}, {"sentences_per_second": 1.0})
@@ -221,10 +222,9 @@ def test_a_result_without_its_manifest_is_none(sealed, demo):
         evaluation.load_predictions(sealed, demo["test"])
 
 
-def test_scores_of_another_scorer_are_refused(sealed, demo):
+def test_scores_of_another_scorer_are_refused(sealed, demo, monkeypatch):
     evaluation.write(sealed, demo["test"], evaluation.load_predictions(sealed, demo["test"]))
-    path = sealed.results / "metrics.json"
-    path.write_text(path.read_text().replace('"scorer": "', '"scorer": "0'))
+    monkeypatch.setitem(stages.NUMBERS, "scoring", stages.NUMBERS["scoring"] + 1)
     with pytest.raises(ResultError, match="another scorer"):
         evaluation.load_metrics(sealed)
 
@@ -236,17 +236,33 @@ def test_versions_are_a_warning_not_a_refusal(sealed):
     assert "torch 1.0.0" in provenance.warnings(sealed, manifest)[0]
 
 
-def test_changed_code_is_a_warning_that_names_the_rooms(sealed, make_run):
-    manifest = provenance.read_manifest(sealed)
-    assert "decoding" not in manifest["code"], "a tagger does not decode"
-    manifest["code"] |= {"spans": "0", "tagging": "0"}
-    assert provenance.warnings(sealed, manifest) == [
-        "minilm: the code of spans, tagging has changed since the run"
-    ]
-    free, held = (make_run("smollm2-135m", {"constrained": kind}) for kind in ("none", "grounded"))
-    assert set(provenance.makers(held)) - set(provenance.makers(free)) == {"grammar", "constraints"}
-    zero_shot = free.model_copy(update={"untrained": True})
-    assert set(provenance.makers(free)) - set(provenance.makers(zero_shot)) == {"training", "adapters"}
+def test_a_raised_stage_asks_for_another_result(sealed, monkeypatch):
+    before = provenance.manifest_path(sealed)
+    monkeypatch.setitem(stages.NUMBERS, "generation", 7)
+    assert provenance.manifest_path(sealed) == before, "a tagger generates nothing"
+    monkeypatch.setitem(stages.NUMBERS, "tagging", 7)
+    assert not provenance.is_done(sealed)
+    with pytest.raises(ResultError, match=r"stages: stored None, now \{'tagging': 7\}"):
+        provenance.read_manifest(sealed)
+
+
+def test_files_that_differ_from_the_commit_are_a_warning(sealed):
+    manifest = provenance.read_manifest(sealed) | {"commit": "0123456789+"}
+    assert "files that differed from commit 0123456789" in provenance.warnings(sealed, manifest)[0]
+
+
+def test_answers_that_older_rules_did_not_wholly_read_are_a_warning(make_run, demo):
+    run = make_run("smollm2-135m", {})
+    whole = {"unknown_type": 0, "malformed": 0, "ungrounded": 0, "duplicate": 0}
+    rows = [predictions.Prediction(s.id, (), "ok", whole) for s in demo["test"]]
+    rows[3] = predictions.Prediction(rows[3].id, (), "failed", whole)
+    rows[5] = predictions.Prediction(rows[5].id, (), "ok", whole | {"ungrounded": 1})
+    experiment.seal(run, rows, {}, {})
+    manifest = provenance.read_manifest(run)
+    assert not [line for line in provenance.warnings(run, manifest) if "read" in line]
+    manifest["stages"]["reading"] -= 1
+    [line] = [line for line in provenance.warnings(run, manifest) if "read" in line]
+    assert f"2 of {len(rows)} answers" in line
 
 
 def test_predictions_hold_no_text(sealed, demo):

@@ -141,6 +141,10 @@ def test_of_a_study(add_study, made_up, demo):
     mean = numbers["demo.minilm.robustness.mean_change"].value
     assert type(mean) is float, "a claim could not compare it"
     assert mean == pytest.approx(frame["change"].mean())
+    low, high = (numbers[f"demo.minilm.robustness.mean_change.{end}"].value for end in ("low", "high"))
+    assert low < mean < high
+    # Systems that err independently: the mean of two changes scatters less than either, and not more.
+    assert high - low < (frame["high"] - frame["low"]).max()
     assert report.numbers(results)["study.disturbed"].value == 2
     run = config.load_run("disturbed", "demo", "lower", 1)
     assert all(s.text == s.text.lower() for s in experiment.test_sentences(run, demo))
