@@ -116,7 +116,7 @@ def _train(run: Run, sentences: list[Sentence], dev: list[Sentence]) -> dict[str
             if not efficiency.is_out_of_memory(error):
                 raise
             if batch % (2 * parts):
-                raise _failure(run, "training", "is out of memory") from None
+                raise _failure(run, "training", "out of memory") from None
         parts *= 2
         print(
             f"out of memory: going on with {batch // parts} sentences at a time, {batch} a step", flush=True
@@ -157,7 +157,7 @@ def predict(run: Run, checkpoint: Path | None, sentences: list[Sentence]) -> tup
     except (OSError, RuntimeError, MemoryError) as error:
         if not efficiency.is_out_of_memory(error):
             raise
-        raise _failure(run, "prediction", "is out of memory") from None
+        raise _failure(run, "prediction", "out of memory") from None
     _warn(run, efficiency.doubts(cost))
     return predicted, cost | {"prediction_joules": energy.joules}
 

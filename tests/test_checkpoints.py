@@ -1,7 +1,9 @@
 """Damage to what a training leaves behind: it is named, and never used."""
 
 import json
+import os
 import shutil
+import signal
 
 import pytest
 import torch
@@ -215,3 +217,49 @@ def test_a_model_that_predicts_nothing_is_said(run, demo, capsys, tmp_path, monk
     nothing = [predictions.Prediction(sentence.id, ()) for sentence in demo["test"]]
     experiment.seal(run, nothing, {}, {"sentences_per_second": 1.0})
     assert f"no mention is predicted in {len(nothing)} sentences" in capsys.readouterr().out
+
+
+# ------------------------------------------------------------------------------ memory
+def killed(run, checkpoint, sentences):
+    """In the place of a prediction for which the system finds no memory."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def short_of_memory(*arguments):
+    raise RuntimeError("unable to mmap 90865208 bytes from file <x>: Cannot allocate memory (12)")
+
+
+def full_disk(*arguments):
+    raise RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+
+@pytest.mark.parametrize(
+    ("predictor", "said"),
+    [
+        (killed, "prediction: the system killed the process: it was probably out of memory; "),
+        (short_of_memory, "prediction: out of memory; "),
+    ],
+)
+def test_a_prediction_without_memory_is_one_line(run, small, monkeypatch, predictor, said):
+    monkeypatch.setattr(experiment, "_predictor", lambda run: predictor)
+    with pytest.raises(RuntimeError) as caught:
+        experiment.predict(run, None, small["test"])
+    message = str(caught.value)
+    assert message.startswith(f"minilm on demo, seed 1: {said}")
+    assert "lower model.prediction_batch_tokens" in message
+    assert "\n" not in message
+
+
+def test_a_training_without_memory_for_one_sentence_is_one_line(run, small, monkeypatch):
+    one = run.model.training.model_copy(update={"batch_size": 1})
+    run = run.model_copy(update={"model": run.model.model_copy(update={"training": one})})
+    monkeypatch.setattr(experiment, "_trainer", lambda run: short_of_memory)
+    with pytest.raises(RuntimeError, match=r"^minilm on demo, seed 1: training: out of memory; lower model"):
+        experiment.train(run, small)
+
+
+def test_a_full_disk_names_what_the_training_wrote(run, small, monkeypatch):
+    monkeypatch.setattr(experiment, "_trainer", lambda run: full_disk)
+    with pytest.raises(OSError, match="No space left on device") as caught:
+        experiment.train(run, small)
+    assert str(run.scratch) in str(caught.value)

@@ -5,8 +5,6 @@ import os
 from collections import namedtuple
 
 import pytest
-import torch
-from safetensors.torch import save_file
 
 from ner_utils import disk, provenance
 
@@ -21,7 +19,7 @@ def test_a_file_of_our_own(tmp_path):
 
 
 def test_what_safetensors_and_a_quota_say(tmp_path):
-    """The newest file of a folder is the one that was being written."""
+    """Their words, from a disk that was full; the newest file of a folder is the one that was being written."""
     (tmp_path / "old").write_text("old")
     os.utime(tmp_path / "old", (1, 1))
     (tmp_path / "checkpoint-3").mkdir()
@@ -31,16 +29,6 @@ def test_what_safetensors_and_a_quota_say(tmp_path):
         with pytest.raises(OSError) as caught, disk.naming(tmp_path):
             raise error
         assert caught.value.filename == str(tmp_path / "checkpoint-3" / "optimizer.pt")
-
-
-def test_safetensors_itself(tmp_path):
-    (tmp_path / "model.safetensors").symlink_to("/dev/full")
-    try:
-        save_file({"a": torch.zeros(4)}, tmp_path / "model.safetensors")
-    except Exception as error:
-        assert disk._full(error, tmp_path) == errno.ENOSPC
-    else:
-        pytest.skip("this version of safetensors replaces a link")
 
 
 @pytest.mark.parametrize(("free", "full"), [(4096, True), (10**9, False)])
