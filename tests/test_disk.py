@@ -19,7 +19,7 @@ def test_a_file_of_our_own(tmp_path):
 
 
 def test_what_safetensors_and_a_quota_say(tmp_path):
-    """Their words, from a disk that was full; the newest file of a folder is the one that was being written."""
+    """Words from a disk that was full; the newest file of a folder is the one that was being written."""
     (tmp_path / "old").write_text("old")
     os.utime(tmp_path / "old", (1, 1))
     (tmp_path / "checkpoint-3").mkdir()
