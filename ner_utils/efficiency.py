@@ -261,15 +261,23 @@ def memory_limit() -> int:
     container sets a limit."""
     limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
     limits += [resource.getrlimit(kind)[0] for kind in (resource.RLIMIT_AS, resource.RLIMIT_DATA)]
-    for file in ("memory.max", "memory/memory.limit_in_bytes"):  # of control groups, version 2 and 1
+    for file in [CGROUP / "memory/memory.limit_in_bytes", *(group / "memory.max" for group in _groups())]:
         try:
-            limits.append(int((CGROUP / file).read_text()))
+            limits.append(int(file.read_text()))
         except (OSError, ValueError):
             continue
     return min(limit for limit in limits if limit > 0)
 
 
-CGROUP = Path("/sys/fs/cgroup")
+CGROUP = Path("/sys/fs/cgroup")  # where Linux shows control groups, the limits of containers and Slurm's jobs
+OWN = Path("/proc/self/cgroup")  # which of them this process is in
+
+
+def _groups() -> list[Path]:
+    """The control group of this process (version 2), and those around it."""
+    lines = OWN.read_text().splitlines() if OWN.is_file() else []
+    name = next((line.removeprefix("0::/") for line in lines if line.startswith("0::/")), "")
+    return [CGROUP / part for part in [Path(name), *Path(name).parents]]
 
 
 def release_memory() -> None:
@@ -287,10 +295,15 @@ class Died(RuntimeError):
     """A fresh process ended before it had a result."""
 
 
+class Killed(Died):
+    """The system killed it, as it does when memory runs out."""
+
+
 def in_fresh_process(function: Callable[..., Any], *arguments: Any) -> Any:
     """Call a function of the package in a new process, so that memory and caches are its own.
 
-    Raises what the function raises, and `Died` where the process was killed. The process ends with this one.
+    Raises what the function raises, and `Killed` or `Died` where it has no result. The process ends with
+    this one.
     """
     release_memory()
     context = multiprocessing.get_context("spawn")
@@ -302,17 +315,12 @@ def in_fresh_process(function: Callable[..., Any], *arguments: Any) -> Any:
             return future.result()
         except BrokenProcessPool:
             pool.shutdown()
-            codes = [process.exitcode for process in started if process.exitcode]
-    raise Died(_death(codes[0] if codes else None))
-
-
-def _death(code: int | None) -> str:
-    """What the exit code of a process says about its end."""
+    code = min((process.exitcode or 0 for process in started), default=0)
     if code == -signal.SIGKILL:
-        return "the system killed the process: it was probably out of memory"
-    if code is not None and code < 0:
-        return f"the process crashed (signal {-code}, {signal.Signals(-code).name})"
-    return "the process ended without a result"
+        raise Killed("the system killed the process: it was probably out of memory")
+    if code < 0:
+        raise Died(f"the process crashed (signal {-code}, {signal.Signals(-code).name})")
+    raise Died("the process ended without a result")
 
 
 def _end_with_parent() -> None:

@@ -110,9 +110,9 @@ def _train(run: Run, sentences: list[Sentence], dev: list[Sentence]) -> dict[str
             if parts == 1:
                 return _train_in_parts(run, sentences, dev, parts)
             return efficiency.in_fresh_process(_train_in_parts, run, sentences, dev, parts)
-        except efficiency.Died as error:
+        except efficiency.Killed as error:
             raise _failure(run, "training", error) from None
-        except (OSError, RuntimeError, MemoryError) as error:
+        except Exception as error:
             if not efficiency.is_out_of_memory(error):
                 raise
             if batch % (2 * parts):
@@ -152,9 +152,9 @@ def predict(run: Run, checkpoint: Path | None, sentences: list[Sentence]) -> tup
     try:
         with efficiency.Energy() as energy, disk.naming(run.scratch):
             predicted, cost = efficiency.in_fresh_process(_predictor(run), run, checkpoint, sentences)
-    except efficiency.Died as error:
+    except efficiency.Killed as error:
         raise _failure(run, "prediction", error) from None
-    except (OSError, RuntimeError, MemoryError) as error:
+    except Exception as error:
         if not efficiency.is_out_of_memory(error):
             raise
         raise _failure(run, "prediction", "out of memory") from None

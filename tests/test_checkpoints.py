@@ -8,7 +8,7 @@ import signal
 import pytest
 import torch
 
-from ner_utils import experiment, generation, predictions, schema, training, weights
+from ner_utils import experiment, generation, locks, predictions, schema, training, weights
 
 
 @pytest.fixture(scope="module")
@@ -202,6 +202,15 @@ def test_a_merged_model_that_was_damaged_is_made_again(
     (partial / "stray.safetensors").write_text("half")
     shutil.rmtree(merged)
     assert not (generation.merge(run, adapter) / "stray.safetensors").exists()
+
+
+def test_two_processes_never_train_one_run(run, small):
+    run.scratch.mkdir(parents=True)
+    with (
+        locks.alone(run.scratch / "lock", "works"),
+        pytest.raises(RuntimeError, match=rf"another process trains this run \(process {os.getpid()} on "),
+    ):
+        experiment.train(run, small)
 
 
 def test_a_training_that_diverges_is_refused(run, small):

@@ -313,7 +313,7 @@ def test_latencies_are_taken_again_after_a_busy_moment(monkeypatch, first, secon
 
 # ------------------------------------------------------------------------- processes that end
 def test_a_process_that_the_system_killed_is_said_in_one_line():
-    with pytest.raises(efficiency.Died, match="^the system killed the process: .*out of memory$"):
+    with pytest.raises(efficiency.Killed, match="^the system killed the process: .*out of memory$"):
         efficiency.in_fresh_process(signal.raise_signal, signal.SIGKILL)
     with pytest.raises(efficiency.Died, match="signal 11, SIGSEGV"):
         efficiency.in_fresh_process(signal.raise_signal, signal.SIGSEGV)
@@ -372,6 +372,11 @@ def test_the_memory_limit_is_the_smallest_that_is_set(tmp_path, monkeypatch):
     (tmp_path / "memory.max").write_text("50000000\n")
     assert efficiency.memory_limit() == 50_000_000
     (tmp_path / "memory.max").unlink()
+    monkeypatch.setattr(efficiency, "OWN", tmp_path / "own")
+    (tmp_path / "own").write_text("1:name=systemd:/x\n0::/slurm/job_7/step_0\n")
+    (tmp_path / "slurm" / "job_7" / "step_0").mkdir(parents=True)
+    (tmp_path / "slurm" / "job_7" / "memory.max").write_text("45000000\n")
+    assert efficiency.memory_limit() == 45_000_000
     (tmp_path / "memory").mkdir()
     (tmp_path / "memory" / "memory.limit_in_bytes").write_text("40000000\n")
     assert efficiency.memory_limit() == 40_000_000
