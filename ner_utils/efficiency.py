@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -261,7 +261,7 @@ def memory_limit() -> int:
     container sets a limit."""
     limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
     limits += [resource.getrlimit(kind)[0] for kind in (resource.RLIMIT_AS, resource.RLIMIT_DATA)]
-    for file in [CGROUP / "memory/memory.limit_in_bytes", *(group / "memory.max" for group in _groups())]:
+    for file in _group_limits():
         try:
             limits.append(int(file.read_text()))
         except (OSError, ValueError):
@@ -273,11 +273,14 @@ CGROUP = Path("/sys/fs/cgroup")  # where Linux shows control groups, the limits 
 OWN = Path("/proc/self/cgroup")  # which of them this process is in
 
 
-def _groups() -> list[Path]:
-    """The control group of this process (version 2), and those around it."""
-    lines = OWN.read_text().splitlines() if OWN.is_file() else []
-    name = next((line.removeprefix("0::/") for line in lines if line.startswith("0::/")), "")
-    return [CGROUP / part for part in [Path(name), *Path(name).parents]]
+def _group_limits() -> Iterator[Path]:
+    """Files with the memory limits of this process' control groups, version 1 or 2, and of those around."""
+    for line in OWN.read_text().splitlines() if OWN.is_file() else ():
+        _, kind, name = line.split(":", 2)
+        if kind in ("", "memory"):
+            file = CGROUP / kind / name.lstrip("/") / ("memory.limit_in_bytes" if kind else "memory.max")
+            # In a container, its own group is shown as the root, whatever its name outside.
+            yield from (folder / file.name for folder in file.parents if folder.is_relative_to(CGROUP))
 
 
 def release_memory() -> None:

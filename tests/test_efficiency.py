@@ -363,20 +363,23 @@ def test_what_is_out_of_memory(error, known):
     assert efficiency.is_out_of_memory(error) == known
 
 
-def test_the_memory_limit_is_the_smallest_that_is_set(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("own", "folder", "file"),
+    [
+        ("0::/", "", "memory.max"),
+        ("1:name=systemd:/x\n0::/slurm/job_7/step_0", "slurm/job_7", "memory.max"),
+        ("4:memory:/docker/abc\n1:cpu:/x", "memory", "memory.limit_in_bytes"),  # as seen in the container
+        ("4:memory:/slurm/job_7", "memory/slurm/job_7", "memory.limit_in_bytes"),
+    ],
+)
+def test_the_memory_limit_is_the_smallest_that_is_set(tmp_path, monkeypatch, own, folder, file):
     machine = psutil.virtual_memory().total
-    monkeypatch.setattr(efficiency, "CGROUP", tmp_path)
-    assert efficiency.memory_limit() == pytest.approx(machine, rel=0.01)
-    (tmp_path / "memory.max").write_text("max\n")
-    assert efficiency.memory_limit() == pytest.approx(machine, rel=0.01)
-    (tmp_path / "memory.max").write_text("50000000\n")
-    assert efficiency.memory_limit() == 50_000_000
-    (tmp_path / "memory.max").unlink()
+    monkeypatch.setattr(efficiency, "CGROUP", tmp_path / "cgroup")
     monkeypatch.setattr(efficiency, "OWN", tmp_path / "own")
-    (tmp_path / "own").write_text("1:name=systemd:/x\n0::/slurm/job_7/step_0\n")
-    (tmp_path / "slurm" / "job_7" / "step_0").mkdir(parents=True)
-    (tmp_path / "slurm" / "job_7" / "memory.max").write_text("45000000\n")
-    assert efficiency.memory_limit() == 45_000_000
-    (tmp_path / "memory").mkdir()
-    (tmp_path / "memory" / "memory.limit_in_bytes").write_text("40000000\n")
-    assert efficiency.memory_limit() == 40_000_000
+    assert efficiency.memory_limit() == pytest.approx(machine, rel=0.01)
+    (tmp_path / "own").write_text(f"{own}\n")
+    limit = tmp_path / "cgroup" / folder / file
+    limit.parent.mkdir(parents=True)
+    for text, wanted in [("max", machine), ("9223372036854771712", machine), ("50000000", 50_000_000)]:
+        limit.write_text(f"{text}\n")
+        assert efficiency.memory_limit() == pytest.approx(wanted, rel=0.01)
