@@ -1,6 +1,7 @@
 """Numbers, tables, claims and the plain discussion, as the thesis takes them."""
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -223,3 +224,41 @@ def test_a_study_beside_is_run_and_checked_like_the_study(with_another, add_stud
         add_study("main", f"beside: [{name}]\n{(paths.PARAMS / 'studies' / 'plain.yaml').read_text()}")
         with pytest.raises(ConfigError, match=rf"main.yaml: beside: '{name}' is no other study"):
             config.load_study("main")
+
+
+def test_doubtful_times_and_empty_predictions_are_said(made_up):
+    """In the overview and on the thesis' page of warnings; stored results without a usage have no doubts."""
+    results = made_up()
+    assert study.doubts(results.stored) == []
+    assert "Warning" not in report.overview(results)
+    busy = {"seconds": 10.0, "cpu_seconds": 9.0, "other_seconds": 12.0, "cores": 2, "threads": 2, "load": 4.0}
+    first, second, *others = results.stored
+    spoilt = first.efficiency | {"training_usage": busy}
+    spoilt["latency"] = spoilt["latency"] | {"usage": busy}
+    wild = [look | {"dev_loss": float("nan")} for look in second.efficiency["looks"]]
+    stored = [
+        replace(first, efficiency=spoilt),
+        replace(
+            second,
+            metrics=second.metrics | {"predicted": 0},
+            efficiency=second.efficiency | {"looks": wild},
+        ),
+        *others,
+    ]
+    lines = study.doubts(stored)
+    a, b = (f"{item.run.system} on demo" for item in (first, second))
+    assert lines == [
+        "times are not to be trusted, because the machine was busy while they were taken: "
+        f"{a} (training, latency)",
+        f"no mention is predicted in any sentence: {b} (seed {second.run.seed})",
+        f"the loss on dev is not a number, so the training diverged: {b} (seed {second.run.seed})",
+    ]
+    said = report.overview(replace(results, stored=stored))
+    assert all(f"**Warning:** {line}." in said for line in lines)
+    many = [
+        replace(first, run=first.run.model_copy(update={"system": f"s{number}"}), efficiency=spoilt)
+        for number in range(200)
+    ]
+    (line,) = study.doubts(many)
+    assert len(line) < 700
+    assert line.endswith("and 188 more")

@@ -1,0 +1,44 @@
+"""Are the files of a folder the ones that were written? Their SHA-256 lie beside them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+NAME = "checksums.json"
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 (hex) of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write(folder: Path, names: Iterable[str] | None = None) -> None:
+    """Write ``checksums.json``: of the named files, or of all files in the folder and below it.
+
+    The file appears whole or not at all. Write it last: a folder without it is not complete.
+    """
+    if names is None:
+        files = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+        names = (name for name in files if name != NAME)
+    sums = {name: sha256(folder / name) for name in sorted(names)}
+    partial = folder / f".{NAME}.partial"
+    partial.write_text(json.dumps(sums, indent=1) + "\n", encoding="utf-8")
+    partial.replace(folder / NAME)
+
+
+def verify(folder: Path) -> list[str]:
+    """Names of the files that are missing or were changed, none where all is well; ``checksums.json`` itself
+    where it is missing or cannot be read."""
+    try:
+        sums = json.loads((folder / NAME).read_text(encoding="utf-8"))
+        return [name for name, wanted in sums.items() if not _is(folder / name, wanted)]
+    except (OSError, ValueError, AttributeError):
+        return [NAME]
+
+
+def _is(path: Path, wanted: str) -> bool:
+    return path.is_file() and sha256(path) == wanted
