@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from ner_utils import claims, config, design, ledger, paths, report, study, tables, thesis
+from ner_utils import claims, config, design, ledger, paths, report, sealed, study, tables, thesis
 from ner_utils.config import ConfigError
 from ner_utils.predictions import ResultError
 
@@ -262,3 +262,38 @@ def test_doubtful_times_and_empty_predictions_are_said(made_up):
     (line,) = study.doubts(many)
     assert len(line) < 700
     assert line.endswith("and 188 more")
+
+
+def test_too_few_documents_are_said(made_up):
+    """In warnings, which the thesis prints, and in the overview; intervals are those of sentences."""
+    results = made_up()
+    assert "documents" not in report.overview(results)
+    assert not any("fewer than 20 documents" in line for line in results.warnings)
+    alone = results.summary.set_index("system").loc["minilm"]
+    for file in paths.RESULTS.glob("plain/demo/*/*/counts.jsonl"):
+        text = re.sub(r'"document": "[^"]*"', '"document": "one"', file.read_text(encoding="utf-8"))
+        file.write_text(text, encoding="utf-8")
+        metrics = sealed.read_json(file.with_name("metrics.json"), "")
+        metrics["files"]["counts.jsonl"] = sealed.file_digest(file)
+        sealed.write_json(file.with_name("metrics.json"), metrics)
+    few = study.load_results("plain", "protocol.resamples=50")
+    said = [line for line in few.warnings if "fewer than 20 documents" in line]
+    assert len(said) == 1 and said[0] in report.overview(few)
+    assert said[0].split(":")[0] in few.corpora
+    row = few.summary.set_index("system").loc["minilm"]
+    assert row["micro_f1_low"] < row["micro_f1"] == alone["micro_f1"] < row["micro_f1_high"]
+
+
+def test_a_score_of_nothing_has_an_interval(made_up):
+    """A system that finds nothing: its upper limit is printed, and told from 0 where it is small."""
+    results = made_up()
+    item = next(item for item in results.stored if item.run.untrained)
+    for row in item.counts:
+        row["counts"] = {kind: [0, 0, tp + fn] for kind, (tp, _, fn) in row["counts"].items()}
+    name = f"demo.{item.run.system}.micro_f1"
+    numbers = report.numbers(results)
+    assert numbers[f"{name}.low"].text == "0.0"
+    assert float(numbers[f"{name}.high"].text) == pytest.approx(numbers[f"{name}.high"].value, abs=0.05)
+    assert numbers[f"{name}.high"].value > 1
+    assert f"(0.0 to {numbers[f'{name}.high'].text})" in report.overview(results)
+    assert "0.0 to 0.0" not in tables.scores(results)
