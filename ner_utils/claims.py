@@ -67,14 +67,12 @@ def check(claims: Iterable[Claim], values: Mapping[str, float | str]) -> dict[st
     return checked
 
 
-def evaluate(
-    predicate: str, values: Mapping[str, float | str], possible: re.Pattern[str] | None = None
-) -> bool:
+def evaluate(predicate: str, values: Mapping[str, float | str]) -> bool:
     """The truth of one predicate over results by key.
 
     Raises `UnknownResult` where the predicate is well formed and a result that it asks for is missing;
-    `ValueError` where it is no condition, or where a missing key does not match ``possible`` (if given) and
-    is therefore misspelt; `TypeError` or `ArithmeticError` where the values do not allow the comparison.
+    `ValueError` where it is no condition; `TypeError` or `ArithmeticError` where the values do not allow the
+    comparison.
     """
     if not _ALPHABET.fullmatch(predicate):
         raise ValueError("a predicate holds letters, digits and _ . , < > = ! + - * / ( ) \" ' alone")
@@ -85,14 +83,12 @@ def evaluate(
     stand_ins = dict(zip(keys, names, strict=True))
     known = rf"(?<![\w.])(?:{'|'.join(map(re.escape, keys)) or '(?!)'})(?![\w.])"
     text = re.sub(known, lambda match: stand_ins[match[0]], predicate)
-    missing = list(dict.fromkeys(_KEY.findall(text)))
+    missing = _KEY.findall(text)
     # A predicate is checked whole, before a result that is missing: its other faults are no missing results.
     tree = _parse(_KEY.sub("missing_", text), {*names, *(["missing_"] if missing else [])})
-    misspelt = [key for key in missing if possible and not possible.fullmatch(key)]
-    for key in misspelt or missing:
+    for key in missing:
         near = " or ".join(difflib.get_close_matches(key, values))
-        message = f"unknown result key {key}" + (f"; is it {near}?" if near else "")
-        raise (ValueError if misspelt else UnknownResult)(message)
+        raise UnknownResult(f"unknown result key {key}" + (f"; is it {near}?" if near else ""))
     # Evaluated is this tree of harmless nodes, never the text.
     return eval(compile(tree, predicate, "eval"), {"__builtins__": {}}, _FUNCTIONS | names)
 
