@@ -8,10 +8,12 @@ from __future__ import annotations
 import functools
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 Positive = Annotated[int, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+# What prompts call a type, and how they explain it.
+Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 # transformers' configuration of a model, as far as it decides sizes: what is known before any download.
 Architecture = dict[str, str | int | float | bool | list[str] | None]
@@ -113,7 +115,7 @@ class GenerationModel(Strict):
     pad_token: str | None
     output_format: Literal["json", "json-occurrence", "inline", "bio"]
     wording: Literal[1, 2, 3] = 1  # of the instruction: the same request in other words
-    type_names: dict[str, str] = {}  # words for types in place of the corpus' own
+    type_names: dict[str, Words] = {}  # words for types in place of the corpus' own
     definitions: bool = False  # the instruction explains the types as the corpus defines them
     # How training lists the types: alike for all, or in an order of each sentence.
     type_order: Literal["fixed", "shuffled"] = "fixed"
@@ -203,8 +205,8 @@ class Dataset(Strict):
     scheme: Literal["iob2", "iob1", "bioes"] = "iob2"  # of tags
     overlaps: Literal["refuse", "longest"] = "refuse"  # of mentions with offsets
     domain: str | None = None  # the column or field that says where a sentence is from
-    types: Annotated[dict[str, str], Field(min_length=1)]
-    definitions: dict[str, str] = {}  # what types mean, for prompts that say so
+    types: Annotated[dict[str, Words], Field(min_length=1)]
+    definitions: dict[str, Words] = {}  # what types mean, for prompts that say so
     splits: dict[Literal["train", "dev", "test"], Split]
     hub: HubData | None = None
     languages: list[str] = []  # others in which it exists: <name>.<language>, {language} in file names
