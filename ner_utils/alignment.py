@@ -12,6 +12,10 @@ from typing import NamedTuple
 
 from ner_utils.spans import Span
 
+# Letters of an answer that are compared with a sentence's, or four times the sentence's number where that is
+# more: the time grows with the product.
+LETTERS_COMPARED = 1000
+
 
 class Alignment(NamedTuple):
     """Mentions as spans, and what could not be placed."""
@@ -173,21 +177,16 @@ def _matches(written: str, letters: str) -> dict[int, int]:
     if written == letters:
         return {at: at for at in range(len(written))}
     first = _likeliest(written, letters)
-    part = written[first : first + _longest(letters)]
+    part = written[first : first + max(LETTERS_COMPARED, 4 * len(letters))]
     blocks = SequenceMatcher(None, part, letters, autojunk=False).get_matching_blocks()
     return {first + block.a + i: block.b + i for block in blocks for i in range(block.size)}
-
-
-def _longest(letters: str) -> int:
-    """Letters of an answer that are compared with a sentence's: the time grows with their product."""
-    return max(1000, 4 * len(letters))
 
 
 def _likeliest(written: str, letters: str) -> int:
     """Where that many letters begin that share most runs of four with the sentence."""
     runs = {letters[at : at + 4] for at in range(len(letters) - 3)}
     shared = (written[at : at + 4] in runs for at in range(len(written)))
-    sums, size = list(itertools.accumulate(shared, initial=0)), _longest(letters)
+    sums, size = list(itertools.accumulate(shared, initial=0)), max(LETTERS_COMPARED, 4 * len(letters))
     return max(
         range(max(1, len(written) - size + 1)), key=lambda at: sums[min(at + size, len(written))] - sums[at]
     )

@@ -43,12 +43,13 @@ class _Copy(NamedTuple):
     whole: bool = True
 
     def part(self, begin: int, end: int) -> _Copy:
-        """The same of a part of the copy."""
-        mentions = [
-            mention._replace(begin=mention.begin - begin, end=mention.end - begin)
-            for mention in self.mentions
-            if begin <= mention.begin and mention.end <= end
-        ]
+        """The same of a part of the copy. Of a mention that reaches beyond it no letter is left."""
+        mentions = []
+        for each in self.mentions:
+            if begin <= each.begin and each.end <= end:
+                mentions.append(each._replace(begin=each.begin - begin, end=each.end - begin))
+            elif each.begin < end and begin < each.end:
+                mentions.append(each._replace(begin=0, end=0))
         malformed = [at - begin for at in self.malformed if begin <= at <= end]
         return _Copy(self.written[begin:end], mentions, malformed, whole=False)
 

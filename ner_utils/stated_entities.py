@@ -121,8 +121,12 @@ class _Reader:
         nested = all(each.kind == "list" for each in value.content)
         for each in value.content:
             stated: list[Item] = []
-            if each.kind == "object" or (each.kind == "list" and nested):
-                stated = self._pair(each) or self.items(each, kind)
+            if each.kind == "object":
+                stated = self._of_object(each, kind)
+            elif each.kind == "list" and nested:
+                stated = [
+                    item._replace(asked=False) for item in self._pair(each) or self._of_list(each, kind)
+                ]
             elif each.kind == "text" and kind:
                 stated = [Item({"text": each.content, "type": kind}, (each.begin, each.end))]
             elif each.kind == "list":
