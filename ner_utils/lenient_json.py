@@ -142,7 +142,7 @@ def _value(text: str, at: int, end: int, hopeless: set[str]) -> Iterator[Value]:
         elif token["quote"] in ('"', '\\"', "“", "„", "«"):
             break  # a string that the end of the text cuts off; an apostrophe may be a part of a word
         elif token["word"] and fresh:
-            value = _word(token["word"].strip(), token.span("word"), opened[-1].mark)
+            value = _word(token["word"].strip(' "'), token.span("word"), opened[-1].mark)
         fresh, ended = bool(mark) and mark not in _CLOSES, mark in _CLOSES
         if value and not deeper:
             if not opened:

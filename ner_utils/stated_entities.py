@@ -8,26 +8,29 @@ texts to types or types to texts, and lists inside objects, ``{"entities": [...]
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from ner_utils.forms import Extent, Status, without_thoughts
 from ner_utils.lenient_json import Value, values
 
-# Keys that models write for those that are asked for, in any case; the first that an object has counts.
+# Keys that models write for those that are asked for, whatever their case and punctuation; the first that an
+# object has counts.
 _KEYS = {
-    "text": ("text", "mention", "surface", "span", "word", "name", "value", "entity"),
-    "type": (
-        "type",
-        "label",
-        "category",
-        "class",
-        "tag",
-        "entity_type",
-        "entity type",
-        "entity_group",
-        "kind",
-    )
+    "text": (
+        "text",
+        "mention",
+        "surface",
+        "span",
+        "word",
+        "phrase",
+        "name",
+        "value",
+        "namedentity",
+        "entity",
+    ),
+    "type": ("type", "label", "category", "class", "tag", "entitytype", "entitylabel", "entitygroup", "kind")
     + ("entity",),
     "occurrence": ("occurrence",),
 }
@@ -181,7 +184,8 @@ def _fields(value: Value) -> tuple[dict[str, Any], bool]:
     """What an object says of an entity, and whether it uses the keys that are asked for. Under another key
     than that, texts alone are taken."""
     exact = {key.content: part for key, part in value.content if key and key.kind == "text"}
-    loose = {key.strip().lower(): part for key, part in exact.items() if part.kind in ("text", "other")}
+    scalars = {key: part for key, part in exact.items() if part.kind in ("text", "other")}
+    loose = {re.sub(r"[\W_]+", "", key).lower(): part for key, part in scalars.items()}
     fields, used = {}, set()
     for name, keys in _KEYS.items():
         key = next((key for key in keys if key in loose and key not in used), None)

@@ -51,7 +51,7 @@ class LooseLines:
         tag = rf"(?:(?P<prefix>[BIESLU])\s?[-_–—:]\s?)?(?P<name>{names})|"
         tag += r"(?P<before>[BIESLU])[-_–—](?P<other>[^\s:|]+?)|O"
         self.tagged = re.compile(
-            rf"(?P<word>.*?\S)\s?(?P<sign>\t|[:：=|/→]|[-=]>|\s)\s?[\"'`*(\[<]*(?:{tag})[\"'`*)\]>]*",
+            rf"(?P<word>.*?\S)\s?(?P<sign>\t|[:：=|/→,;]|[-=]>|\s)\s?[\"'`*(\[<]*(?:{tag})[\"'`*)\]>]*",
             re.IGNORECASE,
         )
         self.cell = re.compile(

@@ -63,6 +63,10 @@ def lines(pattern, tags=TAGS):
         pytest.param(LIST.replace('"text"', '"Text"').replace('"type"', '"TYPE"'), id="capital keys"),
         pytest.param(LIST.replace('"text"', '"entity"').replace('"type"', '"label"'), id="other keys"),
         pytest.param(LIST.replace('"type"', '"entity"'), id="one other key"),
+        pytest.param(
+            LIST.replace('"text"', '"Named Entity"').replace('"type"', '"entity_type"'), id="long keys"
+        ),
+        pytest.param(LIST.replace(': "', ": "), id="a quote forgotten"),
         pytest.param(LIST.replace(', "type"', ', // why\n "type"'), id="comments"),
         pytest.param(LIST.replace('"', "“"), id="quotes of one kind"),
         pytest.param(re.sub('"([^"]*)"', "“\\1”", LIST), id="quotes of a typesetter"),
@@ -152,6 +156,7 @@ def test_inline_in_other_notations(answer):
         pytest.param(lines("{word} {tag}"), id="spaces"),
         pytest.param(lines("{word} -> {tag}"), id="arrows"),
         pytest.param(lines("{word}/{tag}"), id="slashes"),
+        pytest.param(lines("{word}, {tag}"), id="commas between"),
         pytest.param(lines("{n}. {word}: {tag}"), id="numbers"),
         pytest.param(lines("- {word}: {tag}"), id="a list"),
         pytest.param("| token | TAG |\n|---|---|\n" + lines("| {word} | {tag} |"), id="a table"),
