@@ -18,21 +18,9 @@ from ner_utils.lenient_json import Value, values
 # Keys that models write for those that are asked for, whatever their case and punctuation; the first that an
 # object has counts.
 _KEYS = {
-    "text": (
-        "text",
-        "mention",
-        "surface",
-        "span",
-        "word",
-        "phrase",
-        "name",
-        "value",
-        "namedentity",
-        "entity",
-    ),
-    "type": ("type", "label", "category", "class", "tag", "entitytype", "entitylabel", "entitygroup", "kind")
-    + ("entity",),
-    "occurrence": ("occurrence",),
+    "text": ["text", "mention", "surface", "span", "word", "name", "value", "namedentity", "entity"],
+    "type": ["type", "label", "category", "class", "tag", "entitytype", "entitygroup", "kind", "entity"],
+    "occurrence": ["occurrence"],
 }
 
 
@@ -101,7 +89,7 @@ class _Reader:
         items = self.items(value)
         if any(item.is_entity for item in items):
             yield value, items
-        elif value.kind != "text":
+        else:
             for part in _parts(value):
                 yield from self.outermost(part)
 
@@ -127,9 +115,8 @@ class _Reader:
             if each.kind == "object":
                 stated = self._of_object(each, kind)
             elif each.kind == "list" and nested:
-                stated = [
-                    item._replace(asked=False) for item in self._pair(each) or self._of_list(each, kind)
-                ]
+                inner = self._pair(each) or self._of_list(each, kind)
+                stated = [item._replace(asked=False) for item in inner]
             elif each.kind == "text" and kind:
                 stated = [Item({"text": each.content, "type": kind}, (each.begin, each.end))]
             elif each.kind == "list":
