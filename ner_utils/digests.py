@@ -34,11 +34,15 @@ def verify(folder: Path) -> list[str]:
     """Names of the files that are missing or were changed, none where all is well; ``checksums.json`` itself
     where it is missing or cannot be read."""
     try:
-        sums = json.loads((folder / NAME).read_text(encoding="utf-8"))
-        return [name for name, wanted in sums.items() if not _is(folder / name, wanted)]
+        return differing(folder, json.loads((folder / NAME).read_text(encoding="utf-8")))
     except (OSError, ValueError, AttributeError):
         return [NAME]
 
 
-def _is(path: Path, wanted: str) -> bool:
-    return path.is_file() and sha256(path) == wanted
+def differing(folder: Path, sums: dict[str, str]) -> list[str]:
+    """The names of files of a folder that are missing or do not have the SHA-256 given for them."""
+    return [
+        name
+        for name, wanted in sums.items()
+        if not (path := folder / name).is_file() or sha256(path) != wanted
+    ]

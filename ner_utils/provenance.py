@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ner_utils import data, paths, sealed, stages
+from ner_utils.digests import differing, sha256
 from ner_utils.predictions import ResultError
 from ner_utils.run import Run
 
@@ -52,7 +53,7 @@ def inputs(run: Run) -> dict[str, dict[str, str]]:
     weights = getattr(run.model, "weights", None)
     if weights and weights.folder:
         files = sorted(path for path in Path(weights.folder).iterdir() if path.is_file())
-        found["weights"] = {path.name: sealed.file_digest(path) for path in files}
+        found["weights"] = {path.name: sha256(path) for path in files}
     return found
 
 
@@ -65,7 +66,7 @@ def write_manifest(run: Run, files: Iterable[str]) -> Path:
         **environment(),
         "stages": stages.of(run),
         "inputs": inputs(run),
-        "files": {name: sealed.file_digest(run.results / name) for name in sorted(files)},
+        "files": {name: sha256(run.results / name) for name in sorted(files)},
     }
     path = manifest_path(run)
     sealed.write_json(path, values)
@@ -82,7 +83,7 @@ def read_manifest(run: Run) -> dict[str, Any]:
     values = sealed.read_json(path, again)
     if values["fingerprint"] != run.fingerprint:
         raise ResultError(f"{paths.relative(path)}: its fingerprint is not the one in its name; {again}")
-    if wrong := sealed.differing(values["files"], run.results):
+    if wrong := differing(run.results, values["files"]):
         file = paths.relative(run.results / wrong[0])
         again = f"restore it, or delete {paths.relative(path)} and run make study STUDY={run.study}"
         raise ResultError(f"{file}: missing or changed since the run wrote it; {again}")
