@@ -41,8 +41,5 @@ def verify(folder: Path) -> list[str]:
 
 def differing(folder: Path, sums: dict[str, str]) -> list[str]:
     """The names of files of a folder that are missing or do not have the SHA-256 given for them."""
-    return [
-        name
-        for name, wanted in sums.items()
-        if not (path := folder / name).is_file() or sha256(path) != wanted
-    ]
+    there = {name: folder / name for name in sums}
+    return [name for name, path in there.items() if not path.is_file() or sha256(path) != sums[name]]

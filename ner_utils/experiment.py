@@ -66,11 +66,13 @@ def train(run: Run, corpus: dict[str, list[Sentence]], checkpoints: bool = True)
 
     A finished training is not repeated, unless its record or one of the ``checkpoints`` that dev chose was
     damaged; ``checkpoints=False`` asks for the record alone. Raises `RuntimeError` where another process
-    trains this run or memory does not suffice, `training.Diverged`, and `OSError` with the file that a full
+    trains this run or memory does not suffice, `ResultError` where the training began with other files of
+    the corpus or other local weights, `training.Diverged`, and `OSError` with the file that a full
     disk did not take.
     """
     if run.base:
         return train(run.base, corpus, checkpoints)
+    provenance.begin_training(run)
     if record := _finished(run, checkpoints):
         return record
     run.scratch.mkdir(parents=True, exist_ok=True)
@@ -201,6 +203,7 @@ def seal(
     that a full disk did not take."""
     if not any(each.spans for each in predicted):
         print(f"warning: {_name(run)}: no mention is predicted in {len(predicted)} sentences", flush=True)
+    provenance.check_training(run.base or run)
     provenance.clear(run)
     files = {"predictions.jsonl": predicted} | ({"dev.jsonl": on_dev} if on_dev else {})
     with disk.naming(run.results):

@@ -92,13 +92,35 @@ def read_manifest(run: Run) -> dict[str, Any]:
 
 def check_inputs(run: Run, manifest: dict[str, Any]) -> None:
     """Raise `ResultError` where a file that a finished run has read is at hand and has changed since."""
-    for kind, now in inputs(run).items():
-        before = manifest["inputs"].get(kind, {})
-        for name in sorted(now.keys() & before.keys()):
-            if now[name] != before[name]:
+    _compare(run.results, manifest["inputs"], inputs(run))
+
+
+def begin_training(run: Run) -> None:
+    """Keep the checksums of what a training reads beside its checkpoints. Raises `ResultError` where it began
+    with other files: half a training on each would pass for one on these."""
+    if not check_training(run):
+        sealed.write_json(run.scratch / "inputs.json", inputs(run))
+
+
+def check_training(run: Run) -> bool:
+    """Whether a training of this run has begun here. Raises `ResultError` where a file that it has read has
+    changed since."""
+    kept = run.scratch / "inputs.json"
+    if not kept.is_file():
+        return False
+    again = f"delete {paths.relative(run.scratch)} to train anew"
+    _compare(run.scratch, sealed.read_json(kept, again), inputs(run))
+    return True
+
+
+def _compare(made: Path, before: dict[str, dict[str, str]], now: dict[str, dict[str, str]]) -> None:
+    for kind, files in now.items():
+        known = before.get(kind, {})
+        for name in sorted(files.keys() & known.keys()):
+            if files[name] != known[name]:
                 raise ResultError(
-                    f"{paths.relative(run.results)}: made from another {name} (sha256 {before[name][:12]}, "
-                    f"here {now[name][:12]}); restore that file, or delete this folder to make the run again"
+                    f"{paths.relative(made)}: made from another {name} (sha256 {known[name][:12]}, "
+                    f"here {files[name][:12]}); restore it, or delete this folder to make the run again"
                 )
 
 
