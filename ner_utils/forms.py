@@ -25,7 +25,9 @@ TASKS = (
 # Thoughts stand between tags: the last may be missing where the answer is cut off, the first where the prompt
 # wrote it.
 _THOUGHTS = re.compile(
-    r"<think>.*?(?:</think>|\Z)|\A\s*(?i:<(think(?:ing)?|thoughts?|reasoning)>.*?(?:</\1>|\Z))", re.DOTALL
+    r"<think>.*?(?:</think>|\Z)"
+    r"|\A(?!\s*<think>)\s*(?i:<(think(?:ing)?|thoughts?|reasoning)>.*?(?:</\1>|\Z))",
+    re.DOTALL,
 )
 _END_OF_THOUGHTS = re.compile(r"</(?:think(?:ing)?|thoughts?|reasoning)>(?![\"'|:\]\\,}])", re.IGNORECASE)
 _FENCE = re.compile(r"^[ \t]*(?:```|~~~)[ \t]*\w*[ \t]*$", re.MULTILINE)

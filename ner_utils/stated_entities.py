@@ -114,13 +114,12 @@ class _Reader:
             stated: list[Item] = []
             if each.kind == "object":
                 stated = self._of_object(each, kind)
-            elif each.kind == "list" and nested:
-                inner = self._pair(each) or self._of_list(each, kind)
-                stated = [item._replace(asked=False) for item in inner]
-            elif each.kind == "text" and kind:
-                stated = [Item({"text": each.content, "type": kind}, (each.begin, each.end))]
             elif each.kind == "list":
                 stated = self._pair(each)
+                if nested and not stated:
+                    stated = [item._replace(asked=False) for item in self._of_list(each, kind)]
+            elif each.kind == "text" and kind:
+                stated = [Item({"text": each.content, "type": kind}, (each.begin, each.end))]
             if any(item.is_entity for item in stated):
                 items += stated
             elif each.whole:
@@ -128,12 +127,14 @@ class _Reader:
         return items
 
     def _pair(self, value: Value) -> list[Item]:
-        """The entity of a list of text, type and perhaps occurrence."""
+        """The entity of a list of text, type and perhaps occurrence. With an unknown type it is counted, and
+        no reason to call the answer another notation."""
         kinds = [each.kind for each in value.content] if value.kind == "list" else []
         if kinds not in (["text", "text"], ["text", "text", "other"]) or not value.whole:
             return []
         contents = [each.content for each in value.content]
-        return [Item(dict(zip(_KEYS, contents, strict=False)), (value.begin, value.end))]
+        asked = not self.known(contents[1])
+        return [Item(dict(zip(_KEYS, contents, strict=False)), (value.begin, value.end), asked)]
 
     def _of_object(self, value: Value, kind: str | None) -> list[Item]:
         fields, asked = _fields(value)

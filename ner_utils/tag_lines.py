@@ -8,7 +8,7 @@ from typing import NamedTuple
 from ner_utils.forms import Extent, Form
 
 _LINES = re.compile(r"[^\n]+")
-_TAGGED = re.compile(r"(?P<word>.*):\s*(?:(?P<prefix>[BI])-(?P<name>.+?)|O)\s*")
+_TAGGED = re.compile(r"(?P<word>.*):\s*(?:(?P<prefix>[BI])-(?P<name>.+)|O\s*)")
 _LIKE_A_TAG = re.compile(r"\S+\s*[:\t]\s*\S+")
 _LISTED = re.compile(r"(?:[0-9]+\s?[.):|]|[-*•])\s?(?P<word>.*\S)")
 _QUOTED = re.compile(r"""(?P<quote>["'`*]+)(?P<word>.*\S)(?P=quote)""")
@@ -30,13 +30,18 @@ def _line_of(answer: str, begin: int, end: int) -> Line:
     found = _TAGGED.fullmatch(answer, begin, end)
     if not found:
         return Line(answer[begin:end].strip(), "", (begin, end))
-    tag = f"{found['prefix']}-{found['name'].lower()}" if found["prefix"] else "O"
+    tag = f"{found['prefix']}-{found['name'].rstrip().lower()}" if found["prefix"] else "O"
     return Line(found["word"], tag, (begin, end))
 
 
 def lines(answer: str) -> list[Line]:
     """The lines of an answer, ``token:TAG`` each."""
     return [_line_of(answer, *line.span()) for line in _LINES.finditer(answer)]
+
+
+def _fullmatch(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
+    """A match of a whole line. The patterns try many ways, so that a line must not be long."""
+    return pattern.fullmatch(text) if len(text) <= LONGEST else None
 
 
 class LooseLines:
@@ -55,7 +60,7 @@ class LooseLines:
             re.IGNORECASE,
         )
         self.cell = re.compile(
-            rf"[^\s,;]+?[:/|](?:[BIESLU][-_](?:{names}|[^\s,;:/|]+)|O)(?=[\s,;]|\Z)", re.IGNORECASE
+            rf"[\s,;]*(?P<cell>[^\s,;]+?[:/|](?:[BIESLU][-_](?:{names})|O))(?:[\s,;]+|\Z)", re.IGNORECASE
         )
 
     def lines(self, answer: str) -> list[Line]:
@@ -72,10 +77,10 @@ class LooseLines:
         lines = [
             line
             for at, line in enumerate(lines)
-            if tagged and (tagged[0] <= at <= tagged[-1] or _LIKE_A_TAG.fullmatch(line.word))
+            if tagged and (tagged[0] <= at <= tagged[-1] or _fullmatch(_LIKE_A_TAG, line.word))
         ]
         for pattern in (_LISTED, _QUOTED):
-            found = [pattern.fullmatch(line.word) for line in lines]
+            found = [_fullmatch(pattern, line.word) for line in lines]
             if len(tagged) > 1 and all(one or not line.tag for one, line in zip(found, lines, strict=True)):
                 lines = [
                     line._replace(word=one["word"]) if one else line
@@ -84,14 +89,17 @@ class LooseLines:
         return lines
 
     def _cells(self, answer: str, begin: int, end: int) -> list[Extent]:
-        """A line, or the pieces of one that holds several words with their tags."""
-        cells = [cell.span() for cell in self.cell.finditer(answer, begin, min(end, begin + LONGEST))]
-        return cells if len(cells) > 1 else [(begin, end)]
+        """A line, or the pieces of one that consists of words with known tags."""
+        cells, at = [], begin
+        while at < end and (cell := self.cell.match(answer, at, end)):
+            cells.append(cell.span("cell"))
+            at = cell.end()
+        return cells if at == end else [(begin, end)]
 
     def _line(self, answer: str, begin: int, end: int) -> Line:
         line = _line_of(answer, begin, end)
         text = _ENDS.sub("", _BLANKS.sub(lambda blanks: "\t" if "\t" in blanks[0] else " ", line.word))
-        found = not line.tag and end - begin <= LONGEST and self.tagged.fullmatch(text)
+        found = None if line.tag else _fullmatch(self.tagged, text)
         if found:
             name, prefix = found["name"] or found["other"], found["prefix"] or found["before"]
             # After a space alone, a type's word without a prefix is a word of the text, and so is a small o.

@@ -472,14 +472,24 @@ PIECES = [
 ]
 
 
+FRAMES = [
+    ("x:B-", " ", "x"),
+    ("", "a:", " b"),
+    ("\n:O\n", "'", " :O"),
+    ("x", " ", ":O"),
+    ("x:O\n", "a: ", "b"),
+    ("", "B-a", ":"),
+]
+
+
 @pytest.mark.parametrize("name", FORMS)
-@pytest.mark.parametrize("piece", PIECES)
-def test_the_time_grows_as_the_answer_does(name, piece):
+@pytest.mark.parametrize(("head", "piece", "tail"), [*(("", piece, "") for piece in PIECES), *FRAMES])
+def test_the_time_grows_as_the_answer_does(name, head, piece, tail):
     """Four times the text may take at most eight times the processor's time; sixteen would be a square."""
 
     def seconds(length):
         began = time.process_time()
-        FORMS[name](TYPES).read((piece * length)[:length], TOKENS)
+        FORMS[name](TYPES).read(head + (piece * length)[:length] + tail, TOKENS)
         return time.process_time() - began
 
     assert seconds(120_000) <= 8 * (seconds(30_000) + 0.05)

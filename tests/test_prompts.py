@@ -271,6 +271,7 @@ items = st.one_of(
 
 
 @given(st.lists(items, max_size=6))
+@example([["0", ""]])
 def test_every_item_is_placed_or_counted(items):
     reading = read(json.dumps(items))
     assert reading.status == "ok"
