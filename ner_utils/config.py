@@ -7,76 +7,15 @@ Whatever is wrong (an unknown key, a wrong type, a missing file, an unknown name
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from typing import Any
 
-from ner_utils import messages, paths
-from ner_utils.protocol import Study, System
+from ner_utils import load, messages, study_checks
+from ner_utils.load import load_dataset, load_model, names, set_key
+from ner_utils.protocol import Study
 from ner_utils.run import Run
-from ner_utils.schema import NAME, Dataset, Ensemble, Model, Split, value_of
-from ner_utils.sections import ConfigError, check, read_file, read_yaml
-
-
-def names(folder: str) -> list[str]:
-    """Ids of the configurations in ``params/<folder>``."""
-    return sorted(path.stem for path in (paths.PARAMS / folder).glob("*.yaml"))
-
-
-def _load(folder: str, name: str) -> tuple[dict, str]:
-    if not isinstance(name, str):
-        raise ConfigError(
-            f"params/{folder}: expected a name, found {messages.brief(name)}: quote it in YAML, and give "
-            f"papermill names with -r, for its -p reads numbers"
-        )
-    path = paths.PARAMS / folder / f"{name}.yaml"
-    where = paths.relative(path)
-    if name not in names(folder):
-        raise _no_such_file(where, names(folder))
-    if not re.fullmatch(NAME, name):
-        raise ConfigError(
-            f"{where}: rename this file: letters, digits, _ . and - alone, a letter or digit first"
-        )
-    return read_file(path), where
-
-
-def _no_such_file(where: str, known: Sequence[str]) -> ConfigError:
-    listed = ", ".join(known)
-    return ConfigError(f"{where}: no such file; there are: {listed} (params/README.md says how to add one)")
-
-
-def load_model(name: str, overrides: dict[str, Any] | None = None, where: str = "") -> Any:
-    """A model from ``params/models``, with dotted ``overrides`` applied."""
-    values, source = _load("models", name)
-    model = check(Model, values, source)
-    if not overrides:
-        return model
-    values = model.model_dump()
-    for key, value in overrides.items():
-        _set(values, key, value, where or source)
-    return check(Model, values, f"{source} with {where}" if where else source)
-
-
-def load_dataset(name: str) -> Dataset:
-    """A corpus from ``params/datasets``; ``multinerd.de`` is multinerd.yaml in German."""
-    stem = paths.corpus(name) if isinstance(name, str) else name
-    dataset = check(Dataset, *_load("datasets", stem))
-    language = name[len(stem) + 1 :]
-    if language and language not in dataset.languages:
-        known = [stem, *(f"{stem}.{code}" for code in dataset.languages)]
-        raise _no_such_file(f"params/datasets/{name}.yaml", known)
-    return _in_language(dataset, language or dataset.language)
-
-
-def _in_language(dataset: Dataset, code: str) -> Dataset:
-    def of(split: Split) -> Split:
-        file = split.file.replace("{language}", code)
-        # What is known of the files is known of those in the corpus' first language.
-        return split.model_copy(update={"file": file}) if code == dataset.language else Split(file=file)
-
-    splits = {name: of(split) for name, split in dataset.splits.items()}
-    label = dataset.label.replace("{language}", code)
-    return dataset.model_copy(update={"label": label, "language": code, "languages": [], "splits": splits})
+from ner_utils.schema import Ensemble
+from ner_utils.sections import ConfigError, check, read_yaml
 
 
 def load_study(name: str, overrides: Sequence[str] = ()) -> Study:
@@ -86,7 +25,7 @@ def load_study(name: str, overrides: Sequence[str] = ()) -> Study:
     changes the model of all systems that have the key, or of the one named; ``protocol.<key>``,
     ``seeds``, ``datasets`` and ``train_sentences`` (with a system) change the study.
     """
-    values, where = _load("studies", name)
+    values, where = load.read("studies", name)
     study = check(Study, values, where)
     values = study.model_dump()
     for text in overrides:
@@ -108,97 +47,13 @@ def load_study(name: str, overrides: Sequence[str] = ()) -> Study:
         if settings.untrained and settings.train_sentences:
             raise ConfigError(f"{where}: systems.{system}.train_sentences: {kind} trains on nothing")
         if settings.weights_of:
-            _check_weights_of(study, system, model, where)
+            study_checks.weights_of(study, system, model, where)
         if settings.perturbed:
-            _check_perturbed(study, system, model, datasets, f"{where}: systems.{system}.perturbed")
-        _check_types(settings, model, datasets, f"{where}: systems.{system}")
+            study_checks.perturbed(study, system, model, datasets, f"{where}: systems.{system}.perturbed")
+        study_checks.types(settings, model, datasets, f"{where}: systems.{system}")
         if settings.space:
-            _check_space(settings, model, f"{where}: systems.{system}.space")
+            study_checks.space(settings, model, f"{where}: systems.{system}.space")
     return study
-
-
-def _check_perturbed(study: Study, name: str, model: Any, datasets: dict[str, Dataset], where: str) -> None:
-    """A system that reads disturbed sentences is compared with one that reads them as they are."""
-    from ner_utils.perturb import KINDS, PERSON
-
-    system = study.systems[name]
-    if system.perturbed not in KINDS:
-        raise ConfigError(f"{where}: expected one of {', '.join(KINDS)}, found {system.perturbed!r}")
-    if not system.weights_of:
-        alike = {"perturbed": None, "label": None, "model": None, "overrides": {}}
-        plain = system.model_copy(update=alike)
-        others = [
-            other.model
-            and other.model_copy(update=alike | {"perturbed": other.perturbed}) == plain
-            and load_model(other.model, other.overrides).model_copy(update={"label": model.label}) == model
-            for other in study.systems.values()
-        ]
-        if not system.untrained or not any(others):
-            raise ConfigError(
-                f"{where}: name the system that read test undisturbed in weights_of; of a system that is not "
-                "trained, declare one with the same model and settings and without perturbed"
-            )
-    for corpus, dataset in datasets.items() if system.perturbed == "other origin" else ():
-        if not set(PERSON) & set(dataset.types):
-            raise ConfigError(f"{where}: {corpus} has no type {' or '.join(PERSON)}, so nothing would change")
-
-
-def _check_types(system: System, model: Any, datasets: dict[str, Dataset], where: str) -> None:
-    """What a system says of types must fit the corpora."""
-    names = getattr(model, "type_names", {})
-    for name, dataset in datasets.items():
-        for key, types in (("held_out", system.held_out), ("overrides.type_names", names)):
-            if unknown := ", ".join(sorted(set(types) - set(dataset.types))):
-                known = ", ".join(dataset.types)
-                raise ConfigError(f"{where}.{key}: {name} has no type {unknown}, but {known}")
-        if set(system.held_out) == set(dataset.types):
-            raise ConfigError(f"{where}.held_out: no type of {name} is left to train on")
-        words = [names.get(kind, word).lower() for kind, word in dataset.types.items()]
-        if len(set(words)) < len(words):
-            raise ConfigError(f"{where}.overrides.type_names: two types of {name} share one name")
-        if getattr(model, "definitions", False) and set(dataset.definitions) != set(dataset.types):
-            file = f"params/datasets/{name}.yaml"
-            raise ConfigError(f"{where}.overrides.definitions: {file} defines not all types")
-
-
-def _check_space(system: System, model: Any, where: str) -> None:
-    """Every corner of a space must be a model, and what is declared must lie inside: it is a trial, too."""
-    for key, choices in system.space.items():
-        values = choices if isinstance(choices, list) else [choices.low, choices.high]
-        for value in values:
-            load_model(system.model, {**system.overrides, key: value}, where)
-        declared = value_of(model, key)
-        inside = declared in values if isinstance(choices, list) else values[0] <= declared <= values[1]
-        if not inside:
-            raise ConfigError(f"{where}.{key}: the declared value, {declared!r}, must be one of these")
-
-
-def _check_weights_of(study: Study, system: str, model: Any, where: str) -> None:
-    """A system that predicts with another's weights may differ from it in how it predicts alone."""
-    key = f"{where}: systems.{system}.weights_of"
-    other = study.systems.get(study.systems[system].weights_of)
-    if other is None or not other.model or other.weights_of or other.untrained or other.settings == "tuned":
-        raise ConfigError(
-            f"{key}: expected a system that is trained as declared; there are: {', '.join(study.systems)}"
-        )
-    if study.systems[system].train_sentences or study.systems[system].untrained:
-        raise ConfigError(f"{key}: such a system is not trained: no train_sentences, zero_shot or few_shot")
-    free = {"label", "max_new_tokens", "constrained", "prediction_batch_size", "prediction_batch_tokens"}
-    free |= {"type_names", "definitions"}
-    mine, theirs = (m.model_dump(exclude=free) for m in (model, load_model(other.model, other.overrides)))
-    for name in mine:
-        if mine[name] != theirs.get(name):
-            raise ConfigError(f"{key}: {name} must be that of {study.systems[system].weights_of}")
-
-
-def _set(values: dict, key: str, value: Any, where: str) -> None:
-    """Set a dotted key that exists already."""
-    *parents, last = key.split(".")
-    for part in parents:
-        values = values.get(part) if isinstance(values, dict) else None
-    if not isinstance(values, dict) or last not in values:
-        raise ConfigError(f"{where}: {key}: unknown key")
-    values[last] = value
 
 
 def _override(study: dict, text: str) -> None:
@@ -220,9 +75,9 @@ def _override(study: dict, text: str) -> None:
         for name in having:
             study["systems"][name]["overrides"][key] = value
     elif colon:
-        _set(study["systems"][system], key, value, where)
+        set_key(study["systems"][system], key, value, where)
     else:
-        _set(study, key, value, where)
+        set_key(study, key, value, where)
 
 
 def _has(model: str, key: str) -> bool:

@@ -126,7 +126,18 @@ class Study(Strict):
                     raise ValueError(
                         f"protocol.comparisons names {system!r}; systems are {', '.join(self.systems)}"
                     )
+            numbers = [self._runs_of(name) for name in pair]
+            if len({*numbers} - {1}) > 1:
+                raise ValueError(
+                    f"protocol.comparisons: runs of {pair[0]} and {pair[1]} cannot be paired: they have "
+                    f"{numbers[0]} and {numbers[1]} seeds"
+                )
         return self
+
+    def _runs_of(self, name: str) -> int:
+        """How many runs a system has on a corpus."""
+        system = self.systems[name]
+        return 1 if system.zero_shot else len(system.seeds or self.seeds)
 
     def _check_ensemble(self, name: str, members: list[str]) -> None:
         if not self.protocol.dev_predictions:
