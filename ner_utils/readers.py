@@ -5,6 +5,7 @@ Whatever is malformed raises `DataError` with file and line.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import unicodedata
@@ -98,6 +99,7 @@ def _read_conll(dataset: Dataset, flaws: Flaws, path: Path) -> Iterator[Sentence
             yield Sentence("", document, tokens, tuple(spans), repaired, domain=domain)
 
 
+_NAMES = {str, int, type(None)}  # of ids, documents and domains; True and False are of another type
 _UNSTORABLE = re.compile("[\ud800-\udfff\0]")  # half of a surrogate pair, or a null character
 
 
@@ -126,10 +128,11 @@ def _read_jsonl(dataset: Dataset, flaws: Flaws, path: Path) -> Iterator[Sentence
         if not {str}.issuperset(map(type, tokens)):
             raise DataError(f"{where}: tokens must be non-empty strings")
         tags = _names(tags, meanings, where, dataset)
-        values = {name: _text(row.get(name)) for name in fields}
-        if False in values.values():
+        values = [row.get(name) for name in fields]
+        if not _NAMES.issuperset(map(type, values)):
             raise DataError(f"{where}: {' and '.join(fields)} must be strings or integers")
-        if "\\u" in line and _UNSTORABLE.search("".join([*tokens, *filter(None, values.values())])):
+        identity, document, *domains = ("" if value is None else str(value) for value in values)
+        if "\\u" in line and _UNSTORABLE.search("".join([*tokens, identity, document, *domains])):
             flaws.add(where, "a lone surrogate or a null character, which is no text")
             continue
         if not tokens or not all(map(str.strip, tokens)):
@@ -138,14 +141,12 @@ def _read_jsonl(dataset: Dataset, flaws: Flaws, path: Path) -> Iterator[Sentence
             tokens = [token for token in tokens if token.strip()]
             if not tokens:
                 continue
-        identity = values["id"] or ""
         if identity and ids.setdefault(identity, number) != number:
             which = "" if dataset.private else f" {brief(identity)}"
             raise DataError(f"{where}: two sentences share an id{which}: see line {ids[identity]}")
         spans, repaired = spans_from_tags(tags, scheme)
-        domain = values[dataset.domain] if dataset.domain else None
-        document = values["document"] or None
-        yield Sentence(identity, document, tuple(tokens), tuple(spans), repaired, domain=domain)
+        domain = (domains[0] or None) if domains else None
+        yield Sentence(identity, document or None, tuple(tokens), tuple(spans), repaired, domain=domain)
 
 
 def _names(tags: list[Any], meanings: dict[type, dict[Any, str]], where: str, dataset: Dataset) -> list[str]:
@@ -157,19 +158,13 @@ def _names(tags: list[Any], meanings: dict[type, dict[Any, str]], where: str, da
             "`tags:` in the corpus' file, the names in the order of their integers"
         )
     table = meanings.get(kind, {})
-    if table and {kind}.issuperset(map(type, tags)) and table.keys() >= set(tags):  # True would pass for 1
-        return [table[tag] for tag in tags]
+    if table and {kind}.issuperset(map(type, tags)):  # in a dictionary True is 1
+        with contextlib.suppress(KeyError):
+            return [table[tag] for tag in tags]
     tag = next(tag for tag in tags if not table or type(tag) is not kind or tag not in table)
     if kind is type(tag) is int:
         raise DataError(f"{where}: unknown tag {brief(tag)}; `tags` names 0 to {len(table) - 1}")
     raise _unknown(where, "tag", tag, dataset)
-
-
-def _text(value: Any) -> str | None | bool:
-    """A name that may be an integer as text; False for what is no name."""
-    if value is None or isinstance(value, str):
-        return value
-    return str(value) if type(value) is int else False
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
