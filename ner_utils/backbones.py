@@ -56,6 +56,15 @@ def nf4(compute: torch.dtype, spared: list[str] | None = None) -> Any:
     )
 
 
+def is_causal(model_type: str) -> bool:
+    """Whether models of a type see what stands before a token alone: the library has them as causal language
+    models and not as masked ones."""
+    from transformers.models.auto import modeling_auto
+
+    masked = modeling_auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES
+    return model_type in modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and model_type not in masked
+
+
 def register_qwen_tagger() -> None:
     """Qwen3.5's text model as a token classifier: the library has one with the vision tower alone."""
     from transformers import Qwen3_5PreTrainedModel, Qwen3_5TextConfig

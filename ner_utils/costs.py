@@ -2,18 +2,41 @@
 
 Money is time at the prices by the hour that a study declares for its machine. All systems of a study run on
 one machine, so that a volume at which two cost the same does not depend on the price.
+
+Times vary from run to run, so that each ratio of two systems' times has an interval (`ratio`). Where it
+includes 1, no system is called faster or cheaper.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import json
+import math
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy import stats
 
 from ner_utils import latex, tuning
 from ner_utils.latex import Column
+from ner_utils.statistics import Interval
 from ner_utils.study import Results
 
-Row = Mapping[str, Any]  # of `Results.summary`
+Row = Mapping[str, Any]  # of `Results.summary`, or of `Results.runs`
+# An assumption: two times of one architecture on one machine differ by this factor at most. In the stored
+# studies on WNUT-17, MiniLM's median latency differs between the systems of one study by up to 1.28, but for
+# one timing that other work on the machine spoilt.
+TOLERANCE = 1.3
+
+
+class Timed(NamedTuple):
+    """A system's label, its times (as `seconds_of` has them), those of each of its runs, and the machines on
+    which they were taken."""
+
+    label: str
+    mean: Mapping[str, float]
+    runs: Sequence[Mapping[str, float]]
+    machines: Collection[str] = ()
 
 
 def dollars(seconds: float, price: float) -> float:
@@ -22,37 +45,108 @@ def dollars(seconds: float, price: float) -> float:
 
 
 def seconds_of(row: Row) -> dict[str, float]:
-    """Seconds of training with its looks, of 1,000 sentences in the batches that are best for the system, and
-    of 1,000 one at a time, which is the same batch for all."""
+    """Seconds of training with its looks, of 1,000 sentences in the batches that are best for the system, of
+    1,000 one at a time, which is the same batch for all, and of 1,000 that take as long as the median one."""
     training = [
         0.0 if row[name] != row[name] else row[name] for name in ("training_seconds", "looks_seconds")
     ]
     return {
         "training": sum(training),
-        "best": 1000 / row["sentences_per_second"],
+        "batches": 1000 / row["sentences_per_second"],
         "single": row["latency_mean_ms"],
+        "median": row["latency_p50_ms"],
     }
 
 
-def break_even(a: Row, b: Row, how: str = "best") -> float | None:
-    """Sentences after which ``a`` and ``b`` have cost the same, training included; None where one of them is
-    cheaper from the first sentence on, or always was."""
-    first, second = seconds_of(a), seconds_of(b)
-    ahead = second["training"] - first["training"]  # what a has saved before it begins
-    slower = (first[how] - second[how]) / 1000
-    return ahead / slower if slower and ahead / slower > 0 else None
+def timed(results: Results, dataset: str, system: str) -> Timed:
+    """The times of a system of a study."""
+
+    def rows_of(frame: Any) -> list[dict[str, Any]]:
+        return frame[(frame["dataset"] == dataset) & (frame["system"] == system)].to_dict("records")
+
+    (row,) = rows_of(results.summary)
+    machines = {
+        json.dumps(item.manifest["machine"], sort_keys=True)
+        for item in results.stored
+        if (item.run.dataset_name, item.run.system) == (dataset, system)
+    }
+    return Timed(row["label"], seconds_of(row), [seconds_of(run) for run in rows_of(results.runs)], machines)
 
 
-def verdict(a: Row, b: Row, how: str = "best") -> str:
-    """Who is cheaper, and where that changes."""
+def ratio(a: Timed, b: Timed, how: str) -> Interval | None:
+    """How many times as long ``a`` takes as ``b``, with its interval; None where one of them takes no time
+    at all, and where the times were taken on different machines.
+
+    The interval is Welch's of the difference of the mean logarithms over runs. It is never narrower than
+    `TOLERANCE` to either side, and it is this wide where a system has one run: the runs of a system are timed
+    one after the other, and what the machine does differently for another system is not in their spread.
+    """
+    timed_both = a.mean[how] > 0 and b.mean[how] > 0  # an ensemble's median may not have been measured
+    if not timed_both or len({*a.machines, *b.machines}) > 1:
+        return None
+    estimate, wide = a.mean[how] / b.mean[how], _width(a, b, how)
+    return Interval(estimate, estimate / wide, estimate * wide)
+
+
+def at_least(times: Interval) -> int:
+    """How many times as long something takes at least, as a whole number of which two digits count."""
+    least = int(times.low)
+    return least - least % 10 ** max(0, len(str(least)) - 2)
+
+
+def _width(a: Timed, b: Timed, how: str) -> float:
+    """The factor by which a ratio of times may be off to either side."""
+    if [run[how] for run in a.runs] == [run[how] for run in b.runs]:
+        return 1.0  # one measurement, as of the training that two systems share
+    logs = [np.log([run[how] for run in each.runs]) for each in (a, b) if each.mean[how]]
+    if len(logs) < 2 or min(map(len, logs)) < 2:
+        return TOLERANCE
+    errors = [each.var(ddof=1) / len(each) for each in logs]
+    if (error := sum(errors)) < 1e-18:
+        return TOLERANCE
+    freedom = error**2 / sum(part**2 / (len(each) - 1) for part, each in zip(errors, logs, strict=True))
+    return max(TOLERANCE, math.exp(stats.t.ppf(0.975, freedom) * math.sqrt(error)))
+
+
+def faster(a: Timed, b: Timed, how: str) -> Timed | None:
+    """Which of two takes less time; None where the interval of their ratio includes 1."""
+    found = ratio(a, b, how)
+    return None if found is None or found.low <= 1 <= found.high else a if found.high < 1 else b
+
+
+def break_even(a: Timed, b: Timed, how: str = "batches") -> Interval | None:
+    """Sentences after which ``a`` and ``b`` have cost the same, training included, with the volumes that the
+    ends of the intervals of training and prediction give; all 0 where the faster one is never the dearer.
+    None where no difference in time is shown."""
+    quick = faster(a, b, how)
+    if quick is None:
+        return None
+    slow = b if quick is a else a
+    wide, trained = _width(a, b, how), _width(a, b, "training")
+
+    def volume(learning: float, reading: float) -> float:
+        """With the training of the faster one and a sentence of the slower one longer by these factors."""
+        ahead = learning * quick.mean["training"] - slow.mean["training"]
+        return max(0.0, ahead) / (reading * slow.mean[how] - quick.mean[how]) * 1000
+
+    return Interval(volume(1, 1), volume(1 / trained, wide), volume(trained, 1 / wide))
+
+
+def verdict(a: Timed, b: Timed, how: str = "batches") -> str | None:
+    """Which system is cheaper, and from which volume on; None where no difference in time is shown."""
     volume = break_even(a, b, how)
-    first, second = seconds_of(a), seconds_of(b)
-    cheap = (
-        a
-        if first[how] < second[how] or (first[how] == second[how] and first["training"] < second["training"])
-        else b
-    )
-    return f"{cheap['label']}, from {volume:,.0f} sentences on" if volume else f"{cheap['label']}, always"
+    if volume is None:
+        return None
+    quick = faster(a, b, how)
+    if volume.high == 0:
+        return f"{quick.label}, always"
+    low, middle, high = (_rounded(each) for each in (volume.low, volume.estimate, volume.high))
+    return f"{quick.label}, from {middle} sentences on ({low} to {high})"
+
+
+def _rounded(volume: float) -> str:
+    """Two figures say enough of an estimate."""
+    return f"{float(f'{volume:.2g}'):,.0f}"
 
 
 def tab_costs(results: Results) -> str:
@@ -65,20 +159,22 @@ def tab_costs(results: Results) -> str:
         columns += [Column(title, layout="r", over=over) for title in ("low", "high")]
 
     def row(values: Row) -> Sequence:
-        spent = seconds_of(values).values()
-        cents = (100 * dollars(seconds, price) for seconds in spent for price in prices)
+        spent = seconds_of(values)
+        shown = (spent[how] for how in ("training", "batches", "single"))
+        cents = (100 * dollars(seconds, price) for seconds in shown for price in prices)
         return [values["label"], *map(latex.significant, cents)]
 
     return latex.tabular(columns, latex.blocks(results.undisturbed.summary, row))
 
 
 def tab_break_even(results: Results) -> str:
-    """For each declared comparison, which system is the cheaper one, and from which volume on."""
+    """For each declared comparison, which system is the cheaper one, and from which volume on; a dash where
+    no difference in time is shown."""
     rows: list[Sequence] = []
     for pair in results.comparisons.to_dict("records"):
-        a, b = (_row(results, pair["dataset"], pair[side]) for side in ("a", "b"))
+        a, b = (timed(results, pair["dataset"], pair[side]) for side in ("a", "b"))
         many = f"{pair['corpus']}: " if len(results.corpora) > 1 else ""
-        rows.append([f"{many}{a['label']}", b["label"], verdict(a, b), verdict(a, b, "single")])
+        rows.append([f"{many}{a.label}", b.label, verdict(a, b), verdict(a, b, "single")])
     if not rows:
         return latex.statement("This study declares no comparison.")
     columns = [
@@ -124,14 +220,15 @@ def tables(results: Results) -> dict[str, str]:
 
 
 def numbers(results: Results) -> dict[tuple[str, ...], float]:
-    """Volumes of `break_even` in batches, 0 for never, by the parts of their keys."""
+    """Of each declared comparison, by the parts of their keys: ratios of times of `ratio`, and volumes of
+    `break_even` in batches, where a difference in time is shown; each with its interval."""
     found = {}
     for pair in results.comparisons.to_dict("records"):
-        a, b = (_row(results, pair["dataset"], pair[side]) for side in ("a", "b"))
-        found[pair["dataset"], f"{pair['a']}-vs-{pair['b']}", "break_even"] = break_even(a, b) or 0.0
+        a, b = (timed(results, pair["dataset"], pair[side]) for side in ("a", "b"))
+        name = pair["dataset"], f"{pair['a']}-vs-{pair['b']}"
+        intervals = {f"time.{how}": ratio(a, b, how) for how in a.mean} | {"break_even": break_even(a, b)}
+        for what, bounds in intervals.items():
+            if bounds:
+                parts = {what: bounds.estimate, f"{what}.low": bounds.low, f"{what}.high": bounds.high}
+                found |= {(*name, part): value for part, value in parts.items()}
     return found
-
-
-def _row(results: Results, dataset: str, system: str) -> dict[str, Any]:
-    frame = results.summary
-    return frame[(frame["dataset"] == dataset) & (frame["system"] == system)].to_dict("records")[0]

@@ -93,6 +93,7 @@ def protocol(results: Results) -> str:
         dict(zip(results.runs["system"], results.runs["label"], strict=True)),
     )
     corpora = {run.dataset.label: run.dataset for run in results.systems}
+    kinds = {run.label: run.model.kind for run in results.systems}
     sample = f"a sample of {rules.dev_sample} dev sentences" if rules.dev_sample else "all of dev"
     test = f"a sample of {rules.test_sentences} sentences" if rules.test_sentences else "all sentences"
     facts = {
@@ -100,10 +101,11 @@ def protocol(results: Results) -> str:
         "Corpora": "; ".join(
             f"{name} ({each.description}; licence: {each.licence})" for name, each in corpora.items()
         ),
-        "Systems": "; ".join(labels.values()),
+        "Systems": "; ".join(f"{label} ({kinds[label]})" for label in labels.values()),
         "Seeds": ", ".join(map(str, results.study.seeds)),
         "Primary score": Raw(rf"strict {rules.primary_metric.removesuffix('_f1')} \Fone"),
         "Comparisons": "; ".join(f"{labels[a]} against {labels[b]}" for a, b in rules.comparisons) or "none",
+        "Margin": f"{rules.margin:g} points" if rules.margin else "none declared",
         "Looks at dev": f"{rules.looks} a run; tagging on all of dev, generation on {sample}",
         "Test": test,
         "Latency": f"{rules.latency_sentences} sentences, one at a time",
@@ -165,7 +167,8 @@ def _shared(group: list[tuple[Run, dict[str, Any]]]) -> dict[str, Any]:
 
 def _settings(run: Run) -> dict[str, Any]:
     model = run.model
-    found = {"training_sentences": run.train_sentences or "all", **model.training.model_dump()}
+    found = {"kind": model.kind, "training_sentences": run.train_sentences or "all"}
+    found |= model.training.model_dump()
     if model.approach == "generation":
         found |= {name: getattr(model, name) for name in _WRITING}
     found["quantisation"] = model.quantisation or "none"

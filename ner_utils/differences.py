@@ -41,6 +41,7 @@ def compare(study: str, dataset: str, overrides: str, corpus: dict[str, list[Sen
     pairs = [pair for pair in rules.comparisons if counted.keys() >= set(pair)]
     words = [sentence.tokens for sentence in gold]
     sorted_ = {name: [errors.sort(right, table, words) for table in each] for name, each in tables.items()}
+    single = {run.system: tables[run.system] for run in runs if not run.members}
     written = {name: list(map(_unplaced, each)) for name, each in predicted.items() if each[0][0].status}
     found = {
         "buckets": breakdown.scores(gold, counted, rules.resamples),
@@ -53,7 +54,7 @@ def compare(study: str, dataset: str, overrides: str, corpus: dict[str, list[Sen
             for name, each in sorted_.items()
         },
         "agreement": errors.agreement(tables),
-        "oracle": errors.oracle(right, tables),
+        "oracle": errors.oracle(right, single),
         "ceiling": errors.ceiling(gold),
     }
     return compiled.write("differences", runs, found)

@@ -3,7 +3,8 @@
 ``params/guide.yaml`` holds for each situation what may be advised, each with the condition over a pair's
 results under which it is, in the order in which they are tried, and what a pair must be for any of it. A pair
 is an encoder and a generator as `ledger.pairs` has them; a condition over results that a study does not have
-advises nothing.
+advises nothing, and neither does a system that has not learnt the task (`FLOOR`). Of several pairs, the first
+declared one that says anything about a situation is taken: pairs do not contradict each other in the guide.
 """
 
 from __future__ import annotations
@@ -16,17 +17,20 @@ from pydantic import Field
 
 from ner_utils import claims, latex, ledger, paths, sections
 from ner_utils.latex import Column, Raw
+from ner_utils.ledger import Condition
 from ner_utils.schema import Strict
 from ner_utils.study import Results
 
+FLOOR = 10.0  # micro F1 in percent below which a system has not learnt the task
+
 
 class Situation(Strict):
-    """A situation, which pairs speak of it (all, if not said), what may be advised in it, the label of the
+    """A situation, which pairs speak of it (all, if left out), what may be advised in it, the label of the
     evidence, and what it does not cover."""
 
     situation: str
-    pairs: str | None = None
-    advice: Annotated[dict[str, str], Field(min_length=1)]
+    pairs: Condition | None = None
+    advice: Annotated[dict[str, Condition], Field(min_length=1)]
     evidence: str
     ends: str
 
@@ -37,29 +41,48 @@ def load() -> list[Situation]:
 
 
 def advise(situation: Situation, pair: ledger.Pair) -> str | None:
-    """What a pair's results advise; None where they say nothing."""
+    """What a pair's results advise; None where they say nothing, or where a system has not learnt the task.
+    Raises `ValueError` on a condition that is none."""
 
     def holds(condition: str) -> bool:
         try:
             return claims.evaluate(condition, pair.values)
-        except ValueError:  # of a result that this study does not have
+        except claims.UnknownResult:
             return False
 
+    if min(pair.encoder["micro_f1"], pair.generator["micro_f1"]) < FLOOR:
+        return None
     if situation.pairs and not holds(situation.pairs):
         return None
     return next((text for text, condition in situation.advice.items() if holds(condition)), None)
 
 
 def advice(results: Results, found: Mapping[str, float | str]) -> pd.DataFrame:
-    """For each pair of the study, and of those beside it, the situations of which its results speak: pair,
-    situation, advice, evidence, ends. ``found`` are the numbers of all of them by key."""
-    rows = [
-        (heading, each.situation, text, each.evidence, each.ends)
-        for heading, told in ledger.tell(results, found, load(), advise)
-        for each, text in told
-        if text
-    ]
+    """What is advised, one row a situation and corpus: pair, situation, advice, evidence, ends. It is that of
+    the first declared pair of the study that says anything about the situation, else of its companions'.
+    ``found`` are the numbers of all of them by key."""
+    rows = []
+    for each in load():
+        for study in (results, *results.beside):
+            said: dict[str, tuple[str, str]] = {}
+            for heading, pair in ledger.named_pairs(results, study, found):
+                if pair.dataset not in said and (text := advise(each, pair)):
+                    said[pair.dataset] = heading, text
+            rows += [
+                (heading, each.situation, text, each.evidence, each.ends) for heading, text in said.values()
+            ]
+            if said:
+                break
     return pd.DataFrame(rows, columns=["pair", "situation", "advice", "evidence", "ends"])
+
+
+def nothing(results: Results) -> str:
+    """What the table says where nothing is advised."""
+    if next(ledger.pairs(results, {}), None) is None:
+        return ledger.no_pair(results)
+    return (
+        "No pair of this study supports an advice: a system has not learnt the task, or results are missing."
+    )
 
 
 def overview(advised: pd.DataFrame) -> str:
@@ -70,12 +93,12 @@ def overview(advised: pd.DataFrame) -> str:
         lines += [
             f"- **{row.situation}**: {row.advice} *Where that ends:* {row.ends}" for row in rows.itertuples()
         ]
-    said = "By the conditions of [guide.yaml](../../params/guide.yaml); of each further pair, what is new."
+    said = "By the conditions of [guide.yaml](../../params/guide.yaml), of the first pair that says anything."
     return "\n".join(["## What it advises\n", said, *lines, ""]) if lines else ""
 
 
-def tab_guide(advised: pd.DataFrame) -> str:
-    """The guide in a table of the thesis."""
+def tab_guide(advised: pd.DataFrame, instead: str = ledger.NO_PAIR) -> str:
+    """The guide in a table of the thesis; ``instead`` is its text where nothing is advised."""
     rows: list[Any] = []
     for pair, block in advised.groupby("pair", sort=False):
         rows.append(pair)
@@ -84,7 +107,7 @@ def tab_guide(advised: pd.DataFrame) -> str:
             for row in block.itertuples()
         ]
     if not rows:
-        return latex.statement(ledger.NOBODY, long=True)
+        return latex.statement(instead, long=True)
     columns = [
         Column("Situation", layout="p{3cm}"),
         Column("Advice", layout="p{4.2cm}"),

@@ -20,7 +20,8 @@ CLOSE = 1.5  # ratio of sizes below which only the larger one is named on the ax
 
 def series(results: Results) -> pd.DataFrame:
     """One row a system: corpus, series (the model's label), train_sentences, micro_f1 with _low and _high,
-    and sizes: on how many numbers of sentences a study trains the model, at least `LEAST`.
+    sizes: on how many numbers of sentences a study trains the model, at least `LEAST`, and steps: how many
+    times as many optimisation steps the longest training of the series has as the shortest.
 
     Fewer sentences may be trained for more epochs: how long is part of the configuration only where a size
     would stand twice.
@@ -33,15 +34,19 @@ def series(results: Results) -> pd.DataFrame:
             same = json.dumps(settings, sort_keys=True)
             models[run.dataset_name, run.system] = (same, f"{same}{length}", run.model.label)
     scores = ["micro_f1", "micro_f1_low", "micro_f1_high"]
-    frame = results.summary[["dataset", "system", "corpus", "train_sentences", *scores]].copy()
+    frame = results.summary[["dataset", "system", "corpus", "train_sentences", "steps", *scores]].copy()
     found = [models.get(key) for key in zip(frame["dataset"], frame["system"], strict=True)]
     frame["model"], exact, frame["series"] = zip(*(each or ("", "", "") for each in found), strict=True)
     twice = frame.duplicated(["corpus", "model", "train_sentences"], keep=False)
     twice = twice.groupby([frame["corpus"], frame["model"]]).transform("any")
     frame["model"] = frame["model"].mask(twice, pd.Series(exact, index=frame.index))
     frame = frame[frame["model"] != ""]
-    sizes = frame.groupby(["corpus", "model"])["train_sentences"].transform("nunique")
-    return frame.assign(sizes=sizes)[sizes >= LEAST].sort_values(["series", "train_sentences"], kind="stable")
+    groups = frame.groupby(["corpus", "model"])
+    sizes = groups["train_sentences"].transform("nunique")
+    steps = groups["steps"].transform("max") / groups["steps"].transform("min")
+    return frame.assign(sizes=sizes, steps=steps)[sizes >= LEAST].sort_values(
+        ["series", "train_sentences"], kind="stable"
+    )
 
 
 def asked(results: Results) -> int:
@@ -50,10 +55,14 @@ def asked(results: Results) -> int:
 
 
 def numbers(results: Results) -> dict[tuple[str, ...], float]:
-    """On how many numbers of sentences a system's model is trained, by the parts of the key."""
-    frame = results.once(series)
-    keys = zip(frame["dataset"], frame["system"], frame["sizes"], strict=True)
-    return {(dataset, system, "training_sizes"): float(size) for dataset, system, size in keys}
+    """On how many numbers of sentences a system's model is trained, and how far their numbers of steps lie
+    apart (1: equal steps), by the parts of the key."""
+    found = {}
+    for row in results.once(series).to_dict("records"):
+        name = row["dataset"], row["system"]
+        found[*name, "training_sizes"] = float(row["sizes"])
+        found[*name, "training_steps_ratio"] = row["steps"]
+    return found
 
 
 def write(results: Results, study: str) -> list[str]:

@@ -154,8 +154,8 @@ def blocks(frame: pd.DataFrame, row: Callable[[dict], Sequence]) -> Iterator[Seq
 
 
 def statement(text: str, long: bool = False) -> str:
-    """A table of one line, for a study in which there is nothing to tabulate."""
-    return tabular([Column("")], [[text]], long)
+    """A table of one text, for a study in which there is nothing to tabulate."""
+    return tabular([Column("", layout=r"p{\linewidth}" if long else "l")], [[text]], long)
 
 
 def _over(columns: Sequence[Column]) -> list[str]:

@@ -81,6 +81,8 @@ class Protocol(Strict):
 
     primary_metric: Literal["micro_f1", "macro_f1"]
     comparisons: list[Annotated[list[str], Field(min_length=2, max_length=2)]]
+    # Points of the primary metric below which no difference matters; only with it can a text rule one out.
+    margin: Annotated[float, Field(gt=0)] | None = None
     looks: Positive  # how often a run may look at dev, equally spaced over its training
     dev_sample: Positive | None  # sentences that generation looks at; None is all of dev
     test_sentences: Positive | None = None  # a seeded sample of test, for a first look

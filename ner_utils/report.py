@@ -2,13 +2,14 @@
 
 Names are ``<dataset>.<system>.<measure>``, ``<dataset>.<system>.type.<type>.f1``,
 ``<dataset>.<a>-vs-<b>.difference``, ``<dataset>.<split>.<count>``, and a few of the study itself; those of a
-study beside it begin with that one's name.
+companion study begin with its name.
 The discussion states what the tables show and interprets nothing; its judgements are claims, too.
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -63,7 +64,7 @@ def write(results: Results) -> dict[str, bool]:
     latex.write(folder / "numbers.tex", "\n".join(lines) + "\n")
     made = tables.all_tables(results) | costs.tables(results)
     made |= {"tab_ledger": ledger.tab_ledger(results, values(results))}
-    made |= {"tab_guide": guide.tab_guide(results.once(_advice))}
+    made |= {"tab_guide": guide.tab_guide(results.once(_advice), guide.nothing(results))}
     for name, text in made.items():
         latex.write(folder / f"{name}.tex", text)
     latex.write(folder / "discussion.tex", discussion(results))
@@ -159,11 +160,13 @@ def _of_study(results: Results) -> dict[str, Number]:
     }
     # Defined where there are any: texts ask for that.
     found |= {f"study.{name}": _number(name, number) for name, number in many.items() if number}
-    for name in ("resamples", "latency_sentences"):
-        found[f"protocol.{name}"] = _number(name, getattr(protocol, name))
+    for name in ("resamples", "latency_sentences", "margin"):
+        if (declared := getattr(protocol, name)) is not None:
+            found[f"protocol.{name}"] = _number(name, declared)
     for dataset, report in results.audits.items():
         found |= _corpus_numbers(dataset, report["audit"], report["agreement"])
     for row in results.summary.to_dict("records"):
+        found[key(row["dataset"], row["system"], "kind")] = Number(row["kind"], row["kind"])
         for name, value in row.items():
             if not isinstance(value, str) and (pd.notna(value) or name.endswith(("_low", "_high"))):
                 measure = re.sub(r"_f1_(low|high)$", r"_f1.\1", name)
@@ -184,18 +187,19 @@ def _of_study(results: Results) -> dict[str, Number]:
         found[f"{name}.declared"] = _number("dev_f1", scores[0])
         found[f"{name}.chosen"] = _number("dev_f1", scores[searched["best"]])
         found[f"{name}.minutes"] = Number(searched["seconds"] / 60, latex.number(searched["seconds"] / 60, 1))
-    for source in (robustness, flexibility):
-        for parts, value in source.numbers(results).items():
-            found[key(*parts)] = Number(value, latex.number(value, 1))
+    for parts, value in (robustness.numbers(results) | flexibility.numbers(results)).items():
+        found[key(*parts)] = Number(value, latex.number(value, 1))
     for source in (confidence, contamination):
         for parts, value in source.numbers(results).items():
             digits = (
                 3 if parts[-1] == "brier" else 2 if parts[-1] in ("temperature", "gap_low", "gap_high") else 1
             )
             found[key(*parts)] = Number(value, latex.number(value, digits))
-    for source in (costs, label_efficiency):
-        for parts, value in source.numbers(results).items():
-            found[key(*parts)] = Number(value, latex.number(value))
+    for parts, value in label_efficiency.numbers(results).items():
+        digits = int(parts[-1] == "training_steps_ratio")
+        found[key(*parts)] = Number(value, latex.number(value, digits))
+    for parts, value in costs.numbers(results).items():
+        found[key(*parts)] = Number(value, latex.significant(value))
     for parts, value in differences.numbers(results).items():
         whole = parts[-1] in ("gold", "predicted", "copied", "conflicting") or "errors" in parts
         found[key(*parts)] = Number(value, latex.number(value, 0 if whole else 1))
@@ -251,7 +255,7 @@ def discussion(results: Results) -> str:
         "Cost": _cost(shown),
     }
     bodies = {title: "\n".join(sentences) for title, sentences in sections.items()}
-    text = "This chapter was written by the analysis. It says what the tables show, and not what they mean.\n"
+    text = "This chapter was written by the analysis. It says what the tables hold, and not what they mean.\n"
     return text + "".join(f"\n\\section{{{title}}}\n{body}\n" for title, body in bodies.items() if body)
 
 
@@ -277,13 +281,13 @@ def _quality(results: Results) -> Iterator[str]:
         name, who = _on(best)
         name = f"{name}.{metric}"
         if not others:
-            yield f"{who} reaches a {score} of {_result(name, True)}."
+            yield _claim(f"{name}.low <= {name}", f"{who} reaches a {score} of {_result(name, True)}.")
             continue
         keys = [key(row["dataset"], row["system"], metric) for row in others]
         predicate = " and ".join(f"{name} >= {other}" for other in keys)
-        yield _claim(predicate, f"No system has a higher {score} than {who}, {_result(name, True)}.")
         listed = (f"{escape(row['label'])} {_result(k, True)}" for k, row in zip(keys, others, strict=True))
-        yield f"The others: {'; '.join(listed)}."
+        text = f"No system has a higher {score} than {who}, {_result(name, True)}"
+        yield _claim(predicate, f"{text}. The others: {'; '.join(listed)}.")
     for row in results.comparisons.to_dict("records"):
         name = key(row["dataset"], f"{row['a']}-vs-{row['b']}")
         a, b, corpus = (escape(row[column]) for column in ("label_a", "label_b", "corpus"))
@@ -334,13 +338,18 @@ def _cost(results: Results) -> Iterator[str]:
         rows = known.sort_values("latency_p50_ms", kind="stable").to_dict("records")
         for fast, slow in itertools.pairwise(rows):
             a, b = (f"{_on(row)[0]}.latency_p50_ms" for row in (fast, slow))
-            times = int(slow["latency_p50_ms"] // fast["latency_p50_ms"])
-            times -= times % 10 ** max(0, len(str(times)) - 2)  # two digits say enough
             one, other = escape(fast["label"]), escape(slow["label"])
             medians = rf"(medians {_result(a)} and {_result(b)}\,ms)"
             sentence = f"a sentence of {escape(corpus)} {medians}."
-            if times < 2:
-                yield _claim(f"{b} < 2 * {a}", f"{one} and {other} take about as long for {sentence}")
+            systems = (costs.timed(results, row["dataset"], row["system"]) for row in (slow, fast))
+            times = costs.ratio(*systems, "median")
+            if times is None:  # of different machines
+                continue
+            least = costs.at_least(times)
+            if times.low <= 1:
+                wide = math.ceil(100 * times.estimate / times.low) / 100
+                text = f"No difference in time is shown between {one} and {other} for {sentence}"
+                yield _claim(f"{b} <= {wide} * {a}", text)
             else:
-                text = f"{other} takes at least {times} times as long as {one} for {sentence}"
-                yield _claim(f"{b} >= {times} * {a}", text)
+                many = f"at least {least} times as long as" if least > 1 else "longer than"
+                yield _claim(f"{b} > {least} * {a}", f"{other} takes {many} {one} for {sentence}")

@@ -136,6 +136,11 @@ class TaggingModel(Strict):
     training: Training
     prediction_batch_tokens: Positive  # of a batch, padding included
 
+    @property
+    def kind(self) -> str:
+        """What the model is in tables, claims and advice: a causal language model that tags is no encoder."""
+        return "LLM tagger" if self.labelled == "last" else "encoder"
+
     @model_validator(mode="after")
     def _trainable(self) -> TaggingModel:
         return _check_trainable(self)
@@ -170,6 +175,11 @@ class GenerationModel(Strict):
     # only in 4 bits has no other way.
     merge_adapter: bool
 
+    @property
+    def kind(self) -> str:
+        """As of `TaggingModel`."""
+        return "generator"
+
     @model_validator(mode="after")
     def _room_to_close(self) -> GenerationModel:
         if self.constrained != "none" and self.max_new_tokens < 8:
@@ -191,6 +201,11 @@ class Ensemble(Strict):
 
     approach: Literal["ensemble"] = "ensemble"
     label: str
+
+    @property
+    def kind(self) -> str:
+        """As of `TaggingModel`."""
+        return "ensemble"
 
 
 # -------------------------------------------------------------------------- datasets

@@ -44,7 +44,7 @@ def tab_fit(found: dict[str, Any]) -> str:
     columns += [Column(str(card["gib"]), layout="c", over="Card (GB)") for card in found["cards"]]
     rows: list = []
     for approach in ("tagging", "generation"):
-        rows.append({"tagging": "Encoders", "generation": "LLMs"}[approach])
+        rows.append({"tagging": "Encoders and LLMs that tag", "generation": "LLMs that write"}[approach])
         for row in (row for row in found["models"] if row["approach"] == approach):
             peaks = [row[what] / 2**30 for what in ("training", "sparing", "prediction")]
             needs = {"t": max(peaks[0], peaks[2]), "s": max(peaks[1], peaks[2]), "p": peaks[2]}

@@ -262,12 +262,13 @@ class Results:
 
     @cached_property
     def runs(self) -> pd.DataFrame:
-        """One row a run: approach, and what `_measures` finds."""
+        """One row a run: approach and kind of its model, and what `_measures` finds."""
 
         def of(item: Stored) -> Iterator[dict[str, Any]]:
             train = self.audits[item.run.dataset_name]["audit"]["splits"]["train"]["sentences"]
             seen = 0 if item.run.untrained else min(item.run.train_sentences or train, train)
-            yield {"approach": item.run.model.approach, "train_sentences": seen, **_measures(item)}
+            model = item.run.model
+            yield {"approach": model.approach, "kind": model.kind, "train_sentences": seen, **_measures(item)}
 
         return self._rows(of)
 
@@ -298,7 +299,7 @@ class Results:
     @cached_property
     def summary(self) -> pd.DataFrame:
         """One row a dataset and system: means over seeds, 95 % intervals as <score>_low and _high."""
-        keys = ["dataset", "system", "corpus", "label", "approach"]
+        keys = ["dataset", "system", "corpus", "label", "approach", "kind"]
         groups = self.runs.groupby(keys, sort=False)
         frame = groups.mean().drop(columns="seed").assign(seeds=groups.size()).reset_index()
         for metric in ("micro_f1", "macro_f1"):

@@ -14,6 +14,7 @@ from ner_utils import backbones, efficiency, scoring, weights
 from ner_utils.data import IGNORED, Sentence, tag_names
 from ner_utils.predictions import Prediction
 from ner_utils.run import Run
+from ner_utils.sections import ConfigError
 from ner_utils.spans import spans_from_tags
 
 
@@ -35,9 +36,15 @@ def load_tagger(source: str | Path, **settings: Any):
 
 
 def _load_base(run: Run):
-    """What training begins with; where adapters are trained, the weights have the dtype of computation."""
+    """What training begins with; where adapters are trained, the weights have the dtype of computation.
+    Raises `ConfigError` for a causal model that is declared like an encoder."""
     source = weights.resolve(run.model.weights)
     config = AutoConfig.from_pretrained(source).get_text_config()  # without a vision tower
+    if run.model.kind == "encoder" and backbones.is_causal(config.model_type):
+        raise ConfigError(
+            f"{run.model.label}: labelled: {config.model_type} is a causal language model and no encoder, "
+            "which has read a word at its last sub-token; write labelled: last"
+        )
     if config.model_type == "qwen3_5_text":
         backbones.register_qwen_tagger()
     config.id2label = dict(enumerate(tag_names(run.dataset)))

@@ -223,6 +223,15 @@ def test_of_a_study(made_up, demo):
         for bucket in ("1-20-token", "2-20-tokens", "3-20-or-20-more")
     )
     assert whole == results.summary.set_index("system").loc["minilm", "mentions"]
+    # An ensemble is no system that could be asked beside its members: it is their vote.
+    recalls = {
+        name: 100
+        * json.loads((paths.RESULTS / f"vote/demo/{name}/seed1/metrics.json").read_text())["micro"]["recall"]
+        for name in ("minilm", "seeds")
+    }
+    assert recalls["seeds"] != recalls["minilm"]
+    assert numbers["demo.oracle.best"].value == pytest.approx(recalls["minilm"])
+    assert numbers["demo.oracle.union"].value == pytest.approx(recalls["minilm"])
     text = compiled.path("vote", "demo", "differences").read_text()
     words = {
         token

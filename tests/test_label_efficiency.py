@@ -41,6 +41,15 @@ def test_of_a_study(add_study, made_up):
     assert "demo.e.training_sizes" not in numbers
 
 
+def test_how_far_the_steps_of_a_series_lie_apart(add_study, made_up):
+    add_study("growing", STUDY)
+    results = made_up(name="growing")
+    steps = {"a": 10.0, "b": 30.0, "c": 640.0}
+    frame = results.summary
+    frame["steps"] = frame["system"].map(steps)
+    assert {value for key, value in label_efficiency.numbers(results).items() if "ratio" in key[-1]} == {64.0}
+
+
 def test_fewer_sentences_may_be_trained_for_longer(add_study, made_up):
     """Where each size has one length of training, it is a series all the same."""
     longer = "train_sentences: 10, overrides: {training.epochs: 40}}"

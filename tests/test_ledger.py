@@ -2,7 +2,7 @@
 
 import pytest
 
-from ner_utils import ledger, report
+from ner_utils import claims, guide, ledger, report
 from ner_utils.config import ConfigError
 from ner_utils.ledger import Entry, Pair, Scope
 
@@ -36,7 +36,44 @@ def test_verdicts(low, high, wanted):
     inside = {"encoder_millions": [100.0, 500.0], "corpora": ["multinerd"]}
     assert ledger.verdict(entry(inside), held) == wanted
     for outside in ({"generator_millions": [7000.0, 8000.0]}, {"corpora": ["wnut17"]}):
-        assert ledger.verdict(entry(outside), held) == f"not tested ({wanted} outside its scope)"
+        observed = {"supported": "agrees", "contradicted": "disagrees"}.get(wanted, wanted)
+        assert ledger.verdict(entry(outside), held) == f"out of scope; observed: {observed}"
+
+
+def test_an_estimate_is_called_one():
+    guess = entry(supported="fit.big.training <= 24", contradicted="fit.big.training > 24").model_copy(
+        update={"estimated": True}
+    )
+    assert ledger.verdict(guess, pair(fit__big__training=30.0)) == "contradicted (estimated)"
+    assert ledger.verdict(guess, pair(fit__big__training=20.0)) == "supported (estimated)"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("gian.low > 0", "gian.low: no pair has such a result"),
+        ("gain.lower > 0", "gain.lower: no pair has such a result"),
+        ("time.one.low > 1", "time.one.low: no pair"),
+        ("gain.low >", "not a condition"),
+        ("gain.low", "compares nothing"),
+        ("gain.low > nothing", "neither a result key"),
+    ],
+)
+def test_a_misspelt_condition_is_refused(text, reason):
+    """A result that a study does not have is silence; what no study can have is an error."""
+    with pytest.raises(ValueError, match=reason):
+        entry(supported=text)
+    assert ledger.verdict(entry(supported="encoder.recall > generator.recall"), pair()) is None
+
+
+def test_a_claim_is_quoted_with_its_page_or_marked_as_a_paraphrase():
+    quoted = entry().model_copy(update={"quote": "2-8% more", "page": "1"})
+    assert ledger._quoted(quoted) == r"More. \enquote{2-8\% more} (p.~1)"
+    assert ledger._quoted(entry()) == "More. (paraphrase)"
+    with pytest.raises(ValueError, match="give both or neither"):
+        Entry(paper="B", says="More.", quote="More", scope=Scope())
+    for one in ledger.load():
+        assert bool(one.quote) == (one.paper == "B"), one.says
 
 
 def test_what_is_not_known_is_not_tested():
@@ -58,7 +95,7 @@ def test_every_condition_can_be_evaluated(made_up):
     held = held._replace(values=held.values | asked)  # this study holds no types out
     for one in ledger.load():
         if one.supported:
-            assert "outside its scope" in (ledger.verdict(one, held) or "") or not one.scope.model_fields_set
+            assert "out of scope" in (ledger.verdict(one, held) or "") or not one.scope.model_fields_set
     text = ledger.tab_ledger(results, numbers)
     assert r"\cref{tab:efficiency}" in text
 
@@ -112,3 +149,32 @@ def test_a_damaged_ledger(params):
     (params.folder / "claims.yaml").write_text("- paper: C\n  says: 1\n  scope: {}\n")
     with pytest.raises(ConfigError, match="claims.yaml"):
         ledger.load()
+    (params.folder / "claims.yaml").write_text(
+        "- paper: B\n  says: More\n  scope: {}\n  supported: gain.lo > 0\n"
+    )
+    with pytest.raises(ConfigError, match=r"claims.yaml: 0.supported: gain.lo: no pair has such a result"):
+        ledger.load()
+
+
+@pytest.mark.parametrize(
+    ("comparisons", "wanted"),
+    [
+        ("[[a, e], [c, e]]", ["a (encoder) with e (LLM tagger)", "e (LLM tagger) with c (generator)"]),
+        ("[[a, b]]", []),
+    ],
+)
+def test_an_llm_that_tags_is_no_encoder(made_up, sketch, comparisons, wanted):
+    """It is in no pair, and the tables say what it was compared with."""
+    sketch("kinds", systems("e: {model: smollm2-135m-tagger, label: e, train_sentences: 6}"), comparisons)
+    results = made_up(name="kinds")
+    assert results.summary.set_index("system")["kind"].to_dict() == {
+        "a": "encoder", "b": "encoder", "c": "generator", "d": "generator", "e": "LLM tagger",
+    }  # fmt: skip
+    found = report.values(results)
+    assert claims.evaluate('demo.e.kind == "LLM tagger" and demo.a.kind == "encoder"', found)
+    assert not list(ledger.pairs(results, found))
+    for text in (ledger.tab_ledger(results, found), guide.nothing(results)):
+        assert "compares no encoder" in text
+        assert all(one in text for one in wanted)
+        assert text.count("LLM tagger") == len(wanted)
+    assert guide.advice(results, found).empty

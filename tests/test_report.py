@@ -81,6 +81,18 @@ def test_numbers(made_up):
     assert not {key for key in numbers if re.search(r"[{}#%\\ ]", key)}
 
 
+def test_a_margin_can_be_asked_for_where_it_was_declared(made_up, sketch):
+    """Without one, a text that rules a difference out does not build."""
+    within = "abs(demo.minilm-vs-smollm2-qlora.difference) < protocol.margin"
+    discuss(f"\\claim{{{within}}}{{No matter.}}")
+    with pytest.raises(claims.ClaimError, match="unknown result key protocol.margin"):
+        report.write(made_up())
+    results = made_up("protocol.margin=99.5")
+    assert report.write(results)[within] is True
+    assert "99.5 points" in design.protocol(results)
+    assert "none declared" in design.protocol(made_up())
+
+
 def test_an_authors_claims_are_checked(made_up):
     better = "demo.minilm.micro_f1\n > demo.smollm2-qlora.micro_f1"
     discuss(f"\\claim{{{better}}}{{Yes.}} \\claim{{demo.minilm.micro_f1 < 0}}{{No.}}")

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from ner_utils import experiment, schema, scoring, tagging, training, weights
+from ner_utils import backbones, config, experiment, schema, scoring, tagging, training, weights
+from ner_utils.config import ConfigError
 from ner_utils.data import Sentence
 from ner_utils.spans import Span
 
@@ -122,3 +123,35 @@ def test_a_language_model_learns_to_tag(quantisation, make_tiny_llama, make_run,
     assert scoring.score([s.spans for s in twenty], [p.spans for p in predicted]).f1 >= 0.95
     alone = [tagging.predict(run, experiment.best_checkpoint(run, record), [s])[0][0] for s in twenty[:3]]
     assert alone == predicted[:3]
+
+
+def test_a_language_model_is_not_taken_for_an_encoder(make_tiny_llama, make_run, twenty):
+    """Declared like one, it is refused by name before it trains."""
+    run = make_run("minilm", {})
+    source = schema.Weights(folder=str(make_tiny_llama()))
+    run = run.model_copy(
+        update={"model": run.model.model_copy(update={"weights": source}), "system": "tagger-first"}
+    )
+    assert run.model.kind == "encoder"
+    with pytest.raises(
+        ConfigError, match=r"MiniLM.*labelled: llama is a causal language model and no encoder"
+    ):
+        tagging.train(run, twenty, twenty)
+
+
+@pytest.mark.parametrize(
+    ("model_type", "causal"),
+    [("llama", True), ("qwen3_5_text", True), ("gemma3_text", True), ("gpt2", True), ("bert", False),
+     ("deberta-v2", False), ("modernbert", False), ("roberta", False), ("electra", False)],
+)  # fmt: skip
+def test_which_models_are_causal(model_type, causal):
+    """BERT and its like can be set up as decoders; as the library ships them, they see both sides."""
+    assert backbones.is_causal(model_type) is causal
+
+
+def test_kinds_of_the_committed_models():
+    kinds = {name: config.load_model(name).kind for name in config.names("models")}
+    assert {name for name, kind in kinds.items() if kind == "LLM tagger"} == {"smollm2-135m-tagger"}
+    assert kinds["minilm"] == kinds["deberta-v3-large"] == kinds["modernbert-base"] == "encoder"
+    assert kinds["llama-3.1-8b"] == kinds["smollm2-135m"] == "generator"
+    assert schema.Ensemble(label="Both").kind == "ensemble"

@@ -223,9 +223,11 @@ STUDIES = [name for name in config.names("studies") if config.load_study(name).k
 
 @pytest.mark.parametrize("name", [name for name in STUDIES if (paths.RESULTS / name / "README.md").is_file()])
 def test_committed_overviews_are_what_the_results_give(name, tmp_path):
-    """Regenerated and compared, to the byte: the table and the picture that README shows, and the guide."""
+    """Regenerated and compared, to the byte: the table and the picture that README shows, and the guide; and
+    every claim of the study's texts holds."""
     results = study.load_results(name)
     committed = (paths.RESULTS / name / "README.md").read_text(encoding="utf-8")
     assert committed == report.overview(results)
+    assert [claim for claim, truth in report.check(results).items() if not truth] == []
     plots.save(plots.fig_f1(results.undisturbed), tmp_path / "again.png")
     assert (tmp_path / "again.png").read_bytes() == (paths.FIGURES / f"{name}.png").read_bytes()
