@@ -22,6 +22,7 @@ from ner_utils import (
     contamination,
     differences,
     ensemble,
+    errors,
     evaluation,
     generation,
     perturb,
@@ -32,6 +33,7 @@ from ner_utils import (
 )
 from ner_utils.predictions import Prediction
 from ner_utils.prompts import FORMS
+from ner_utils.readers import Sentence
 from ner_utils.schema import Dataset
 from ner_utils.spans import Span
 
@@ -183,7 +185,11 @@ def scoring_stage(demo):
     run = config.load_run("first-look", "demo", "minilm", 1)
     said = noisy(demo["test"], 4)
     said[0] = replace(said[0], spans=(Span(0, 1, "PER"),), repaired=(0,), confidences=(-1.0,))
-    return evaluation.evaluate(run, demo["test"], said)
+    ada = Span(0, 1, "PER")
+    twice = [Sentence(name, None, ("Ada", "sings"), spans) for name, spans in (("a", (ada,)), ("b", ()))]
+    crossed = [Prediction("a", (), repaired=()), Prediction("b", (ada,), repaired=())]
+    found = {"demo": evaluation.evaluate(run, demo["test"], said)}
+    return found | {"crossed": evaluation.evaluate(run, twice, crossed)["conventions"]}
 
 
 @pytest.fixture
@@ -207,6 +213,9 @@ def analysis_stage(made_up, demo):
         "calibration": {name: value for name, value in sure["before"].items() if name != "bins"},
         "asked": {name: [s.tokens for s in each] for name, each in contamination.sets(demo).items()},
         "gap": contamination.gap([1, 2, 3, 4, 5, 0], [1, 1, 1, 5, 0, 0]),
+        "two annotations": errors.ceiling(
+            [Sentence(kind, None, ("Ada", "sings"), (Span(0, 1, kind),)) for kind in ("PER", "PER", "ORG")]
+        ),
     }
 
 
