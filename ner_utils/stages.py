@@ -21,7 +21,7 @@ NUMBERS = {
     "tagging": 1,  # training and prediction of token classifiers
     "generation": 1,  # prompts, training and decoding of generators
     # From answers to spans. 2: more forms of answers are read. Results of 1 stay, because raw answers are not
-    # stored; the thesis says how many of their answers may be read otherwise (`provenance.warnings`).
+    # stored; the thesis says how many of their answers may be read otherwise (`study.older_reading`).
     "reading": 2,
     "ensemble": 1,  # voting
     "scoring": 2,  # from spans to metrics. 2: WNUT-17's second score counts spans that are right in place

@@ -57,7 +57,7 @@ def load_results(study: str, overrides: str = "") -> Results:
             for item in machines.values()
         )
         warnings.append(f"times and memory were taken on different machines: {made}")
-    warnings += [*few_documents(stored), *doubts(stored)]
+    warnings += [*few_documents(stored), *doubts(stored), *older_reading(stored)]
     return Results(study, settings, stored, audits, list(dict.fromkeys(warnings)))
 
 
@@ -95,6 +95,18 @@ def doubts(stored: Iterable[Stored]) -> list[str]:
         "the loss on dev is not a number, so the training diverged": diverged,
     }
     return [f"{line}: {_listed(systems)}" for line, systems in lines.items() if systems]
+
+
+def older_reading(stored: Iterable[Stored]) -> list[str]:
+    """A line on the systems whose answers were read by rules that have changed since; raw answers are not
+    stored, so that nothing can read them again."""
+    systems = {}
+    for item in stored:
+        if share := provenance.read_otherwise(item.run, item.manifest):
+            name = f"{item.run.system} on {item.run.dataset_name}"
+            systems.setdefault(name, {})[f"seed {item.run.seed}: {share}"] = None
+    line = "answers were read by older rules; today's could read otherwise, at most, these numbers of them"
+    return [f"{line}: {_listed(systems)}"] if systems else []
 
 
 def _listed(systems: dict[str, dict[str, None]]) -> str:
