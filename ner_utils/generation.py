@@ -16,11 +16,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jinja2 import TemplateError
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from ner_utils import backbones, data, efficiency, weights
+from ner_utils.control_tokens import as_text, control_tokens
 from ner_utils.data import IGNORED, Sentence
 from ner_utils.decoding import Answer, Decoder
+from ner_utils.failures import Failures
+from ner_utils.forms import DROPPED
 from ner_utils.predictions import Prediction
 from ner_utils.prompts import form
 from ner_utils.run import Run
@@ -40,24 +44,35 @@ def examples(run: Run) -> list[Sentence]:
 
 
 class Prompter:
-    """Turns sentences into the token ids of prompts and answers, ``without`` some types of the corpus."""
+    """Turns sentences into the token ids of prompts and answers, ``without`` some types of the corpus.
+
+    Raises `ValueError` where a model's tokenizer has no pad token besides its end token, or its chat template
+    loses a part of the prompt.
+    """
 
     def __init__(self, run: Run, source: str, without: Collection[str] = ()) -> None:
         self.format, self.loss = form(run.model, run.dataset, without), run.model.loss
         self.shuffles, self.seed = run.model.type_order == "shuffled", run.seed
         self.examples = examples(run)
+        self.name = f"{run.system} ({run.model.label})"
         self.tokenizer = AutoTokenizer.from_pretrained(source, padding_side="left")
         if run.model.pad_token:
             self.tokenizer.pad_token = run.model.pad_token
-        if self.tokenizer.pad_token_id == self.tokenizer.eos_token_id:
-            raise ValueError(f"{run.system}: pad_token must differ from the end token, or no end is learnt")
+        self._control = control_tokens(self.tokenizer)
+        self._closing, self.end = self._end_of_turn()
+        if len(self._closing.strip()) > 1:  # a sentence must not hold it, either
+            self._control = (self._closing.strip(), *self._control)
+        if self.tokenizer.pad_token_id in (None, self.end):
+            raise ValueError(
+                f"{self.name}: give a pad_token that differs from the end token, or no end is learnt"
+            )
+        self._system_turn = bool(self.tokenizer.chat_template) and self._takes_system_turns()
+        self._check()
 
     def calm(self, text: str) -> str:
-        """Text without special tokens: a sentence must not end its own turn. Mentions are found whatever
+        """Text without control tokens: a sentence must not end its own turn. Mentions are found whatever
         their white space."""
-        for special in self.tokenizer.all_special_tokens:
-            text = text.replace(special, f"{special[0]} {special[1:]}")
-        return text
+        return as_text(text, self._control)
 
     def prompt(self, sentence: Sentence, learning: bool = False) -> str:
         """The text that the model continues."""
@@ -68,16 +83,71 @@ class Prompter:
             shown = [f"Text: {asked}\nAnswer:\n{answer}" for asked, answer in turns]
             parts = [instruction, *shown, f"Text: {text}\nAnswer:\n"]
             return (self.tokenizer.bos_token or "") + "\n\n".join(parts)
-        messages = [{"role": "system", "content": instruction}]
+        messages = []
         for asked, answer in turns:
             messages += [{"role": "user", "content": asked}, {"role": "assistant", "content": answer}]
+        messages.append({"role": "user", "content": text})
+        if self._system_turn:
+            messages.insert(0, {"role": "system", "content": instruction})
+        else:
+            messages[0]["content"] = f"{instruction}\n\n{messages[0]['content']}"
+        return self._rendered(messages)
+
+    def _rendered(self, messages: list[dict[str, str]], open_turn: bool = True) -> str:
+        """A conversation by the chat template, and where ``open_turn`` the beginning of the model's turn."""
         return self.tokenizer.apply_chat_template(
-            [*messages, {"role": "user", "content": text}],
+            messages,
             tokenize=False,
-            add_generation_prompt=True,
+            add_generation_prompt=open_turn,
             # Qwen's templates differ by size in whether they think unless told; others ignore it.
             enable_thinking=False,
         )
+
+    def _takes_system_turns(self) -> bool:
+        """Whether the template writes a system turn: some raise an error, some leave it out."""
+        instruction = self.format.instruction()
+        messages = [{"role": "system", "content": instruction}, {"role": "user", "content": "Zebra"}]
+        try:
+            return instruction in self._rendered(messages)
+        except TemplateError:
+            return False
+
+    def _end_of_turn(self) -> tuple[str, int]:
+        """What the template writes after an answer: text, if any, and the end token. Where it writes no
+        control token, the tokenizer's end token follows the text."""
+        rest, end = "", self.tokenizer.eos_token
+        if self.tokenizer.chat_template:
+            turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "Zebra"}]
+            try:
+                _, answer, rest = self._rendered(turns, open_turn=False).rpartition("Zebra")
+            except TemplateError as error:
+                raise ValueError(f"{self.name}: the chat template refuses an answer ({error})") from None
+            if not answer:
+                raise ValueError(f"{self.name}: the chat template does not render answers")
+            places = [(rest.index(token), token) for token in self._control if token in rest]
+            if places:
+                at, end = min(places, key=lambda place: place[0])  # the longest of those that begin there
+                rest = rest[:at]
+            else:
+                rest = rest.strip()
+        if end is None:
+            raise ValueError(f"{self.name}: neither tokenizer nor chat template has an end token")
+        return rest, self.tokenizer.convert_tokens_to_ids(end)
+
+    def _check(self) -> None:
+        """Raise `ValueError` unless a prompt holds the instruction, the examples and the sentence."""
+        sentence = Sentence("", None, ("Ada", "met", "Zebra"), ())
+        try:
+            prompt = self.prompt(sentence)
+        except TemplateError as error:
+            raise ValueError(f"{self.name}: the chat template refuses the prompt ({error})") from None
+        wanted = {"the instruction": self.format.instruction(), "the sentence": sentence.text}
+        for number, shown in enumerate(self.examples, 1):
+            wanted[f"example {number}"] = self.calm(shown.text)
+            wanted[f"the answer of example {number}"] = self.answer(shown)
+        for what, text in wanted.items():
+            if text not in prompt:
+                raise ValueError(f"{self.name}: {what} is not in the prompt that its chat template renders")
 
     def _instruction(self, sentence: Sentence, learning: bool) -> str:
         """What is asked: where a model is to learn what types are asked for, in an order of each sentence."""
@@ -89,6 +159,27 @@ class Prompter:
     def answer(self, sentence: Sentence) -> str:
         """The answer that is wanted."""
         return self.format.target(replace(sentence, tokens=tuple(map(self.calm, sentence.tokens))))
+
+    def ends(self, model: Any) -> list[int]:
+        """Ids of the tokens that end an answer of a model: first the one that training teaches, then those of
+        the tokenizer and of the model's generation config."""
+        declared = model.generation_config.eos_token_id
+        declared = declared if isinstance(declared, list) else [declared]
+        known = [self.end, self.tokenizer.eos_token_id, *declared]
+        return list(dict.fromkeys(end for end in known if end is not None))
+
+    def written(self, tokens: Sequence[int], ends: Collection[int]) -> str:
+        """The text of an answer, without what the chat template writes after it."""
+        tokens = tokens[:-1] if tokens and tokens[-1] in ends else tokens
+        text = self.tokenizer.decode(tokens, skip_special_tokens=True)
+        if not self._closing.strip():
+            return text.removesuffix(self._closing)
+        return text.partition(self._closing.strip())[0]
+
+    def is_whole(self, tokens: Sequence[int], ends: Collection[int]) -> bool:
+        """Whether an answer came to its end before it was cut off."""
+        closing = self._closing.strip()
+        return tokens[-1] in ends or (bool(closing) and closing in self.tokenizer.decode(tokens))
 
     def shared_prefix(self) -> list[int]:
         """Token ids with which every prompt begins, whatever its sentence."""
@@ -103,9 +194,9 @@ class Prompter:
         return self.tokenizer(text, add_special_tokens=False)["input_ids"]
 
     def example(self, sentence: Sentence) -> dict[str, list[int]]:
-        """A training example: the loss counts on the answer and its end token, or on the whole sequence."""
+        """A training example: the loss counts on the answer and its end, or on the whole sequence."""
         prompt = self.ids(self.prompt(sentence, learning=True))
-        answer = [*self.ids(self.answer(sentence)), self.tokenizer.eos_token_id]
+        answer = [*self.ids(self.answer(sentence) + self._closing), self.end]
         asked = prompt if self.loss == "sequence" else [IGNORED] * len(prompt)
         return {"input_ids": prompt + answer, "labels": asked + answer}
 
@@ -150,31 +241,56 @@ class Generator:
     def __init__(self, run: Run, model, prompter: Prompter) -> None:
         self.prompter, self.rows = prompter, run.model.prediction_batch_size
         self.watch = efficiency.Stopwatch()
-        self.cut_off = 0
+        self.cut_off, self.failures = 0, Failures(run.dataset.private)
         tokenizer, limit = prompter.tokenizer, run.model.max_new_tokens
-        self.end = tokenizer.eos_token_id
-        self.decoder = Decoder(model, prompter.shared_prefix(), tokenizer.pad_token_id, self.end, limit)
+        self.ends = prompter.ends(model)
+        self.decoder = Decoder(model, prompter.shared_prefix(), tokenizer.pad_token_id, self.ends, limit)
         self.constraints = None
         if run.model.constrained != "none":
             from ner_utils.constraints import Constraints
 
             scores = model.get_output_embeddings().weight.shape[0]
-            self.constraints = Constraints(run.model.constrained, prompter.format, tokenizer, scores, limit)
+            self.constraints = Constraints(
+                run.model.constrained, prompter.format, tokenizer, scores, limit, self.ends
+            )
 
-    def answers(self, sentences: Sequence[Sentence]) -> list[Answer]:
-        """The answers, in the order of the sentences."""
+    def answers(self, sentences: Sequence[Sentence]) -> list[Answer | None]:
+        """The answers, in the order of the sentences; None where there is none, see `failures`."""
         with self.watch("prepare"):
-            prompts = [self.prompter.ids(self.prompter.prompt(sentence)) for sentence in sentences]
+            prompts = self._prompts(sentences)
         answers: dict[int, Answer] = {}
         with self.watch("model"):
-            while len(answers) < len(sentences):
-                left = sorted(set(range(len(prompts))) - set(answers), key=lambda i: -len(prompts[i]))
+            order, most = sorted(prompts, key=lambda i: -len(prompts[i])), len(prompts)
+            while left := [index for index in order if index not in answers]:
+                part = left[:most]
                 try:
-                    self._write(prompts, sentences, left, answers)
-                except (RuntimeError, MemoryError) as error:
-                    self._halve(error)
-        self.cut_off += sum(answer.tokens[-1] != self.end for answer in answers.values())
-        return [answers[index] for index in range(len(sentences))]
+                    self._write(prompts, sentences, part, answers)
+                except Exception as error:
+                    if self._halves(error):
+                        continue
+                    # The sentence that fails is one of those that were being written.
+                    part = [index for index in part if index not in answers][: self.rows]
+                    if not part:
+                        raise
+                    if len(part) > 1:
+                        most = len(part) // 2
+                        continue
+                    self.failures.add(sentences[part[0]], error)
+                    order.remove(part[0])
+                most = len(prompts)
+        written = [answer.tokens for answer in answers.values()]
+        self.cut_off += sum(not self.prompter.is_whole(tokens, self.ends) for tokens in written)
+        return [answers.get(index) for index in range(len(sentences))]
+
+    def _prompts(self, sentences: Sequence[Sentence]) -> dict[int, list[int]]:
+        """The prompts' token ids by the sentences' places."""
+        prompts = {}
+        for index, sentence in enumerate(sentences):
+            try:
+                prompts[index] = self.prompter.ids(self.prompter.prompt(sentence))
+            except Exception as error:
+                self.failures.add(sentence, error)
+        return prompts
 
     def _write(self, prompts, sentences, left: list[int], answers: dict[int, Answer]) -> None:
         """Adds the answers of the sentences that are left, as they end."""
@@ -187,16 +303,17 @@ class Generator:
             if len(answers) % 64 == 0:
                 print(f"generated {len(answers)}/{len(sentences)} sentences", flush=True)
 
-    def _halve(self, error: Exception) -> None:
-        """Go on with half the rows where memory was short; any other error is raised again."""
+    def _halves(self, error: Exception) -> bool:
+        """Go on with half the rows where memory was short; whether that may help."""
         if self.rows == 1 or not efficiency.is_out_of_memory(error):
-            raise error
+            return False
         self.rows //= 2
         print(f"out of memory: going on with {self.rows} answers side by side", flush=True)
+        return True
 
     def text(self, tokens: Sequence[int]) -> str:
         """Tokens of an answer as text."""
-        return self.prompter.tokenizer.decode(tokens, skip_special_tokens=True)
+        return self.prompter.written(tokens, self.ends)
 
     def read(self, sentence: Sentence, answer: Answer, text: str) -> Prediction:
         """An answer and its text as spans."""
@@ -204,6 +321,15 @@ class Generator:
         confidences = tuple(self._confidence(answer, extent) for extent in reading.extents)
         spans, status, dropped = tuple(reading.spans), reading.status, reading.dropped
         return Prediction(sentence.id, spans, status, dropped, confidences=confidences)
+
+    def _read_or_fail(self, sentence: Sentence, answer: Answer | None, text: str) -> Prediction:
+        """An answer as spans; an empty prediction without an answer, or with one that breaks the reader."""
+        if answer:
+            try:
+                return self.read(sentence, answer, text)
+            except Exception as error:
+                self.failures.add(sentence, error)
+        return Prediction(sentence.id, (), "failed", dict.fromkeys(DROPPED, 0), confidences=())
 
     def _confidence(self, answer: Answer, extent: tuple[int, int]) -> float:
         """The mean log-probability of the tokens that share a character with a piece of the answer."""
@@ -218,11 +344,14 @@ class Generator:
         return min(0.0, sum(taken) / len(taken))
 
     def predict(self, sentences: Sequence[Sentence]) -> tuple[list[Prediction], list[str]]:
-        """Predictions and raw answers, in the order of the sentences."""
+        """Predictions and raw answers, in the order of the sentences. Raises `RuntimeError` where none of
+        several sentences could be predicted."""
         answers = self.answers(sentences)
         with self.watch("read"):
-            texts = [self.text(answer.tokens) for answer in answers]
-            return [self.read(*row) for row in zip(sentences, answers, texts, strict=True)], texts
+            texts = [self.text(answer.tokens) if answer else "" for answer in answers]
+            predictions = [self._read_or_fail(*row) for row in zip(sentences, answers, texts, strict=True)]
+        self.failures.check(sentences)
+        return predictions, texts
 
     def predict_one(self, sentence: Sentence) -> Prediction:
         """The prediction of a sentence by itself."""
@@ -234,18 +363,24 @@ def predict(
 ) -> tuple[list[Prediction], dict[str, Any]]:
     """Predict with an adapter (``None``: zero-shot); returns predictions in order, and what it cost.
 
+    A sentence that cannot be predicted has a failed answer; raises `RuntimeError` where none of several can,
+    `ValueError` where a chat template loses a part of the prompt, `FloatingPointError` where the model
+    overflows in fp16.
+
     Raw answers, which quote the corpus, go to ``answers.jsonl`` in the run's scratch folder.
     """
+    backbones.report_device()
     prompter = Prompter(run, weights.resolve(run.model.weights))
     merged = adapter is not None and run.model.merge_adapter
     if merged:
         model = backbones.load(AutoModelForCausalLM, merge(run, adapter), None).eval()
     else:
         model = load_for_prediction(run, adapter)
+    backbones.check_range(model, prompter.shared_prefix(), prompter.name)
     generator = Generator(run, model, prompter)
     times = efficiency.latency(generator.predict_one, sentences[: run.latency_sentences])
     generator.watch.seconds.clear()
-    generator.cut_off = 0
+    generator.cut_off, generator.failures = 0, Failures(run.dataset.private)
     predictions, raw = generator.predict(sentences)
     run.scratch.mkdir(parents=True, exist_ok=True)
     with (run.scratch / "answers.jsonl").open("w", encoding="utf-8") as file:
@@ -259,6 +394,7 @@ def predict(
         "latency": times,
         "prediction_memory": efficiency.peak_memory(),
         "prediction_truncation": {"cut_off_answers": generator.cut_off},
+        "failed_sentences": len(generator.failures),
         "device": backbones.device(),
         "threads": torch.get_num_threads(),
     }
