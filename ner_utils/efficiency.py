@@ -137,8 +137,11 @@ def is_out_of_memory(error: Exception) -> bool:
 
 
 def release_memory() -> None:
-    """Give freed memory back to the system, so that a fresh process finds room beside this one."""
+    """Give freed memory back to the system and to the GPU, so that a fresh process finds it free."""
     gc.collect()
+    torch = sys.modules.get("torch")
+    if torch and torch.cuda.is_available():
+        torch.cuda.empty_cache()  # the library keeps freed blocks otherwise
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's; it keeps freed blocks otherwise
     if trim:
         trim(0)
