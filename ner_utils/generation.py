@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jinja2 import TemplateError
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from ner_utils import backbones, data, efficiency, weights
+from ner_utils.chat_templates import ChatTemplate
 from ner_utils.control_tokens import as_text, control_tokens
 from ner_utils.data import IGNORED, Sentence
 from ner_utils.decoding import Answer, Decoder
@@ -58,15 +58,15 @@ class Prompter:
         self.tokenizer = AutoTokenizer.from_pretrained(source, padding_side="left")
         if run.model.pad_token:
             self.tokenizer.pad_token = run.model.pad_token
-        self._control = control_tokens(self.tokenizer)
-        self._closing, self.end = self._end_of_turn()
-        if len(self._closing.strip()) > 1:  # a sentence must not hold it, either
-            self._control = (self._closing.strip(), *self._control)
+        self.template = ChatTemplate(self.tokenizer, self.name)
+        self.end = self.template.end
+        closing = self.template.closing.strip()  # a sentence must not hold it, either
+        self._control = ((closing,) if len(closing) > 1 else ()) + control_tokens(self.tokenizer)
         if self.tokenizer.pad_token_id in (None, self.end):
             raise ValueError(
                 f"{self.name}: give a pad_token that differs from the end token, or no end is learnt"
             )
-        self._system_turn = bool(self.tokenizer.chat_template) and self._takes_system_turns()
+        self._system_turn = bool(self.template) and self.template.takes_system(self.format.instruction())
         self._check()
 
     def calm(self, text: str) -> str:
@@ -79,7 +79,7 @@ class Prompter:
         instruction = self._instruction(sentence, learning)
         turns = [(self.calm(shown.text), self.answer(shown)) for shown in self.examples]
         text = self.calm(sentence.text)
-        if not self.tokenizer.chat_template:  # a base model: the same in plain text
+        if not self.template:  # a base model: the same in plain text
             shown = [f"Text: {asked}\nAnswer:\n{answer}" for asked, answer in turns]
             parts = [instruction, *shown, f"Text: {text}\nAnswer:\n"]
             return (self.tokenizer.bos_token or "") + "\n\n".join(parts)
@@ -91,56 +91,12 @@ class Prompter:
             messages.insert(0, {"role": "system", "content": instruction})
         else:
             messages[0]["content"] = f"{instruction}\n\n{messages[0]['content']}"
-        return self._rendered(messages)
-
-    def _rendered(self, messages: list[dict[str, str]], open_turn: bool = True) -> str:
-        """A conversation by the chat template, and where ``open_turn`` the beginning of the model's turn."""
-        return self.tokenizer.apply_chat_template(
-            messages,
-            tokenize=False,
-            add_generation_prompt=open_turn,
-            # Qwen's templates differ by size in whether they think unless told; others ignore it.
-            enable_thinking=False,
-        )
-
-    def _takes_system_turns(self) -> bool:
-        """Whether the template writes a system turn: some raise an error, some leave it out."""
-        instruction = self.format.instruction()
-        messages = [{"role": "system", "content": instruction}, {"role": "user", "content": "Zebra"}]
-        try:
-            return instruction in self._rendered(messages)
-        except TemplateError:
-            return False
-
-    def _end_of_turn(self) -> tuple[str, int]:
-        """What the template writes after an answer: text, if any, and the end token. Where it writes no
-        control token, the tokenizer's end token follows the text."""
-        rest, end = "", self.tokenizer.eos_token
-        if self.tokenizer.chat_template:
-            turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "Zebra"}]
-            try:
-                _, answer, rest = self._rendered(turns, open_turn=False).rpartition("Zebra")
-            except TemplateError as error:
-                raise ValueError(f"{self.name}: the chat template refuses an answer ({error})") from None
-            if not answer:
-                raise ValueError(f"{self.name}: the chat template does not render answers")
-            places = [(rest.index(token), token) for token in self._control if token in rest]
-            if places:
-                at, end = min(places, key=lambda place: place[0])  # the longest of those that begin there
-                rest = rest[:at]
-            else:
-                rest = rest.strip()
-        if end is None:
-            raise ValueError(f"{self.name}: neither tokenizer nor chat template has an end token")
-        return rest, self.tokenizer.convert_tokens_to_ids(end)
+        return self.template.render(messages)
 
     def _check(self) -> None:
         """Raise `ValueError` unless a prompt holds the instruction, the examples and the sentence."""
         sentence = Sentence("", None, ("Ada", "met", "Zebra"), ())
-        try:
-            prompt = self.prompt(sentence)
-        except TemplateError as error:
-            raise ValueError(f"{self.name}: the chat template refuses the prompt ({error})") from None
+        prompt = self.prompt(sentence)
         wanted = {"the instruction": self.format.instruction(), "the sentence": sentence.text}
         for number, shown in enumerate(self.examples, 1):
             wanted[f"example {number}"] = self.calm(shown.text)
@@ -168,19 +124,6 @@ class Prompter:
         known = [self.end, self.tokenizer.eos_token_id, *declared]
         return list(dict.fromkeys(end for end in known if end is not None))
 
-    def written(self, tokens: Sequence[int], ends: Collection[int]) -> str:
-        """The text of an answer, without what the chat template writes after it."""
-        tokens = tokens[:-1] if tokens and tokens[-1] in ends else tokens
-        text = self.tokenizer.decode(tokens, skip_special_tokens=True)
-        if not self._closing.strip():
-            return text.removesuffix(self._closing)
-        return text.partition(self._closing.strip())[0]
-
-    def is_whole(self, tokens: Sequence[int], ends: Collection[int]) -> bool:
-        """Whether an answer came to its end before it was cut off."""
-        closing = self._closing.strip()
-        return tokens[-1] in ends or (bool(closing) and closing in self.tokenizer.decode(tokens))
-
     def shared_prefix(self) -> list[int]:
         """Token ids with which every prompt begins, whatever its sentence."""
         first, second = (self.ids(self.prompt(Sentence("", None, (word,), ()))) for word in ("a", "Zebra"))
@@ -196,7 +139,7 @@ class Prompter:
     def example(self, sentence: Sentence) -> dict[str, list[int]]:
         """A training example: the loss counts on the answer and its end, or on the whole sequence."""
         prompt = self.ids(self.prompt(sentence, learning=True))
-        answer = [*self.ids(self.answer(sentence) + self._closing), self.end]
+        answer = [*self.ids(self.answer(sentence) + self.template.closing), self.end]
         asked = prompt if self.loss == "sequence" else [IGNORED] * len(prompt)
         return {"input_ids": prompt + answer, "labels": asked + answer}
 
@@ -279,7 +222,7 @@ class Generator:
                     order.remove(part[0])
                 most = len(prompts)
         written = [answer.tokens for answer in answers.values()]
-        self.cut_off += sum(not self.prompter.is_whole(tokens, self.ends) for tokens in written)
+        self.cut_off += sum(not self.prompter.template.is_whole(tokens, self.ends) for tokens in written)
         return [answers.get(index) for index in range(len(sentences))]
 
     def _prompts(self, sentences: Sequence[Sentence]) -> dict[int, list[int]]:
@@ -313,7 +256,7 @@ class Generator:
 
     def text(self, tokens: Sequence[int]) -> str:
         """Tokens of an answer as text."""
-        return self.prompter.written(tokens, self.ends)
+        return self.prompter.template.written(tokens, self.ends)
 
     def read(self, sentence: Sentence, answer: Answer, text: str) -> Prediction:
         """An answer and its text as spans."""

@@ -121,7 +121,7 @@ def test_training_teaches_the_end_that_the_template_writes(template, written, en
     answer = [token for token in example["labels"] if token != generation.IGNORED]
     assert answer[-1] == prompter.end == prompter.tokenizer.convert_tokens_to_ids(end)
     assert prompter.tokenizer.decode(answer) == prompter.format.target(twenty[0]) + written + end
-    reading = prompter.format.read(prompter.written(answer, [prompter.end]), twenty[0].tokens)
+    reading = prompter.format.read(prompter.template.written(answer, [prompter.end]), twenty[0].tokens)
     assert reading.status == "ok" and reading.spans == list(twenty[0].spans)
 
 
@@ -152,9 +152,9 @@ def test_what_follows_an_end_in_plain_text_is_no_part_of_the_answer(templated):
     run, folder = templated(REFUSING)
     prompter = generation.Prompter(run, folder)
     tokens = prompter.ids("[]</><user>And now?</><model>[]")
-    assert prompter.written(tokens, [2]) == "[]"
-    assert prompter.is_whole(tokens, [2])
-    assert not prompter.is_whole(prompter.ids("[]"), [2])
+    assert prompter.template.written(tokens, [2]) == "[]"
+    assert prompter.template.is_whole(tokens, [2])
+    assert not prompter.template.is_whole(prompter.ids("[]"), [2])
     sentence = Sentence("s", None, ("</>", "Ada"), ())
     assert prompter.prompt(sentence).count("</>") == 1, "a sentence must not end its own turn"
 
