@@ -83,8 +83,8 @@ def probe(run: Run, asked: dict[str, list[Sentence]]) -> dict[str, list[int]]:
     base = run.model_copy(update={"untrained": True})
     prompter = generation.Prompter(base, weights.resolve(run.model.weights))
     tokenizer = prompter.tokenizer
-    ends = (tokenizer.pad_token_id, tokenizer.eos_token_id)
-    decoder = generation.Decoder(generation.load_for_prediction(base, None), [], *ends, LIMIT)
+    model = generation.load_for_prediction(base, None)
+    decoder = generation.Decoder(model, [], tokenizer.pad_token_id, prompter.ends(model), LIMIT)
     begin, found = tokenizer.bos_token or "", {}
     for name, sentences in asked.items():
         prompts = [prompter.ids(begin + prompter.calm(" ".join(halves(s)[0]))) for s in sentences]

@@ -284,7 +284,7 @@ def _group_limits() -> Iterator[Path]:
 
 
 def release_memory() -> None:
-    """Give freed memory back to the system and the GPU, for a fresh process that starts beside this one."""
+    """Give freed memory back to the system and to the GPU, for a fresh process that starts meanwhile."""
     gc.collect()
     torch = sys.modules.get("torch")
     if torch and torch.cuda.is_initialized():

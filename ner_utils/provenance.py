@@ -163,19 +163,19 @@ def warnings(run: Run, manifest: dict[str, Any]) -> list[str]:
 
 
 def read_otherwise(run: Run, manifest: dict[str, Any]) -> str | None:
-    """How many of a run's answers today's rules might read or place otherwise than those of its time, at most;
-    None where they are today's. An answer that had the form exactly is read alike by all rules, and so is each
-    of its items that was placed or said twice."""
+    """How many of a run's answers today's rules might read or place otherwise than those of its time, at
+    most; None where they are today's. An answer that had the form exactly is read alike by all rules, and so
+    is each of its items that was placed or stood twice."""
     if manifest["stages"].get("reading", stages.NUMBERS["reading"]) == stages.NUMBERS["reading"]:
         return None
     lines = (run.results / "predictions.jsonl").read_text(encoding="utf-8").splitlines()
-    rows = [json.loads(line) for line in lines]
-    doubtful = sum(
-        row["status"] != "ok"
-        or any(row["dropped"][reason] for reason in row["dropped"] if reason != "duplicate")
-        for row in rows
-    )
-    return f"{doubtful} of {len(rows)}" if doubtful else None
+    doubtful = sum(map(_is_doubtful, map(json.loads, lines)))
+    return f"{doubtful} of {len(lines)}" if doubtful else None
+
+
+def _is_doubtful(row: dict[str, Any]) -> bool:
+    flaws = (number for reason, number in row["dropped"].items() if reason != "duplicate")
+    return row["status"] != "ok" or any(flaws)
 
 
 def commit() -> str:

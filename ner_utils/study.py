@@ -78,20 +78,23 @@ NAMED = 12  # systems that a warning names; the others are counted
 
 
 def doubts(stored: Iterable[Stored]) -> list[str]:
-    """What a reader must know about the runs: whose times are not to be trusted, who predicts nothing, and
-    whose training diverged. A line each, with the systems' ids; none where all is well."""
-    times, nothing, diverged = {}, {}, {}
+    """What a reader must know about the runs: whose times are not to be trusted, which predict nothing, fail
+    on sentences, or diverged in training. A line each, with the systems' ids; none where all is well."""
+    times, nothing, failed, diverged = {}, {}, {}, {}
     for item in stored:
         name = f"{item.run.system} on {item.run.dataset_name}"
         for doubt in efficiency.doubts(item.efficiency):
             times.setdefault(name, {})[doubt.partition(" (")[0]] = None
         if not item.metrics["predicted"]:
             nothing.setdefault(name, {})[f"seed {item.run.seed}"] = None
+        if failures := item.efficiency.get("failed_sentences"):
+            failed.setdefault(name, {})[f"{failures} with seed {item.run.seed}"] = None
         if not all(math.isfinite(look["dev_loss"]) for look in item.efficiency.get("looks", ())):
             diverged.setdefault(name, {})[f"seed {item.run.seed}"] = None
     lines = {
         "times are not to be trusted, because the machine was busy while they were taken": times,
         "no mention is predicted in any sentence": nothing,
+        "sentences could not be predicted, and count as empty": failed,
         "the loss on dev is not a number, so the training diverged": diverged,
     }
     return [f"{line}: {_listed(systems)}" for line, systems in lines.items() if systems]

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 import transformers
 from torch.utils.data import Sampler
-from transformers import Trainer, TrainerCallback
+from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import ExportableState, PrinterCallback
 
 from ner_utils import backbones, digests, efficiency, paths
@@ -212,6 +212,13 @@ def arguments(run: Run, parts: int) -> dict[str, Any]:
     }
 
 
+def on_one_device(arguments: TrainingArguments) -> TrainingArguments:
+    """The arguments, changed so that `Trainer` uses one GPU. It would spread each batch over all that are
+    visible, and multiply the batch by their number."""
+    arguments._n_gpu = min(1, arguments.n_gpu)
+    return arguments
+
+
 def total_steps(run: Run, sentences: int) -> int:
     """Optimisation steps of a whole training."""
     settings = run.model.training
@@ -253,6 +260,7 @@ def train(trainer: Trainer, run: Run) -> dict[str, Any]:
     during each (see `efficiency.usage`), starts (1 + interruptions), steps, looks, losses (step, training
     loss), best_checkpoint, and the one that the loss would have chosen. Raises `Diverged`.
     """
+    backbones.report_device()
     folder, patience = Path(trainer.args.output_dir), run.model.training.patience
     total = total_steps(run, len(trainer.train_dataset))
     trainer.remove_callback(PrinterCallback)

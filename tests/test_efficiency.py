@@ -47,6 +47,17 @@ def test_in_fresh_process():
         efficiency.in_fresh_process(divmod, 7, 0)
 
 
+@pytest.mark.parametrize("gpu", [False, True])
+def test_a_fresh_process_finds_the_gpus_memory_free(gpu, monkeypatch):
+    """What the library keeps of freed blocks would be missing there."""
+    emptied = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: emptied.append(True))
+    pid = efficiency.in_fresh_process(os.getpid)
+    assert pid != os.getpid()
+    assert emptied == [True] * gpu
+
+
 @pytest.mark.parametrize("number", [1, 2, efficiency.WARMUP, 7])
 def test_latency_counts_every_sentence_once(number):
     sentences, seen = list(range(number)), []

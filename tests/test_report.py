@@ -248,6 +248,7 @@ def test_doubtful_times_and_empty_predictions_are_said(made_up):
     first, second, *others = results.stored
     spoilt = first.efficiency | {"training_usage": busy}
     spoilt["latency"] = spoilt["latency"] | {"usage": busy}
+    spoilt["failed_sentences"] = 3
     wild = [look | {"dev_loss": float("nan")} for look in second.efficiency["looks"]]
     stored = [
         replace(first, efficiency=spoilt),
@@ -264,6 +265,7 @@ def test_doubtful_times_and_empty_predictions_are_said(made_up):
         "times are not to be trusted, because the machine was busy while they were taken: "
         f"{a} (training, latency)",
         f"no mention is predicted in any sentence: {b} (seed {second.run.seed})",
+        f"sentences could not be predicted, and count as empty: {a} (3 with seed {first.run.seed})",
         f"the loss on dev is not a number, so the training diverged: {b} (seed {second.run.seed})",
     ]
     said = report.overview(replace(results, stored=stored))
