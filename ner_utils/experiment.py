@@ -118,7 +118,7 @@ def _train(run: Run, sentences: list[Sentence], dev: list[Sentence]) -> dict[str
             if not efficiency.is_out_of_memory(error):
                 raise
             if batch % (2 * parts):
-                raise _failure(run, "training", "out of memory") from None
+                raise _failure(run, "training", batch // parts) from None
         parts *= 2
         print(
             f"out of memory: going on with {batch // parts} sentences at a time, {batch} a step", flush=True
@@ -132,11 +132,14 @@ def _train_in_parts(run: Run, sentences: list[Sentence], dev: list[Sentence], pa
     return record | {"batch_parts": parts, "training_joules": energy.joules if whole else None}
 
 
-def _failure(run: Run, step: str, reason: object) -> RuntimeError:
-    """One line: what ended a step for lack of memory, and what would fit."""
+def _failure(run: Run, step: str, reason: efficiency.Killed | int) -> RuntimeError:
+    """One line: what ended a step for lack of memory, that it was killed or so many sentences at a time, the
+    least there is; and what would fit."""
     from ner_utils import fit
 
-    return RuntimeError(f"{_name(run)}: {step}: {reason}; {fit.advice(run, step)}")
+    least = isinstance(reason, int)
+    said = f"out of memory at {reason} sentence{'s' * (reason > 1)} at a time" if least else reason
+    return RuntimeError(f"{_name(run)}: {step}: {said}; {fit.advice(run, step, least)}")
 
 
 def _name(run: Run) -> str:
@@ -159,7 +162,7 @@ def predict(run: Run, checkpoint: Path | None, sentences: list[Sentence]) -> tup
     except Exception as error:
         if not efficiency.is_out_of_memory(error):
             raise
-        raise _failure(run, "prediction", "out of memory") from None
+        raise _failure(run, "prediction", 1) from None
     _warn(run, efficiency.doubts(cost))
     return predicted, cost | {"prediction_joules": energy.joules}
 

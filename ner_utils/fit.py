@@ -297,13 +297,17 @@ BATCHES = {  # by approach and step, what is lowered where memory does not suffi
 }
 
 
-def advice(run: Run, step: str) -> str:
+OTHERWISE = "lower model.training.max_length, or take a smaller model"
+
+
+def advice(run: Run, step: str, least: bool = False) -> str:
     """What to lower where memory did not suffice for the ``training`` or the ``prediction`` of a run: the
-    largest batch that fits by estimate, or what else, if none does."""
+    largest batch that fits by estimate, or what else, if none does; or if the ``least`` was tried already."""
     key = BATCHES[run.model.approach, step]
     *parents, name = key.split(".")
     owner = getattr(run.model, parents[0]) if parents else run.model
-    declared = size = getattr(owner, name)
+    declared = getattr(owner, name)
+    size = 1 if least else declared
     here = _here()
     try:
         while True:
@@ -315,11 +319,10 @@ def advice(run: Run, step: str) -> str:
                 break
             size //= 2
     except (ConfigError, MemoryError, OSError, RuntimeError):  # no architecture, or no memory to trace it
-        return f"lower model.{key}, now {declared}"
+        return OTHERWISE if least else f"lower model.{key}, now {declared}"
     there = f"{need / GIB:.1f} of {here.memory / GIB:.1f} GiB"
-    if need > here.memory:
-        least = f"by estimate, even model.{key}=1 needs {there}"
-        return f"{least}: lower model.training.max_length, or take a smaller model"
+    if least or need > here.memory:
+        return f"by estimate, even model.{key}=1 needs {there}: {OTHERWISE}"
     if size == declared:
         return f"by estimate it needs {there}, so something else took memory; or lower model.{key}={declared}"
     return f"by estimate, model.{key}={size} fits ({there}), and {declared} does not"

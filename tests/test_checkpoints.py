@@ -243,19 +243,27 @@ def full_disk(*arguments):
 
 
 @pytest.mark.parametrize(
-    ("predictor", "said"),
+    ("predictor", "said", "advice"),
     [
-        (killed, "prediction: the system killed the process: it was probably out of memory; "),
-        (short_of_memory, "prediction: out of memory; "),
+        (
+            killed,
+            "prediction: the system killed the process: it was probably out of memory; ",
+            "lower model.prediction_batch_tokens",
+        ),
+        (
+            short_of_memory,
+            "prediction: out of memory at 1 sentence at a time; ",
+            "lower model.training.max_length, or take a smaller model",
+        ),
     ],
 )
-def test_a_prediction_without_memory_is_one_line(run, small, monkeypatch, predictor, said):
+def test_a_prediction_without_memory_is_one_line(run, small, monkeypatch, predictor, said, advice):
     monkeypatch.setattr(experiment, "_predictor", lambda run: predictor)
     with pytest.raises(RuntimeError) as caught:
         experiment.predict(run, None, small["test"])
     message = str(caught.value)
     assert message.startswith(f"minilm on demo, seed 1: {said}")
-    assert "lower model.prediction_batch_tokens" in message
+    assert advice in message
     assert "\n" not in message
 
 
@@ -263,7 +271,10 @@ def test_a_training_without_memory_for_one_sentence_is_one_line(run, small, monk
     one = run.model.training.model_copy(update={"batch_size": 1})
     run = run.model_copy(update={"model": run.model.model_copy(update={"training": one})})
     monkeypatch.setattr(experiment, "_trainer", lambda run: short_of_memory)
-    with pytest.raises(RuntimeError, match=r"^minilm on demo, seed 1: training: out of memory; lower model"):
+    with pytest.raises(
+        RuntimeError,
+        match=r"^minilm on demo, seed 1: training: out of memory at 1 sent.*lower model.training.max_length",
+    ):
         experiment.train(run, small)
 
 

@@ -206,6 +206,8 @@ def test_what_would_fit_is_said(monkeypatch):
         assert re.search(said, fit.advice(run, "training")), limit
     monkeypatch.setattr(fit.efficiency, "memory_limit", lambda: 1)
     assert "model.prediction_batch_tokens=1 needs" in fit.advice(run, "prediction")
+    monkeypatch.setattr(fit.efficiency, "memory_limit", lambda: 2**40)
+    assert "even model.training.batch_size=1 needs" in fit.advice(run, "training", least=True)
     unknown = run.model_copy(update={"model": run.model.model_copy(update={"architecture": None})})
     assert fit.advice(unknown, "training") == "lower model.training.batch_size, now 16"
 
