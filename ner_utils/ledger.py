@@ -24,24 +24,28 @@ Bounds = Annotated[list[float], Field(min_length=2, max_length=2)]
 GAINS = {"gain": (), "gain.one": ("mention length", "1 token"), "gain.three": ("mention length", "3 or more")}
 TIMES = ("training", "batches", "single", "median")  # of `costs.seconds_of`
 _KEY = re.compile(r"[^\W\d][\w.-]*\.[\w.-]*\w")
+# Keys that conditions may ask for; whether a pair has such a result is another question.
+_POSSIBLE = re.compile(
+    r"(?:encoder|generator|fit)\.[\w.-]+"
+    rf"|(?:{'|'.join(map(re.escape, GAINS))})\.(?:low|high|p)"
+    rf"|time\.(?:{'|'.join(TIMES)})(?:\.(?:low|high))?"
+)
 # What each verdict is called of a pair outside of a claim's scope.
 OBSERVED = {"supported": "agrees", "contradicted": "disagrees", "undecided": "undecided"}
 
 
 def _condition(text: str) -> str:
     """A condition over a pair's results. Raises `ValueError` where it is none, whatever the results are."""
-    exact = {f"{gain}.{part}" for gain in GAINS for part in ("low", "high", "p")}
-    exact |= {f"time.{how}{part}" for how in TIMES for part in ("", ".low", ".high")}
-    keys = _KEY.findall(text)
-    for name in keys:
-        if name not in exact and not name.startswith(("encoder.", "generator.", "fit.")):
-            raise ValueError(f"{name}: no pair has such a result; keys begin with encoder, generator, gain, "
-                             "time or fit")  # fmt: skip
+    for key in _KEY.findall(text):
+        if not _POSSIBLE.fullmatch(key):
+            raise ValueError(
+                f"no pair has a result {key}; expected encoder, generator, gain, time or fit first"
+            )
     try:
-        claims.evaluate(text, dict.fromkeys(keys, 1.0))
-    except ArithmeticError:  # of these numbers alone
+        claims.evaluate(text, {})
+    except claims.UnknownResult:  # it is well formed
         pass
-    except (TypeError, RecursionError) as error:
+    except (TypeError, ArithmeticError, RecursionError) as error:
         raise ValueError(f"not a condition ({error})") from None
     return text
 
