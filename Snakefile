@@ -3,58 +3,68 @@
 #   make study STUDY=wnut17-cpu     everything that is missing, then the PDF
 #   make thesis STUDY=wnut17-cpu    from stored results alone: nothing is ever trained
 #
-# A run's result is its manifest, which bears the configuration's fingerprint in its name: an edited
-# configuration asks for another file, an interrupted run has none, and file times decide nothing
-# about training. Everything after prediction is cheap and follows file times.
+# File times decide nothing about results. A run's result is its manifest, which bears the configuration's
+# fingerprint in its name: an edited configuration asks for another file, an interrupted run has none. Scores,
+# audits and comparisons hold the checksums of what they were made from, and are made again where these differ.
+# Only what is never committed follows file times: figures, generated LaTeX, the PDF.
+import shlex
 import sys
+from pathlib import Path
 
+from ner_utils import compiled, paths, provenance, stale, thesis as written
 from ner_utils import config as params
-from ner_utils import paths, provenance
 from ner_utils.predictions import ResultError
 
 STUDY = config.get("study", "demo")
 OVERRIDES = config.get("overrides") or ""
 try:
     ALL = params.with_those_beside(STUDY, OVERRIDES)
-    for run in ALL if config.get("from_results") else ():
-        provenance.read_manifest(run)  # a stale PDF must not pass for this configuration's
+    # Before anything runs; and a stale PDF must not pass for this configuration's.
+    (stale.check_all if config.get("from_results") else stale.check)(ALL)
 except (params.ConfigError, ResultError) as error:
     sys.exit(f"error: {error}")
 RUNS = {paths.relative(run.results): run for run in ALL}
-STUDIES = list(dict.fromkeys(run.study for run in ALL))  # this one, and those beside it
+STUDIES = list(dict.fromkeys(run.study for run in ALL))  # this one, and its companions
 CORPORA = sorted({f"results/{run.study}/{run.dataset_name}" for run in ALL})
 GENERATED = f"thesis/generated/{STUDY}"
 MANIFESTS = [paths.relative(provenance.manifest_path(run)) for run in ALL]
 METRICS = expand("{run}/metrics.json", run=RUNS)
 AUDITS = expand("{corpus}/audit.json", corpus=CORPORA)
-COMPILED = expand("{corpus}/{name}.json", corpus=CORPORA, name=("differences", "confidence", "contamination"))
+COMPILED = expand("{corpus}/{name}.json", corpus=CORPORA, name=compiled.NAMES)
 PDF = paths.relative(paths.thesis_pdf(STUDY))
 WRITERS = [run for run in ALL if run.model.approach == "generation"]
 PROBED = "|".join({run.study for run in WRITERS}) or "(?!)"
-# Where ensembles lie, for the rules to look ahead from the study's name: another study's system may bear their name.
+# Where ensembles lie, for the rules to look ahead from the study's name: another study may use their names.
 VOTING = "|".join({f"{run.study}/{run.dataset_name}/{run.system}/" for run in ALL if run.members}) or "(?!)"
 # What a notebook prints is logged by papermill (on stderr); its raw output would repeat a part of it.
-# Overrides are of this study, and not of those whose results its thesis shows, too.
 PAPERMILL = (
-    "papermill >/dev/null --no-progress-bar --log-output --kernel python3 {input.notebook} {log}"
-    f" -r study {{wildcards.study}} -r overrides \"$([ {{wildcards.study}} != {STUDY} ] || echo '{OVERRIDES}')\""
+    "papermill >/dev/null --no-progress-bar --log-output --kernel python3 {input.notebook} {log:q}"
+    " -r study {wildcards.study:q} -r overrides {params.overrides}"
 )
+STALE = {paths.relative(file) for file in stale.files(ALL)} if not config.get("from_results") else set()
+NEWER = Path("runs/.stale")  # an input of each stale file, younger than it
+if STALE:
+    NEWER.parent.mkdir(exist_ok=True)
+    NEWER.touch()
 
 
-def rooms(*names):
-    return [f"ner_utils/{name}.py" for name in names]
+def newer(output):
+    return lambda wildcards: [str(NEWER)] if output.format(**wildcards) in STALE else []
+
+
+def overrides(wildcards):
+    """For the shell; they are this study's, and not those of its companions."""
+    return shlex.quote(OVERRIDES if wildcards.study == STUDY else "")
 
 
 def run_of(wildcards):
     return RUNS["results/{0.study}/{0.dataset}/{0.system}/seed{0.seed}".format(wildcards)]
 
 
-def settings(wildcards):
-    return f"params/studies/{wildcards.study}.yaml"
-
-
 def metrics_on(wildcards):
-    return [file for file in METRICS if file.startswith("results/{0.study}/{0.dataset}/".format(wildcards))]
+    folder = "results/{0.study}/{0.dataset}/".format(wildcards)
+    # Of a step that must run again, Snakemake skips the steps that read ancient files of it.
+    return [file if file in STALE else ancient(file) for file in METRICS if file.startswith(folder)]
 
 
 def first(wildcards):
@@ -62,7 +72,7 @@ def first(wildcards):
 
 
 def needs(key):
-    """What a job asks for: its run, or the largest of its study that writes. Estimated late, that takes seconds."""
+    """What a job asks for: its run, or the largest generator of its study. Estimated late: that takes seconds."""
 
     def estimate(wildcards):
         from ner_utils import fit
@@ -80,7 +90,7 @@ JOB = {"mem_mb": needs("mem_mb"), "gpu": needs("gpus"), "runtime": needs("runtim
 localrules: thesis, analyse
 
 
-# Everything is asked for by name: Snakemake does not miss what only a finished step once read.
+# Every file is listed, because Snakemake does not rebuild a missing input of a finished step.
 rule all:
     message: "Study {STUDY}: everything is there"
     input: MANIFESTS, METRICS, AUDITS, COMPILED, PDF
@@ -89,12 +99,12 @@ rule all:
 rule thesis:
     message: "Thesis: LaTeX of study {STUDY} -> {output}"
     input:
-        generated=[f"{GENERATED}/numbers.tex", f"{GENERATED}/claims.tex"],
+        generated=[f"{GENERATED}/numbers.tex", f"{GENERATED}/claims.tex", paths.relative(written.digests(STUDY))],
         sources=sorted(paths.relative(file) for file in paths.THESIS.glob("*.*") if file.suffix != ".pdf"),
         chapters=sorted(paths.relative(file) for file in paths.THESIS.glob("[cd]*/*.tex")),
         script="scripts/typeset.sh",
     output: PDF
-    shell: "{input.script} {STUDY} {output}"
+    shell: "{input.script} {STUDY:q} {output:q}"
 
 
 rule analyse:
@@ -108,36 +118,36 @@ rule analyse:
         ledger=["params/claims.yaml", "params/guide.yaml"],
         discussion=[f for f in [f"thesis/discussions/{STUDY}.tex"] if (paths.ROOT / f).is_file()],
         bench=sorted(paths.relative(file) for file in (paths.RESULTS / "bench").glob("*.json")),
-        rooms=rooms("study", "statistics", "report", "compiled", "differences", "confidence", "contamination", "flexibility", "label_efficiency", "telling", "thesis", "costs", "ledger", "guide", "robustness", "design", "tables", "claims", "plots", "latex", "prompts", "forms", "json_forms", "copy_forms", "evaluation", "speed"),
+        code=paths.relative(max((paths.ROOT / "ner_utils").rglob("*.py"), key=lambda file: file.stat().st_mtime)),
     output:
         f"{GENERATED}/numbers.tex",
         f"{GENERATED}/claims.tex",
-    params: overrides=OVERRIDES
-    log: notebook=f"runs/{STUDY}/05_analysis.ipynb"
-    shell: PAPERMILL.replace("{wildcards.study}", STUDY)
+        paths.relative(written.digests(STUDY)),
+    params: overrides=shlex.quote(OVERRIDES)
+    log: f"runs/{STUDY}/05_analysis.ipynb"
+    shell: PAPERMILL.replace("{wildcards.study:q}", "{STUDY:q}")
 
 
 # The thesis alone: stored results are its sources, and no rule below exists that could make them.
 if not config.get("from_results"):
 
-    localrules: explore, evaluate, combine, compare, trust, probe_nobody
+    localrules: explore, evaluate, combine, compare, trust, no_probe
 
     rule explore:
         message: "Explore: audit of corpus {wildcards.dataset} ({wildcards.study})"
         input:
-            notebook="notebooks/01_data_exploration.ipynb",
-            settings=lambda w: f"params/datasets/{paths.corpus(w.dataset)}.yaml",
-            rooms=rooms(*provenance.READERS, "spans", "audit"),
+            notebook=ancient("notebooks/01_data_exploration.ipynb"),
+            newer=newer("results/{study}/{dataset}/audit.json"),
         output: "results/{study}/{dataset}/audit.json"
-        log: notebook="runs/{study}/{dataset}/01_data_exploration.ipynb"
-        shell: f"{PAPERMILL} -r dataset {{wildcards.dataset}}"
+        params: overrides=overrides
+        log: "runs/{study}/{dataset}/01_data_exploration.ipynb"
+        shell: f"{PAPERMILL} -r dataset {{wildcards.dataset:q}}"
 
     rule train:
         message:
             "Train and predict: {wildcards.dataset}, {wildcards.system}, seed {wildcards.seed} ({wildcards.study})"
             + (": {resources.gpu} GPUs, {resources.mem_mb} MB, {resources.runtime} minutes" if JOB else "")
         input:
-            # ancient: an edited comment must not cost a day of training; the thesis warns instead.
             notebook=lambda w: ancient(
                 "notebooks/02_encoder.ipynb" if run_of(w).model.approach == "tagging" else "notebooks/03_llm.ipynb"
             ),
@@ -145,82 +155,84 @@ if not config.get("from_results"):
                 ancient(paths.relative(provenance.manifest_path(base))) for base in [run_of(w).base] if base
             ],
         output: "results/{study}/{dataset}/{system}/seed{seed}/manifest-{fingerprint}.json"
-        log: notebook="runs/{study}/{dataset}/{system}/seed{seed}/train-{fingerprint}.ipynb"
+        params: overrides=overrides
+        log: "runs/{study}/{dataset}/{system}/seed{seed}/train-{fingerprint}.ipynb"
         wildcard_constraints: seed=r"\d+", study=f"(?!{VOTING})[^/]+"
         # All cores, for what takes timings shares the machine with nothing; a job has its profile's share.
         threads: lambda _: workflow.cores
         resources: **JOB
         shell:
             # Fetched beforehand, where there is a network: a cluster's nodes may have none.
-            f"HF_HUB_OFFLINE=1 {PAPERMILL} -r dataset {{wildcards.dataset}} -r system {{wildcards.system}} -p seed {{wildcards.seed}}"
+            f"HF_HUB_OFFLINE=1 {PAPERMILL} -r dataset {{wildcards.dataset:q}} -r system {{wildcards.system:q}} -p seed {{wildcards.seed}}"
 
     rule combine:
         message: "Vote: {wildcards.dataset}, {wildcards.system}, seed {wildcards.seed} ({wildcards.study})"
         input:
-            notebook="notebooks/06_ensemble.ipynb",
+            notebook=ancient("notebooks/06_ensemble.ipynb"),
             members=lambda w: [ancient(paths.relative(provenance.manifest_path(run))) for run in run_of(w).members],
         output: "results/{study}/{dataset}/{system}/seed{seed}/manifest-{fingerprint}.json"
-        log: notebook="runs/{study}/{dataset}/{system}/seed{seed}/vote-{fingerprint}.ipynb"
+        params: overrides=overrides
+        log: "runs/{study}/{dataset}/{system}/seed{seed}/vote-{fingerprint}.ipynb"
         wildcard_constraints: seed=r"\d+", study=f"(?={VOTING})[^/]+"
         shell:
-            f"{PAPERMILL} -r dataset {{wildcards.dataset}} -r system {{wildcards.system}} -p seed {{wildcards.seed}}"
+            f"{PAPERMILL} -r dataset {{wildcards.dataset:q}} -r system {{wildcards.system:q}} -p seed {{wildcards.seed}}"
 
     rule evaluate:
         message: "Evaluate: {wildcards.dataset}, {wildcards.system}, seed {wildcards.seed} ({wildcards.study})"
         input:
-            notebook="notebooks/04_evaluation.ipynb",
-            manifest=lambda w: paths.relative(provenance.manifest_path(run_of(w))),
-            rooms=rooms(*provenance.READERS, "spans", "span_table", "scoring", "conventions", "evaluation"),
+            notebook=ancient("notebooks/04_evaluation.ipynb"),
+            manifest=lambda w: ancient(paths.relative(provenance.manifest_path(run_of(w)))),
+            newer=newer("results/{study}/{dataset}/{system}/seed{seed}/metrics.json"),
         output:
             "results/{study}/{dataset}/{system}/seed{seed}/metrics.json",
             "results/{study}/{dataset}/{system}/seed{seed}/counts.jsonl",
-        log: notebook="runs/{study}/{dataset}/{system}/seed{seed}/04_evaluation.ipynb"
+        params: overrides=overrides
+        log: "runs/{study}/{dataset}/{system}/seed{seed}/04_evaluation.ipynb"
         wildcard_constraints: seed=r"\d+"
         shell:
-            f"{PAPERMILL} -r dataset {{wildcards.dataset}} -r system {{wildcards.system}} -p seed {{wildcards.seed}}"
+            f"{PAPERMILL} -r dataset {{wildcards.dataset:q}} -r system {{wildcards.system:q}} -p seed {{wildcards.seed}}"
 
 
     rule compare:
         message: "Compare: all systems on {wildcards.dataset} ({wildcards.study})"
         input:
-            notebook="notebooks/07_differences.ipynb",
-            settings=settings,
+            notebook=ancient("notebooks/07_differences.ipynb"),
             metrics=metrics_on,
-            rooms=rooms(*provenance.READERS, "spans", "span_table", "scoring", "statistics", "breakdown", "errors"),
+            newer=newer("results/{study}/{dataset}/differences.json"),
         output: "results/{study}/{dataset}/differences.json"
-        params: system=first  # whose sentences are shown
-        log: notebook="runs/{study}/{dataset}/07_differences.ipynb"
-        shell: f"{PAPERMILL} -r dataset {{wildcards.dataset}} -r system {{params.system}}"
+        params: system=first, overrides=overrides  # the system whose sentences are shown
+        log: "runs/{study}/{dataset}/07_differences.ipynb"
+        shell: f"{PAPERMILL} -r dataset {{wildcards.dataset:q}} -r system {{params.system:q}}"
 
 
     rule trust:
         message: "Confidence: all systems on {wildcards.dataset} ({wildcards.study})"
         input:
-            notebook="notebooks/08_confidence.ipynb",
-            settings=settings,
+            notebook=ancient("notebooks/08_confidence.ipynb"),
             metrics=metrics_on,
-            rooms=rooms(*provenance.READERS, "spans", "statistics", "confidence"),
+            newer=newer("results/{study}/{dataset}/confidence.json"),
         output: "results/{study}/{dataset}/confidence.json"
-        params: system=first
-        log: notebook="runs/{study}/{dataset}/08_confidence.ipynb"
-        shell: f"{PAPERMILL} -r dataset {{wildcards.dataset}} -r system {{params.system}}"
+        params: system=first, overrides=overrides
+        log: "runs/{study}/{dataset}/08_confidence.ipynb"
+        shell: f"{PAPERMILL} -r dataset {{wildcards.dataset:q}} -r system {{params.system:q}}"
 
 
     rule probe:
         message: "Probe: do the language models know {wildcards.dataset}? ({wildcards.study})"
         input:
-            notebook="notebooks/09_contamination.ipynb",
-            settings=settings,
-            rooms=rooms(*provenance.READERS, "spans", "perturb", "contamination"),
+            notebook=ancient("notebooks/09_contamination.ipynb"),
+            manifests=lambda w: [ancient(file) for file in MANIFESTS if file.startswith(f"results/{w.study}/{w.dataset}/")],
+            newer=newer("results/{study}/{dataset}/contamination.json"),
         output: "results/{study}/{dataset}/contamination.json"
-        log: notebook="runs/{study}/{dataset}/09_contamination.ipynb"
+        params: overrides=overrides
+        log: "runs/{study}/{dataset}/09_contamination.ipynb"
         wildcard_constraints: study=PROBED
         threads: lambda _: workflow.cores
         resources: **JOB
-        shell: f"HF_HUB_OFFLINE=1 {PAPERMILL} -r dataset {{wildcards.dataset}}"
+        shell: f"HF_HUB_OFFLINE=1 {PAPERMILL} -r dataset {{wildcards.dataset:q}}"
 
 
-    use rule probe as probe_nobody with:
+    use rule probe as no_probe with:
         message: "Probe: study {wildcards.study} has no language model"
         wildcard_constraints: study=f"(?!({PROBED})/)[^/]+"
         threads: 1

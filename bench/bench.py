@@ -20,7 +20,7 @@ import baselines
 import fit
 import rows
 
-from ner_utils import config, data, paths, provenance
+from ner_utils import config, data, paths, provenance, sealed
 
 
 # ---------------------------------------------------------------------------- report
@@ -98,7 +98,7 @@ def main() -> None:
     stored |= {"growth": grown, "commands": commands, "memory": memory}
     if scale == 1:
         name = "bench-gpu.json" if options.full_size else "bench.json"
-        provenance.write_json(paths.RESULTS / "bench" / name, stored)
+        sealed.write_json(paths.RESULTS / "bench" / name, stored)
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ from ner_utils import (
     paths,
     provenance,
     schema,
+    sealed,
     tagging,
     weights,
 )
@@ -242,4 +243,4 @@ if __name__ == "__main__":
     stored["validation"] = [validate(setting) for setting in SETTINGS]
     worst = max(abs(row["predicted"] / row["measured"] - 1) for row in stored["validation"])
     print(f"worst error {worst:.1%}")
-    provenance.write_json(paths.RESULTS / "bench" / "fit.json", stored | provenance.environment())
+    sealed.write_json(paths.RESULTS / "bench" / "fit.json", stored | provenance.environment())

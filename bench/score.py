@@ -16,7 +16,7 @@ from rows import timed
 from seqeval.metrics import classification_report
 from seqeval.scheme import IOB2
 
-from ner_utils import paths, provenance, scoring, span_table, statistics
+from ner_utils import paths, provenance, scoring, sealed, span_table, statistics
 from ner_utils.spans import tag_names
 
 SENTENCES = 16_454
@@ -99,7 +99,7 @@ def main() -> None:
     }
     for name in ("seconds", "ratio", "micro_seconds", "all_seconds"):
         print(name, found[name])
-    provenance.write_json(paths.RESULTS / "bench" / "score.json", found)
+    sealed.write_json(paths.RESULTS / "bench" / "score.json", found)
 
 
 if __name__ == "__main__":

@@ -37,6 +37,7 @@ def train(run: Run, sentences: Sequence[Sentence], dev: Sequence[Sentence], part
     examples, looked_at = ([prompter.example(each) for each in part] for part in (sentences, sample))
     cut = [len(example["input_ids"]) > settings.max_length for example in examples]
     model = load_base(run)
+    backbones.check_range(model, examples[0]["input_ids"], prompter.name)
     if run.model.lora:
         model = backbones.with_adapter(model, run.model.lora, "CAUSAL_LM", bool(run.model.quantisation))
     # What all prompts begin with passes through the model once, where no loss counts on it; where each lists
@@ -66,12 +67,14 @@ def train(run: Run, sentences: Sequence[Sentence], dev: Sequence[Sentence], part
     trainer = Selector(
         run,
         model=model,
-        args=SFTConfig(
-            **training.arguments(run, parts),
-            max_length=settings.max_length,
-            # The shared prefix needs its cache, which checkpointing would drop.
-            gradient_checkpointing=False,
-            packing=False,
+        args=training.on_one_device(
+            SFTConfig(
+                **training.arguments(run, parts),
+                max_length=settings.max_length,
+                # The shared prefix needs its cache, which checkpointing would drop.
+                gradient_checkpointing=False,
+                packing=False,
+            )
         ),
         train_dataset=Dataset.from_list(examples),
         eval_dataset=Dataset.from_list(looked_at),
@@ -96,20 +99,23 @@ def answer_loss(model, inputs: dict, prefix: int, number: float) -> torch.Tensor
 
     What SFTTrainer computes, at about half its cost on short sentences: the first ``prefix`` tokens
     are the same in all rows, so they pass through the model once (gradients included), and only
-    labelled positions are projected onto the vocabulary.
+    labelled positions are projected onto the vocabulary. The model itself projects them, for some
+    scale or cap their logits. Raises `NotImplementedError` for a model that projects all positions.
     """
     ids, labels = inputs["input_ids"], inputs["labels"]
-    body = model.get_decoder()
     cache = None
     if prefix:
-        cache = body(input_ids=ids[:1, :prefix], use_cache=True).past_key_values
+        cache = model.get_decoder()(input_ids=ids[:1, :prefix], use_cache=True).past_key_values
         cache.batch_repeat_interleave(len(ids))
     rest = {"input_ids": ids[:, prefix:], "attention_mask": inputs["attention_mask"]}
-    hidden = body(**rest, past_key_values=cache, use_cache=bool(prefix)).last_hidden_state
-    wanted = labels[:, prefix + 1 :]  # position t predicts token t + 1
-    chosen = wanted != IGNORED
-    logits = model.lm_head(hidden[:, :-1][chosen]).float()
-    return torch.nn.functional.cross_entropy(logits, wanted[chosen], reduction="sum") / number
+    wanted = torch.nn.functional.pad(labels[:, prefix + 1 :], (0, 1), value=IGNORED)
+    chosen = wanted != IGNORED  # [rows, tokens]: position t predicts token t + 1
+    logits = model(**rest, past_key_values=cache, use_cache=bool(prefix), logits_to_keep=chosen).logits
+    if logits.shape[:-1] != (int(chosen.sum()),):
+        raise NotImplementedError(
+            f"{type(model).__name__} does not compute the logits of chosen tokens alone"
+        )
+    return torch.nn.functional.cross_entropy(logits.float(), wanted[chosen], reduction="sum") / number
 
 
 def _assert_loss_on_answers(

@@ -16,8 +16,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ner_utils import scoring
+from ner_utils import data, paths, scoring, sealed, stages
 from ner_utils.data import DataError, Sentence
+from ner_utils.predictions import ResultError
+from ner_utils.readers import DROPPED
 from ner_utils.schema import Dataset
 from ner_utils.spans import Span, surface
 from ner_utils.standoff import TREATED
@@ -48,6 +50,35 @@ def audit(name: str, dataset: Dataset, corpus: dict[str, list[Sentence]]) -> dic
     }
 
 
+def file(study: str, name: str) -> Path:
+    """Where a study keeps the audit of a corpus."""
+    return paths.RESULTS / study / name / "audit.json"
+
+
+def store(study: str, name: str, dataset: Dataset, corpus: dict[str, list[Sentence]]) -> dict[str, Any]:
+    """Audit a corpus, compute the agreement of its annotators, and store both for a study; returns both with
+    the checksums of the corpus' files."""
+    values = {
+        "stages": stages.numbers("data", "audit"),
+        "inputs": data.digests(name, dataset),
+        "audit": audit(name, dataset, corpus),
+        "agreement": agreement(paths.data_dirs(name)),
+    }
+    sealed.write_json(file(study, name), values)
+    return values
+
+
+def load(study: str, name: str) -> dict[str, Any]:
+    """A stored audit. Raises `ResultError` where it is missing, made by other rules, or was changed since."""
+    path, again = file(study, name), f"run make study STUDY={study}"
+    if not path.is_file():
+        raise ResultError(f"{paths.relative(path)}: no audit of the corpus; {again}")
+    values = sealed.read_json(path, again)
+    if values["stages"] != stages.numbers("data", "audit"):
+        raise ResultError(f"{paths.relative(path)}: made by other rules; {again}")
+    return values
+
+
 def _split(sentences: Sequence[Sentence], dataset: Dataset) -> dict[str, Any]:
     """What a split holds by itself.
 
@@ -64,6 +95,7 @@ def _split(sentences: Sequence[Sentence], dataset: Dataset) -> dict[str, Any]:
       this spelling; an output format without positions is ambiguous there
     - in corpora with offsets, each of `standoff.TREATED`: mentions that spans of a sentence could not
       state as annotated
+    - in corpora with ``flaws: drop``, ``dropped_flaws``: mentions and lines that contradict themselves
     """
     mentions = _mentions(sentences)
     documents = {sentence.document for sentence in sentences}
@@ -92,6 +124,7 @@ def _split(sentences: Sequence[Sentence], dataset: Dataset) -> dict[str, Any]:
         "repaired_tags": sum(sentence.repaired for sentence in sentences),
         "repeated_mentions": sum(_occurrences(*mention) > 1 for mention in mentions),
         **({reason: treated[reason] for reason in TREATED} if any(s.offsets for s in sentences) else {}),
+        **({DROPPED: treated[DROPPED]} if dataset.flaws == "drop" else {}),
     }
 
 

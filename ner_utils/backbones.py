@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,13 @@ HEADS = ["classifier", "score"]  # of token classification: trained whole, never
 def device() -> str:
     """Where models are computed."""
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def report_device() -> None:
+    """Print on which GPU this process computes: it uses one, whatever their number."""
+    if torch.cuda.is_available():
+        at, number = torch.cuda.current_device(), torch.cuda.device_count()
+        print(f"computing on cuda:{at} ({torch.cuda.get_device_name(at)}), {number} visible", flush=True)
 
 
 def dtype() -> torch.dtype:
@@ -41,6 +49,20 @@ def load(auto: Any, source: str | Path, quantisation: str | None, **settings: An
         if isinstance(module, Linear4bit):
             module.support_avx512bf16_for_cpu = False
     return model
+
+
+@torch.no_grad()
+def check_range(model: Any, ids: Sequence[int], label: str) -> None:
+    """Raise `FloatingPointError` where a model in fp16, in which older GPUs compute, overflows on the token
+    ids of a text. Models that were trained in bf16 may: Gemma 3 does."""
+    if model.dtype != torch.float16:
+        return
+    logits = model(input_ids=torch.tensor([ids[:128]], device=model.device)).logits
+    if not logits.isfinite().all():
+        raise FloatingPointError(
+            f"{label} overflows in float16, the dtype of this GPU: use one with bfloat16 (compute capability "
+            "8.0 or newer), or a CPU"
+        )
 
 
 def nf4(compute: torch.dtype, spared: list[str] | None = None) -> Any:

@@ -105,7 +105,7 @@ def count(
 
 def scores(gold: Sequence[Sentence], counted: Counted, resamples: int) -> list[dict[str, Any]]:
     """One row a system and bucket that holds anything: numbers of gold and predicted mentions (means over
-    runs) and F1 in percent with its interval."""
+    runs) and F1 in percent with its interval, None where it has none, as without gold mentions."""
     rows, groups = [], statistics.groups(gold)
     for system, counts in counted.items():
         sums = counts.sum(axis=1).mean(axis=0)
@@ -113,7 +113,7 @@ def scores(gold: Sequence[Sentence], counted: Counted, resamples: int) -> list[d
         for name, (tp, fp, fn), bounds in zip(_names(gold), sums, found, strict=True):
             if tp + fp + fn:
                 row = {"system": system, **name, "gold": tp + fn, "predicted": tp + fp}
-                rows.append(row | bounds.percent("f1"))
+                rows.append(row | _stored(bounds.percent("f1")))
     return rows
 
 
@@ -128,8 +128,13 @@ def gains(
         held = counted[a][0][:, :, [0, 2]].sum(axis=(0, 2))
         for name, number, bounds in zip(_names(gold), held, found, strict=True):
             if number:
-                rows.append({"a": a, "b": b, **name, **bounds.percent("difference")})
+                rows.append({"a": a, "b": b, **name, **_stored(bounds.percent("difference"))})
     return rows
+
+
+def _stored(values: Mapping[str, float]) -> dict[str, float | None]:
+    """JSON has no NaN."""
+    return {key: None if np.isnan(value) else value for key, value in values.items()}
 
 
 def _names(gold: Sequence[Sentence]) -> list[dict[str, str]]:

@@ -1,19 +1,20 @@
 """What is compiled from a study's stored predictions on a corpus, beside the corpus and without its text.
 
-``results/<study>/<dataset>/<name>.json`` holds it with the fingerprints of the runs that it is about.
+``results/<study>/<dataset>/<name>.json`` holds it with the checksums of the predictions that it is about.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ner_utils import config, paths, provenance
+from ner_utils import config, paths, provenance, sealed, stages
 from ner_utils.predictions import ResultError
 from ner_utils.run import Run
 from ner_utils.study import Results
+
+NAMES = ("differences", "confidence", "contamination")
 
 
 def path(study: str, dataset: str, name: str) -> Path:
@@ -23,20 +24,24 @@ def path(study: str, dataset: str, name: str) -> Path:
 
 def write(name: str, runs: Sequence[Run], found: dict[str, Any]) -> dict[str, Any]:
     """Store what was found about all runs of a study on a corpus; returns what is stored."""
-    found = {"fingerprints": _fingerprints(runs), **found}
-    provenance.write_json(path(runs[0].study, runs[0].dataset_name, name), found)
+    found = {"stages": stages.numbers("analysis"), "predictions": _predictions(runs), **found}
+    sealed.write_json(path(runs[0].study, runs[0].dataset_name, name), found)
     return found
 
 
 def load(name: str, runs: Sequence[Run]) -> dict[str, Any]:
-    """What was stored about these runs. Raises `ResultError` where nothing was, or of other runs."""
+    """What was stored about these runs. Raises `ResultError` where nothing was, or of other predictions, or
+    by other rules, or where it was changed since."""
     study = runs[0].study
-    file = path(study, runs[0].dataset_name, name)
+    file, again = path(study, runs[0].dataset_name, name), f"run make study STUDY={study}"
+    where = paths.relative(file)
     if not file.is_file():
-        raise ResultError(f"{paths.relative(file)}: not compiled; run make study STUDY={study}")
-    found = json.loads(file.read_text(encoding="utf-8"))
-    if found["fingerprints"] != _fingerprints(runs):
-        raise ResultError(f"{paths.relative(file)}: of other runs; run make study STUDY={study}")
+        raise ResultError(f"{where}: not compiled; {again}")
+    found = sealed.read_json(file, again)
+    if found["stages"] != stages.numbers("analysis"):
+        raise ResultError(f"{where}: made by other rules; {again}")
+    if found["predictions"] != _predictions(runs):
+        raise ResultError(f"{where}: of other predictions; {again}")
     return found
 
 
@@ -64,5 +69,7 @@ def labels(results: Results) -> dict[str, str]:
     return {run.system: run.label for run in undisturbed([item.run for item in results.stored])}
 
 
-def _fingerprints(runs: Sequence[Run]) -> dict[str, str]:
-    return {f"{run.system}, seed {run.seed}": run.fingerprint for run in runs}
+def _predictions(runs: Sequence[Run]) -> dict[str, str]:
+    return {
+        f"{run.system}, seed {run.seed}": provenance.content(provenance.read_manifest(run)) for run in runs
+    }

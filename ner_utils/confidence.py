@@ -40,6 +40,10 @@ POINTS = 50  # of a curve that is stored
 SUREST = 0.05  # share of spans from which on a curve is drawn: single spans would be noise
 
 
+class NoConfidences(ValueError):
+    """Predictions without confidences."""
+
+
 class Stated(NamedTuple):
     """Predicted spans, each array [spans]: mean log-probability, whether it is right, the place of its
     sentence, and the group that is resampled with it."""
@@ -51,14 +55,13 @@ class Stated(NamedTuple):
 
 
 def stated(gold: Sequence[Sentence], runs: Sequence[Sequence[Prediction]]) -> Stated:
-    """All predicted spans of some runs on the same sentences. Raises `ValueError` where a run has no
-    confidences."""
+    """All predicted spans of some runs on the same sentences. Raises `NoConfidences` where a run has none."""
     rows = []
     for predicted in runs:
         each = zip(gold, predicted, statistics.groups(gold), strict=True)
         for at, (sentence, prediction, group) in enumerate(each):
             if prediction.confidences is None:
-                raise ValueError(f"{sentence.id}: no confidences are stored")
+                raise NoConfidences(f"{sentence.id}: no confidences are stored")
             for span, value in zip(prediction.spans, prediction.confidences, strict=True):
                 rows.append((value, span in sentence.spans, at, group))
     columns = zip(*rows, strict=True) if rows else ((), (), (), ())
@@ -173,7 +176,7 @@ def assess(study: str, dataset: str, overrides: str, corpus: dict[str, list[Sent
         test = experiment.test_sentences(each[0], corpus)
         try:
             spans = stated(test, [evaluation.load_predictions(run, test) for run in each])
-        except ValueError:
+        except NoConfidences:
             found[system] = {"reason": "no confidences"}
             continue
         if len(spans.log) < LEAST:

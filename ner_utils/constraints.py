@@ -18,14 +18,24 @@ class Constraints:
     """Makes a constraint for each sentence: ``schema`` for valid answers of any text, ``grounded`` for
     answers whose every mention is a span of the sentence.
 
-    ``vocabulary`` is the number of a model's scores, ``limit`` the room of an answer in tokens, its end
-    token included.
+    ``vocabulary`` is the number of a model's scores, ``limit`` the most tokens of an answer, its end token
+    included. Each of ``ends`` ends an answer, the first where an end is forced; without them the
+    tokenizer's end token does.
     """
 
-    def __init__(self, kind: str, form: Any, tokenizer: Any, vocabulary: int, limit: int) -> None:
+    def __init__(
+        self,
+        kind: str,
+        form: Any,
+        tokenizer: Any,
+        vocabulary: int,
+        limit: int,
+        ends: Sequence[int] = (),
+    ) -> None:
         self.kind, self.form, self.limit = kind, form, limit
-        self.end = tokenizer.eos_token_id
-        self.tokens = from_tokenizer(tokenizer, n_vocab=vocabulary, eos_token=self.end)
+        self.ends = list(ends) or [tokenizer.eos_token_id]
+        self.end = self.ends[0]
+        self.tokens = from_tokenizer(tokenizer, n_vocab=vocabulary, eos_token=self.ends)
 
     def of(self, words: Sequence[str]) -> Constrained:
         """The constraint of a sentence."""
@@ -57,21 +67,22 @@ class Constrained:
 
     def _take(self, best: int) -> list[int]:
         """A token and those that must follow it; where there is no room for it, those that end the answer."""
-        if best == self.makes.end:
-            return self._end([])
+        if best in self.makes.ends:
+            return self._end([best])
         self.matcher.consume_token(best)
         follow = [best, *self.matcher.compute_ff_tokens()]
         room = self.makes.limit - len(self.answer) - len(follow) - 1
         # No closing has more tokens than bytes.
         if room < self.grammar.reserve and room < len(self._closing(follow)):
-            return self._end(self._closing([]))
+            return self._end([*self._closing([]), self.makes.end])
         self.answer.append(best)
         self._write(follow[1:])
-        return self._end(follow) if self.matcher.is_stopped() else follow
+        return self._end([*follow, self.makes.end]) if self.matcher.is_stopped() else follow
 
     def _end(self, tokens: list[int]) -> list[int]:
+        """The last tokens, now that the grammar is done with."""
         del self.matcher, self.grammar  # one a sentence would add up over a corpus
-        return [*tokens, self.makes.end]
+        return tokens
 
     def _closing(self, follow: list[int]) -> list[int]:
         """Tokens that close the answer and what follows it the shortest way."""

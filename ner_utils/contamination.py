@@ -11,7 +11,7 @@ subtler: its silence is no proof (on such probes see Carlini et al. 2023, arXiv 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import accumulate, takewhile
 from typing import Any
 
@@ -36,17 +36,29 @@ SETS = {
 }
 
 
+def draw(corpus: dict[str, list[Sentence]]) -> list[Sentence]:
+    """Test sentences with a mention in their first half, so that a counterpart can begin otherwise."""
+    early = [s for s in corpus["test"] if any(span.end <= len(s.tokens) // 2 for span in s.spans)]
+    return data.draw([s for s in early if len(s.tokens) >= LEAST], PROBED, seed=0)
+
+
 def sets(corpus: dict[str, list[Sentence]]) -> dict[str, list[Sentence]]:
-    """The sentences to be completed, by the keys of `SETS`. Test sentences are those with a mention in their
-    first half, so that their counterparts begin otherwise."""
-    halves = [s for s in corpus["test"] if any(span.end <= len(s.tokens) // 2 for span in s.spans)]
-    drawn = data.draw([s for s in halves if len(s.tokens) >= LEAST], PROBED, seed=0)
+    """The sentences to be completed, by the keys of `SETS`; of those that `draw` finds, the ones whose
+    counterparts begin otherwise. The others have no other name of their type: both would be one prompt."""
+    drawn = draw(corpus)
+    pairs = zip(drawn, perturb(drawn, "swap", corpus["train"]), strict=True)
+    pairs = [(one, other) for one, other in pairs if _differ(halves(one)[0], halves(other)[0])]
     control = data.load_split(CONTROL, config.load_dataset(CONTROL), "test")
     return {
-        "test": drawn,
-        "counterparts": perturb(drawn, "swap", corpus["train"]),
+        "test": [one for one, _ in pairs],
+        "counterparts": [other for _, other in pairs],
         "control": [s for s in control if len(s.tokens) >= LEAST][:PROBED],
     }
+
+
+def _differ(one: list[str], other: list[str]) -> bool:
+    """Whether a word differs, and not the number of words alone."""
+    return any(a != b for a, b in zip(one, other, strict=False))
 
 
 def halves(sentence: Sentence) -> tuple[list[str], list[str]]:
@@ -71,8 +83,8 @@ def probe(run: Run, asked: dict[str, list[Sentence]]) -> dict[str, list[int]]:
     base = run.model_copy(update={"untrained": True})
     prompter = generation.Prompter(base, weights.resolve(run.model.weights))
     tokenizer = prompter.tokenizer
-    ends = (tokenizer.pad_token_id, tokenizer.eos_token_id)
-    decoder = generation.Decoder(generation.load_for_prediction(base, None), [], *ends, LIMIT)
+    model = generation.load_for_prediction(base, None)
+    decoder = generation.Decoder(model, [], tokenizer.pad_token_id, prompter.ends(model), LIMIT)
     begin, found = tokenizer.bos_token or "", {}
     for name, sentences in asked.items():
         prompts = [prompter.ids(begin + prompter.calm(" ".join(halves(s)[0]))) for s in sentences]
@@ -97,7 +109,8 @@ def investigate(
         found[run.model.label] = {name: summary(each) for name, each in words.items() if each}
         if asked["test"]:
             found[run.model.label]["gap"] = gap(words["test"], words["counterparts"])
-    return compiled.write("contamination", runs, {"models": found})
+    left_out = len(draw(corpus)) - len(asked["test"])
+    return compiled.write("contamination", runs, {"models": found, "left_out": left_out})
 
 
 def summary(words: Sequence[int]) -> dict[str, float]:
@@ -106,10 +119,12 @@ def summary(words: Sequence[int]) -> dict[str, float]:
     return {"sentences": len(words), "words": float(np.mean(words)), "known": 100 * float(known.mean())}
 
 
-def gap(test: Sequence[int], counterparts: Sequence[int], resamples: int = 10_000) -> dict[str, float]:
+def gap(test: Sequence[int], counterparts: Sequence[int], resamples: int = 10_000) -> dict[str, float | None]:
     """The mean number of words by which sentences are better known than their counterparts, with its paired
-    95 % bootstrap interval."""
+    95 % bootstrap interval; None for its ends where all differences are equal, which a resample repeats."""
     more = np.subtract(test, counterparts)
+    if np.ptp(more) == 0:
+        return {"words": float(more[0]), "low": None, "high": None}
     chance = np.random.default_rng(0)
     means = more[chance.integers(len(more), size=(resamples, len(more)))].mean(axis=1)
     low, high = np.percentile(means, [2.5, 97.5])
@@ -120,12 +135,14 @@ def gap(test: Sequence[int], counterparts: Sequence[int], resamples: int = 10_00
 def write(results: Results) -> list[str]:
     """Write the table where the study's thesis finds it; its name."""
     found = results.once(compiled.of_study, "contamination")
-    text = tab_contamination({results.corpus_label(name): each["models"] for name, each in found.items()})
+    reports = {results.corpus_label(name): each for name, each in found.items()}
+    left_out = {label: each.get("left_out", 0) for label, each in reports.items()}
+    text = tab_contamination({label: each["models"] for label, each in reports.items()}, left_out)
     return telling.write(results.name, {"tab_contamination": text}, {})
 
 
-def tab_contamination(found: dict[str, dict[str, Any]]) -> str:
-    """Models and sets down."""
+def tab_contamination(found: dict[str, dict[str, Any]], left_out: Mapping[str, int] = {}) -> str:
+    """Models and sets down; ``left_out`` counts the sentences of each corpus that have no counterpart."""
     columns = [Column("Model"), Column("Sentences of"), Column("Sentences", 0)]
     columns += [Column("Words repeated", 2), Column(rf"{WORDS} or more (\%)", 1)]
     columns += [Column("Test less counterpart", layout="r")]
@@ -135,6 +152,8 @@ def tab_contamination(found: dict[str, dict[str, Any]]) -> str:
         for model, each in models.items():
             for name, title in SETS.items():
                 if name in each:
+                    if name == "counterparts" and left_out.get(corpus):
+                        title += f" ({left_out[corpus]} sentences without others left out)"
                     values = [each[name][key] for key in ("sentences", "words", "known")]
                     rows.append([model if name == "test" else "", title, *values, _said(name, each)])
     return latex.tabular(columns, rows) if rows else latex.statement("No system of this study is an LLM.")
@@ -143,16 +162,18 @@ def tab_contamination(found: dict[str, dict[str, Any]]) -> str:
 def _said(name: str, each: dict[str, Any]) -> str | None:
     if name != "counterparts":
         return None
-    return latex.Raw("{words:.2f} ({low:.2f} to {high:.2f})".format(**each["gap"]))
+    low, high = (np.nan if each["gap"][end] is None else each["gap"][end] for end in ("low", "high"))
+    return latex.Raw(f"{latex.number(each['gap']['words'], 2)} ({latex.interval(low, high, 2)})")
 
 
 def numbers(results: Results) -> dict[tuple[str, ...], float]:
     """What the thesis may quote or judge: the extremes over the models of a corpus."""
     found = {}
     for dataset, each in results.once(compiled.of_study, "contamination").items():
-        for end, pick in (("low", min), ("high", max)):
-            values = [model["gap"][end] for model in each["models"].values() if "gap" in model]
-            found |= {(dataset, "contamination", f"gap_{end}"): pick(values)} if values else {}
+        gaps = [model["gap"] for model in each["models"].values() if "gap" in model]
+        for end, pick in (("low", min), ("high", max)) if gaps else ():
+            values = [gap[end] for gap in gaps if gap[end] is not None]
+            found[dataset, "contamination", f"gap_{end}"] = pick(values, default=np.nan)
         known = [model["test"]["known"] for model in each["models"].values() if "test" in model]
         found |= {(dataset, "contamination", "known"): max(known)} if known else {}
     return found

@@ -28,21 +28,29 @@ def scores(gold: Sequence[Sentence], predicted: Sequence[Iterable[Span]]) -> dic
     """Micro scores by the rules of others.
 
     ``first_match`` is that of paper A's earlier code. ``string_set`` compares, sentence by sentence, sets of
-    pairs of a mention's text, whatever its case, and its type; many who evaluate LLMs do. ``surfaces`` does
-    so once for the whole test set, with case: WNUT-17's second score (Derczynski et al. 2017, W17-4418).
+    pairs of a mention's text, whatever its case, and its type; many who evaluate LLMs do. ``surfaces`` is
+    WNUT-17's second score (Derczynski et al. 2017, W17-4418): the distinct pairs of text, with case, and type
+    of the predicted mentions that are right in place, over all distinct pairs of gold and of the prediction.
     """
-    sides = [sentence.spans for sentence in gold], predicted
-    found = {}
-    placed, strings, surfaces = ([], []), ([], []), ([set()], [set()])
-    for at, side in enumerate(sides):
-        for sentence, spans in zip(gold, side, strict=True):
-            placed[at].append(first_match(spans, sentence.tokens))
-            said = {(surface(sentence.tokens, span), span.type) for span in spans}
-            strings[at].append({(text.lower(), kind) for text, kind in said})
-            surfaces[at][0].update(said)
-    for name, pair in (("first_match", placed), ("string_set", strings), ("surfaces", surfaces)):
-        found[name] = _compare(*pair)
-    return found
+    placed, strings = ([], []), ([], [])
+    wanted, stated, right = set(), set(), set()
+    for sentence, spans in zip(gold, predicted, strict=True):
+        sides = set(sentence.spans), set(spans)
+        for at, side in enumerate(sides):
+            placed[at].append(first_match(side, sentence.tokens))
+            strings[at].append({(text.lower(), kind) for text, kind in _surfaces(side, sentence)})
+        wanted |= _surfaces(sides[0], sentence)
+        stated |= _surfaces(sides[1], sentence)
+        right |= _surfaces(sides[0] & sides[1], sentence)
+    return {
+        "first_match": _compare(*placed),
+        "string_set": _compare(*strings),
+        "surfaces": scoring.prf(len(right), len(stated - right), len(wanted - right)),
+    }
+
+
+def _surfaces(spans: Iterable[Span], sentence: Sentence) -> set[tuple[str, str]]:
+    return {(surface(sentence.tokens, span), span.type) for span in spans}
 
 
 def _compare(gold: Sequence[set], predicted: Sequence[set]) -> Score:

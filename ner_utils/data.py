@@ -6,13 +6,14 @@ source, in this order. Whatever is missing or malformed raises `DataError`.
 
 from __future__ import annotations
 
-import hashlib
+import functools
 import random
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from ner_utils import paths, readers, spans
+from ner_utils.digests import sha256 as digest_of
 from ner_utils.readers import DataError, Sentence
 from ner_utils.schema import Dataset, File
 
@@ -26,18 +27,30 @@ def tag_names(dataset: Dataset) -> list[str]:
 
 
 def load(name: str, dataset: Dataset) -> dict[str, list[Sentence]]:
-    """Read all splits of a corpus. Raises `DataError` for whatever is missing or malformed."""
-    return {split: load_split(name, dataset, split) for split in SPLITS}
+    """Read all splits of a corpus. Raises `DataError` for whatever is missing or malformed, and for a split
+    without a mention: nothing can be learnt from it, and every F1 on it is 0."""
+    corpus = {split: load_split(name, dataset, split) for split in SPLITS}
+    for split, sentences in corpus.items():
+        if not any(sentence.spans for sentence in sentences):
+            path = locate(name, dataset, split)
+            raise DataError(f"{path}: no mention in {len(sentences)} sentences of {split}: is it unlabelled?")
+    return corpus
+
+
+def files(name: str, dataset: Dataset, split: str) -> list[Path]:
+    """The files of a split, in the order in which `readers.read` takes them."""
+    annotations = dataset.splits[split].annotations
+    found = [locate(name, dataset, split)]
+    return found + ([_find(name, dataset, annotations)] if annotations else [])
 
 
 def load_split(name: str, dataset: Dataset, split: str) -> list[Sentence]:
     """Read one split, checksums and declared numbers checked."""
     settings = dataset.splits[split]
-    path = locate(name, dataset, split)
-    files = [path] + ([_find(name, dataset, settings.annotations)] if settings.annotations else [])
+    path, *others = files(name, dataset, split)
     sentences: list[Sentence] = []
     documents: dict[str | None, str | None] = {None: None}
-    for sentence in readers.read(dataset, *files):
+    for sentence in readers.read(dataset, path, *others):
         position = f"{split}-{len(sentences):06d}"
         document = documents.setdefault(sentence.document, f"{split}-document-{len(documents)}")
         if dataset.private:  # results carry ids, and that of a post may lead to its text
@@ -54,7 +67,7 @@ def load_split(name: str, dataset: Dataset, split: str) -> list[Sentence]:
                 f"{path}: {found} {what}, expected {wanted or 'some'}: "
                 "truncated, doubled, or another edition of the corpus"
             )
-    if len({sentence.id for sentence in sentences}) < len(sentences):
+    if len({sentence.id for sentence in sentences}) < len(sentences):  # one of the file, one of ours
         raise DataError(f"{path}: two sentences share an id")
     return sentences
 
@@ -91,18 +104,34 @@ def locate(name: str, dataset: Dataset, split: str) -> Path:
     return _find(name, dataset, dataset.splits[split])
 
 
+def digests(name: str, dataset: Dataset) -> dict[str, str]:
+    """SHA-256 of the files of a corpus, by the names that its configuration gives them; of those at hand."""
+    splits = dataset.splits.values()
+    wanted = [*splits, *(split.annotations for split in splits if split.annotations)]
+    found = {file.file: _at_hand(name, file) for file in wanted}
+    return {file: _sha256(path, path.stat().st_mtime_ns) for file, path in sorted(found.items()) if path}
+
+
+def _at_hand(name: str, wanted: File) -> Path | None:
+    """The first local copy of a file."""
+    return next((path for path in (f / wanted.file for f in paths.data_dirs(name)) if path.is_file()), None)
+
+
+@functools.lru_cache(maxsize=1000)  # every run of a study reads the same files
+def _sha256(path: Path, changed: int) -> str:
+    return digest_of(path)
+
+
 def _find(name: str, dataset: Dataset, wanted: File) -> Path:
     folders = paths.data_dirs(name)
-    for folder in folders:
-        path = folder / wanted.file
-        if path.is_file():
-            _verify(path, wanted)
-            return path
+    if path := _at_hand(name, wanted):
+        _verify(path, wanted)
+        return path
     looked = ", ".join(str(folder) for folder in folders)
     if not wanted.url and not dataset.hub:
         raise DataError(f"{name}: {wanted.file} not found; looked in {looked}")
     try:
-        return _fetch(folders[-1], dataset, wanted)
+        path = _fetch(folders[-1], dataset, wanted)
     except Exception as error:  # pooch, requests and the hub client share no base class
         raise DataError(
             f"{name}: {wanted.file} is neither in {looked} nor could it be fetched from its source "
@@ -110,12 +139,14 @@ def _find(name: str, dataset: Dataset, wanted: File) -> Path:
             f"Set NER_DATA_DIR to a folder that holds {folders[-1].name}/{wanted.file}, "
             "or connect to the network."
         ) from None
+    _verify(path, wanted)
+    return path
 
 
 def _verify(path: Path, wanted: File) -> None:
     if not wanted.sha256:
         return
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    found = _sha256(path, path.stat().st_mtime_ns)
     if found != wanted.sha256:
         raise DataError(
             f"{path}: sha256 {found} differs from the declared {wanted.sha256}: "

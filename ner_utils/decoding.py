@@ -8,7 +8,8 @@ sequence, so that nothing is computed for padding or for finished rows. (Orca, O
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import math
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol
 
@@ -47,19 +48,49 @@ def shares_beginnings(config: Any) -> bool:
 class Decoder:
     """Writes a model's answers to prompts.
 
-    ``shared`` are the token ids with which every prompt begins, ``pad`` and ``end`` tokens of the
-    vocabulary, and ``limit`` is the number of tokens after which an answer is cut off.
+    ``shared`` are the token ids with which every prompt begins, ``pad`` is a token of the vocabulary,
+    ``ends`` is the token that ends an answer, or several of which each does, and ``limit`` is the number of
+    tokens after which an answer is cut off.
     """
 
-    def __init__(self, model: Any, shared: Sequence[int], pad: int, end: int, limit: int) -> None:
-        self.model, self.pad, self.end, self.limit = model, pad, end, limit
-        self.shared = list(shared) if shares_beginnings(model.config) else []
-        if self.shared:
-            ids = torch.tensor([self.shared], device=model.device)
-            with torch.inference_mode():
-                self._beginning = model(input_ids=ids, use_cache=True, logits_to_keep=1).past_key_values
+    def __init__(
+        self, model: Any, shared: Sequence[int], pad: int, ends: int | Collection[int], limit: int
+    ) -> None:
+        self.model, self.pad, self.limit = model, pad, limit
+        self.ends = frozenset([ends] if isinstance(ends, int) else ends)
         plain = (module for module in model.modules() if type(module) is torch.nn.Linear)
         self._thin = {module: _Thin(module) for module in plain} if model.device.type == "cpu" else {}
+        self.shared = list(shared) if shares_beginnings(model.config) and self._packs(shared) else []
+        if self.shared:
+            self._beginning = self._cache(self.shared)
+
+    @torch.inference_mode()
+    def _cache(self, ids: Sequence[int]) -> Cache:
+        """Keys and values of a beginning."""
+        ids = torch.tensor([ids], device=self.model.device)
+        return self.model(input_ids=ids, use_cache=True, logits_to_keep=1).past_key_values
+
+    @torch.inference_mode()
+    def _packs(self, shared: Sequence[int]) -> bool:
+        """Whether a packed step computes what the model computes by itself, tried on a few tokens: not where
+        attention is capped, biased or the model's own, which `_attend` does not know."""
+        if not shared:
+            return False
+        begin, *pending = list(shared[:8]), list(shared[:2]), list(shared[:1])
+        store = Cache(layers=[_Rows(layer, 2) for layer in self._cache(begin).layers])
+        rows = [_Row(place, len(begin), ids, []) for place, ids in enumerate(pending)]
+        try:
+            packed = self._step(rows, 0, store).float()
+        except (NotImplementedError, TypeError, ValueError, RuntimeError) as error:
+            print(f"{_name(self.model)} cannot be decoded packed, so it takes longer ({error})", flush=True)
+            return False
+        inputs = [torch.tensor([begin + ids], device=self.model.device) for ids in pending]
+        own = torch.cat([self.model(input_ids=ids, logits_to_keep=1).logits[:, -1] for ids in inputs]).float()
+        # Rounding moves logits by hundredths of their spread, another attention by about as much as it is.
+        agree = bool((packed - own).abs().max() <= 0.2 * own.std())
+        if not agree and own.isfinite().all():
+            print(f"{_name(self.model)} is decoded otherwise when packed, so it takes longer", flush=True)
+        return agree
 
     def answers(
         self,
@@ -69,10 +100,15 @@ class Decoder:
     ) -> Iterator[Answer]:
         """The answers, as they end; with the end token where one came to its end.
 
+        Log-probabilities are those of the model's own logits. Raises `FloatingPointError` where these are
+        not finite, `ValueError` where a prompt begins otherwise than all.
+
         ``rows`` answers are written side by side; prompts of like length should be neighbours, and the
         longest come first, so that memory grows no more.
         """
         constraints = constraints or [None] * len(prompts)
+        if any(list(prompt[: len(self.shared)]) != self.shared for prompt in prompts):
+            raise ValueError("a prompt does not begin with the tokens that all prompts share")
         if self.shared:
             yield from self._packed(prompts, rows, constraints)
             return
@@ -88,18 +124,29 @@ class Decoder:
         ids = torch.tensor([[self.pad] * (width - len(prompt)) + list(prompt) for prompt in prompts])
         mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts])
         settings = GenerationConfig(
-            do_sample=False, max_new_tokens=self.limit, pad_token_id=self.pad, eos_token_id=self.end
+            do_sample=False, max_new_tokens=self.limit, pad_token_id=self.pad, eos_token_id=sorted(self.ends)
         )
-        recorder = _Recorder(constraints, width, self.end)
-        output = self.model.generate(
-            input_ids=ids.to(self.model.device),
-            attention_mask=mask.to(self.model.device),
-            generation_config=settings,
-            logits_processor=[recorder],
-        )
+        recorder = _Recorder(self.model, constraints, width, self.ends)
+        with self._without_defaults():
+            output = self.model.generate(
+                input_ids=ids.to(self.model.device),
+                attention_mask=mask.to(self.model.device),
+                generation_config=settings,
+                logits_processor=[recorder],
+            )
         for answer, taken in zip(output[:, width:].tolist(), recorder.taken, strict=True):
-            length = answer.index(self.end) + 1 if self.end in answer else len(answer)
+            length = next((at for at, token in enumerate(answer, 1) if token in self.ends), len(answer))
             yield answer[:length], taken[:length]
+
+    @contextmanager
+    def _without_defaults(self):
+        """The model without its own settings of generation: the library would add its penalty of repetitions
+        and the like to ours, and the logits would no longer be the model's."""
+        own, self.model.generation_config = self.model.generation_config, GenerationConfig()
+        try:
+            yield
+        finally:
+            self.model.generation_config = own
 
     # ---------------------------------------------------------------------------- packed
     @torch.inference_mode()
@@ -116,14 +163,14 @@ class Decoder:
                 rest = [*prompts[index][len(self.shared) :], *answer]
                 rows.append(_Row(index, len(self.shared), rest, answer))
             scores = self._step(rows, old, store)
-            best = _best(scores)
+            best = _best(scores, self.model)
             for place, row in enumerate(rows):
                 limits = constraints[row.index]
                 row.used += len(row.pending)
                 row.write(*(limits.choose(_on_cpu(scores[place])) if limits else best[place]))
             for place in reversed(range(len(rows))):
                 row = rows[place]
-                if row.answer[-1] == self.end or len(row.answer) >= self.limit:
+                if row.answer[-1] in self.ends or len(row.answer) >= self.limit:
                     yield Answer(row.index, row.answer, row.taken)
                     last = rows.pop()  # rows stay together: the last one moves to where one has ended
                     if last is not row:
@@ -149,14 +196,14 @@ class Decoder:
         for layer in store.layers:
             layer.expect(owner.to(device), places.to(device), int(places.max()) + 1)
         with self._taken_over():
-            hidden = self.model.get_decoder()(
+            return self.model(
                 input_ids=ids[None].to(device),
                 position_ids=places[None].to(device),
                 past_key_values=store,
                 use_cache=True,
                 groups=groups,
-            ).last_hidden_state
-            return self.model.get_output_embeddings()(hidden[0, (counts.cumsum(0) - 1).to(device)])
+                logits_to_keep=(counts.cumsum(0) - 1).to(device),
+            ).logits[0]
 
     @contextmanager
     def _taken_over(self):
@@ -239,12 +286,18 @@ def _attend(module, query, key, value, attention_mask, groups, scaling=None, **r
 AttentionInterface.register("packed", _attend)
 
 
-def _best(scores: torch.Tensor) -> list[tuple[list[int], float]]:
-    """The best token of each row of scores [rows, vocabulary], and its log-probability."""
+def _best(scores: torch.Tensor, model: Any) -> list[tuple[list[int], float]]:
+    """The best token of each row of a model's scores [rows, vocabulary], and its log-probability."""
     scores = scores.float()
     most, token = scores.max(-1)
-    taken = most - scores.logsumexp(-1)
-    return [([best], value) for best, value in zip(token.tolist(), taken.tolist(), strict=True)]
+    taken = (most - scores.logsumexp(-1)).tolist()
+    if not all(map(math.isfinite, taken)):
+        raise FloatingPointError(f"{_name(model)} computes no finite numbers in {model.dtype}")
+    return [([best], value) for best, value in zip(token.tolist(), taken, strict=True)]
+
+
+def _name(model: Any) -> str:
+    return model.config.name_or_path or type(model).__name__
 
 
 def _with_zeros(log_probability: float, tokens: Sequence[int]) -> list[float]:
@@ -308,20 +361,22 @@ class _Thin:
 
 
 class _Recorder:
-    """Log-probabilities of what the library's loop takes, and constraints: where tokens must follow, it is
-    left no choice."""
+    """Log-probabilities of what the library's loop takes, and constraints: where a token must follow, all
+    others are masked."""
 
-    def __init__(self, constraints: Iterable[Constraint | None], width: int, end: int) -> None:
-        self.constraints, self.width, self.end = list(constraints), width, end
+    def __init__(
+        self, model: Any, constraints: Iterable[Constraint | None], width: int, ends: frozenset[int]
+    ) -> None:
+        self.model, self.constraints, self.width, self.ends = model, list(constraints), width, ends
         self.due = [limits.begin() if limits else [] for limits in self.constraints]
         self.taken = [[0.0] * len(due) for due in self.due]
 
     def __call__(self, ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        best = _best(scores)
+        best = _best(scores, self.model)
         for row, limits in enumerate(self.constraints):
             if limits is None:
                 self.taken[row].append(best[row][1])
-            elif self.end not in ids[row, self.width :]:
+            elif self.ends.isdisjoint(ids[row, self.width :].tolist()):
                 if not self.due[row]:
                     self.due[row], chosen = limits.choose(_on_cpu(scores[row]))
                     self.taken[row] += _with_zeros(chosen, self.due[row])

@@ -55,6 +55,7 @@ FINDINGS = {
     "Mentions of parts that lie apart, kept as one": ("discontinuous_mentions", None),
     "Mentions across the end of a sentence, joined": ("split_mentions", None),
     "Mentions with a border inside a token, widened": ("widened_mentions", None),
+    "Mentions and lines that contradict themselves, left out": ("dropped_flaws", None),
 }
 
 

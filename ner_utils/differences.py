@@ -149,10 +149,10 @@ def numbers(results: Results) -> dict[tuple[str, ...], float]:
     for dataset, report in results.once(compiled.of_study, "differences").items():
         for row in report["buckets"]:
             for name in ("f1", "low", "high", "gold", "predicted"):
-                found[dataset, row["system"], row["factor"], row["bucket"], name] = row[name]
+                found[dataset, row["system"], row["factor"], row["bucket"], name] = _number(row[name])
         for row in report["gains"]:
             at = f"{row['a']}-vs-{row['b']}", row["factor"], row["bucket"]
-            found |= {(dataset, *at, name): row[name] for name in ("difference", "low", "high")}
+            found |= {(dataset, *at, name): _number(row[name]) for name in ("difference", "low", "high")}
         for system, kinds in report["errors"].items():
             lost = report["unplaced"].get(system, {})
             found |= {(dataset, system, "errors", kind): number for kind, number in (kinds | lost).items()}
@@ -161,6 +161,10 @@ def numbers(results: Results) -> dict[tuple[str, ...], float]:
         found |= {(dataset, "oracle", name): value for name, value in report["oracle"].items()}
         found |= {(dataset, "ceiling", name): value for name, value in report["ceiling"].items()}
     return found
+
+
+def _number(stored: float | None) -> float:
+    return float("nan") if stored is None else stored
 
 
 @plots.styled

@@ -16,6 +16,7 @@ from typing import Any
 import pandas as pd
 from IPython.display import HTML
 
+from ner_utils import messages
 from ner_utils.data import Sentence
 from ner_utils.spans import Span
 
@@ -25,8 +26,9 @@ WITHHELD = "(the corpus is private: its text is not shown)"
 
 
 def quote(text: str, private: bool) -> str:
-    """Text of a corpus, or what stands in its place where the corpus is private."""
-    return WITHHELD if private else text
+    """Text of a corpus that cannot act on a terminal, with its line breaks; or what stands in its place where
+    the corpus is private."""
+    return WITHHELD if private else messages.visible(text)
 
 
 def show_sentences(
@@ -117,10 +119,4 @@ def _text(value: Any) -> str:
     if pd.api.types.is_scalar(value) and pd.isna(value):
         return "–"
     text = f"{value:.10g}" if isinstance(value, float) else str(value)
-    return "".join(f"⟨U+{ord(char):04X}⟩" if _acts(char) else html.escape(char) for char in text)
-
-
-def _acts(char: str) -> bool:
-    """Control and format characters, lone surrogates, line and paragraph separators; not the
-    joiners, which emoji and Persian need."""
-    return unicodedata.category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp") and char not in "\u200c\u200d"
+    return html.escape(messages.visible(text, keep=""))

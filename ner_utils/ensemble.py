@@ -17,7 +17,7 @@ import pandas as pd
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold
 
-from ner_utils import evaluation, experiment, predictions, provenance, scoring
+from ner_utils import evaluation, experiment, predictions, provenance, scoring, statistics
 from ner_utils.data import Sentence
 from ner_utils.predictions import Prediction, ResultError
 from ner_utils.run import Run
@@ -116,9 +116,11 @@ def votes(run: Run, split: str, sentences: Sequence[Sentence]) -> list[Votes]:
 
 
 def learn(run: Run, dev: Sequence[Sentence]) -> tuple[Voter, float]:
-    """`fit` on the members' stored predictions of dev; a `ResultError` where it learns nothing."""
+    """`fit` on the members' stored predictions of dev; a `ResultError` where it learns nothing. The sentences
+    of a document go into one fold, unless there are fewer documents than folds."""
+    stated = votes(run, "dev", dev)
     try:
-        return fit([s.spans for s in dev], votes(run, "dev", dev), [s.document or s.id for s in dev])
+        return fit([s.spans for s in dev], stated, statistics.groups(dev, least=FOLDS))
     except ValueError as error:
         raise ResultError(f"{run.system}: {error}") from None
 
@@ -155,7 +157,7 @@ def cost(run: Run, voter: Voter, dev_f1: float) -> dict[str, Any]:
 
 
 def _sum(costs: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Times add up, and memory does not."""
+    """Times add up, percentiles and memory do not."""
 
     def total(key: str, part: str) -> float:
         return sum(cost[key][part] for cost in costs)
@@ -166,7 +168,7 @@ def _sum(costs: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
     return {
         **{key: sum(cost.get(key, 0) for cost in costs) for key in ("training_seconds", "looks_seconds")},
-        "latency": {key: total("latency", key) for key in ("mean_ms", "p50_ms", "p95_ms")},
+        "latency": _latency([cost["latency"] for cost in costs]),
         "sentences_per_second": 1 / sum(1 / cost["sentences_per_second"] for cost in costs),
         "parameters": {key: total("parameters", key) for key in ("total", "trainable")},
         "prediction_memory": most("prediction_memory"),
@@ -174,3 +176,16 @@ def _sum(costs: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "prediction_truncation": {},
         "threads": costs[0]["threads"],
     }
+
+
+def _latency(members: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """That of all members, one after another, on each sentence. Percentiles are None where a member's times
+    were stored without those of its sentences, or are of other sentences."""
+    found: dict[str, Any] = {"mean_ms": sum(each["mean_ms"] for each in members)}
+    times = [each.get("milliseconds") for each in members]
+    if not all(times) or len(set(map(len, times))) > 1:
+        return found | {"p50_ms": None, "p95_ms": None}
+    together = np.sum(times, axis=0)
+    p50, p95 = np.percentile(together, [50, 95])
+    found |= {"sentences": len(together), "p50_ms": float(p50), "p95_ms": float(p95)}
+    return found | {"milliseconds": together.round(3).tolist()}

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from ner_utils import conventions, predictions, provenance, scoring, span_table
+from ner_utils import conventions, paths, predictions, provenance, scoring, sealed, span_table, stages
 from ner_utils.data import Sentence
+from ner_utils.digests import differing, sha256
 from ner_utils.predictions import Prediction, ResultError
 from ner_utils.run import Run
 
@@ -21,8 +22,6 @@ def evaluate(run: Run, gold: Sequence[Sentence], predicted: Sequence[Prediction]
     counts = scoring.total(_rows(tables))
     tallies = scoring.tally(*tables)
     values: dict[str, Any] = {
-        "fingerprint": run.fingerprint,
-        "scorer": provenance.source_hash(provenance.SCORERS),
         "sentences": len(gold),
         "micro": scoring.micro(counts)._asdict(),
         "macro": scoring.macro(counts)._asdict(),
@@ -75,21 +74,27 @@ def _rows(tables: tuple) -> list[scoring.Counts]:
 
 
 def write(run: Run, gold: Sequence[Sentence], predicted: Sequence[Prediction]) -> dict[str, Any]:
-    """Write counts.jsonl, then metrics.json; returns the metrics."""
+    """Write counts.jsonl, then metrics.json with what they were made from; returns the metrics."""
     rows = _rows(span_tables(run, gold, predicted))
     lines = [
         json.dumps({"id": sentence.id, "document": sentence.document, "counts": counts})
         for sentence, counts in zip(gold, rows, strict=True)
     ]
-    (run.results / "counts.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    metrics = evaluate(run, gold, predicted)
-    provenance.write_json(run.results / "metrics.json", metrics)
+    sealed.write_whole(run.results / "counts.jsonl", ("\n".join(lines) + "\n").encode())
+    source = {
+        "fingerprint": run.fingerprint,
+        "stages": stages.numbers("scoring"),
+        "inputs": provenance.inputs(run),
+        "files": {name: sha256(run.results / name) for name in ("counts.jsonl", "predictions.jsonl")},
+    }
+    metrics = source | evaluate(run, gold, predicted)
+    sealed.write_json(run.results / "metrics.json", metrics)
     return metrics
 
 
 def load_predictions(run: Run, gold: Sequence[Sentence]) -> list[Prediction]:
     """The stored predictions of a finished run, checked against its manifest and the corpus."""
-    provenance.read_manifest(run)
+    provenance.check_inputs(run, provenance.read_manifest(run))
     return predictions.read(run.results / "predictions.jsonl", gold)
 
 
@@ -99,13 +104,17 @@ def load_cost(run: Run) -> dict[str, Any]:
 
 
 def load_metrics(run: Run) -> dict[str, Any]:
-    """The stored metrics of a run. Refuses what another configuration or scorer made."""
-    path = run.results / "metrics.json"
+    """The stored metrics of a run. Raises `ResultError` where they are missing, were made from other
+    predictions, by another configuration or another scorer, or were changed since."""
+    path, again = run.results / "metrics.json", f"run make study STUDY={run.study}"
+    where = paths.relative(path)
     if not path.is_file():
-        raise ResultError(f"{path}: not scored yet; run make study STUDY={run.study}")
-    values = json.loads(path.read_text(encoding="utf-8"))
+        raise ResultError(f"{where}: not scored yet; {again}")
+    values = sealed.read_json(path, again)
     if values["fingerprint"] != run.fingerprint:
-        raise ResultError(f"{path}: scores of another configuration; run make study STUDY={run.study}")
-    if values["scorer"] != provenance.source_hash(provenance.SCORERS):
-        raise ResultError(f"{path}: scores of another scorer; run make study STUDY={run.study}")
+        raise ResultError(f"{where}: scores of another configuration; {again}")
+    if values["stages"] != stages.numbers("scoring"):
+        raise ResultError(f"{where}: scores of another scorer; {again}")
+    if wrong := differing(run.results, values["files"]):
+        raise ResultError(f"{paths.relative(run.results / wrong[0])}: not the file of these scores; {again}")
     return values

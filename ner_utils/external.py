@@ -5,19 +5,21 @@
     print(external.score(gold, mine))
     print(external.compare(gold, mine, other))
 
-A line holds a token first and its tag last (IOB1, IOB2 or BIOES), separated by tabs or spaces; blank lines
-end sentences, and a line that begins with -DOCSTART- begins a document.
+Files are read as those of corpora are (`lines.sentences`): a line holds a token and its tag (IOB1, IOB2,
+BIOES, BILOU, BMES, or letters without a type), separated by tabs or spaces; blank lines end sentences.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 
-from ner_utils import conventions, scoring, span_table, statistics
+from ner_utils import conventions, lines, scoring, span_table, spans, statistics
 from ner_utils.data import DataError, Sentence
+from ner_utils.messages import brief
 from ner_utils.spans import Span
 
 RESAMPLES = 10_000
@@ -25,50 +27,68 @@ RESAMPLES = 10_000
 
 @dataclass(frozen=True)
 class File:
-    """A file's sentences: tokens and tags, the line at which each begins, and its document, if any."""
+    """A file's sentences: tokens, their tags as `spans.plain_tag` has them and their lines, and the document
+    of each sentence, if any."""
 
     path: str
     tokens: list[tuple[str, ...]]
     tags: list[list[str]]
-    lines: list[int]
+    lines: list[list[int]]
     documents: list[str | None]
 
 
-def read(path: str | Path) -> File:
-    """Read a file in columns. Raises `DataError` with the line that is not of this form."""
+def read(
+    path: str | Path,
+    column: int = -1,
+    token: int = 0,
+    separator: Literal["tab", "space"] = "space",
+    scheme: str | None = None,
+) -> File:
+    """Read a file in columns.
+
+    ``column`` and ``token`` are the places of tag and token: 0 is the first column, -1 the last. A line that
+    holds a tab is split at tabs, any other at spaces; with ``separator="tab"`` all are split at tabs. With
+    ``scheme`` (iob2, iob1, bioes, bilou, bmes), letters of others are refused. Tags without a type (``B``)
+    have the type ``mention``. Raises `DataError` with file and line.
+    """
+    letters = spans.SCHEMES[_known(scheme)] if scheme else "BIESLUM"
     found = File(str(path), [], [], [], [])
-    document, fresh = None, True
-    try:
-        text = Path(path).read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 ({error.reason})") from None
-    for number, line in enumerate(text.split("\n"), 1):
-        cells = [cell for cell in line.rstrip("\r").replace("\t", " ").split(" ") if cell]
-        if not cells or cells[0] == "-DOCSTART-":
-            fresh = True
-            document = f"document {number}" if cells else document
-            continue
-        if len(cells) < 2:
-            raise DataError(f"{path}:{number}: expected a token and a tag, found one column")
-        if fresh:
-            for column, value in (
-                (found.tokens, ()),
-                (found.tags, []),
-                (found.lines, number),
-                (found.documents, document),
-            ):
-                column.append(value)
-            fresh = False
-        found.tokens[-1] += (cells[0],)
-        found.tags[-1].append(cells[-1])
+    meanings: dict[str, str] = {}
+    typed: tuple[bool, str] | None = None  # whether tags have types, and where the first one stands
+    for document, numbers, rows in lines.sentences(Path(path), separator, token, column):
+        tokens, tags = tuple(row[token] for row in rows), [row[column] for row in rows]
+        for number, each, tag in zip(numbers, tokens, tags, strict=True):
+            if tag in meanings and each.strip():
+                continue
+            where = f"{path}:{number}"
+            if not each.strip():
+                raise DataError(f"{where}: empty token")
+            try:
+                meanings[tag] = spans.plain_tag(tag, letters)
+            except ValueError as error:
+                raise DataError(f"{where}: not a tag: {brief(tag)} ({error})") from None
+            if tag != "O":
+                typed = typed or ("-" in tag, where)
+                if typed[0] != ("-" in tag):
+                    raise DataError(f"{where}: {brief(tag)}: tags with and without types; see {typed[1]}")
+        found.tokens.append(tokens)
+        found.tags.append([meanings[tag] for tag in tags])
+        found.lines.append(numbers)
+        found.documents.append(document)
+    if not found.tokens:
+        raise DataError(f"{path}: no sentence")
     return found
 
 
-def score(gold: File, predicted: File, discard: str | None = None) -> pd.DataFrame:
-    """Micro, macro and weighted scores, those of other schemes and by the rules of others, each type: in
-    percent. Ill-formed tags are repaired, or, with ``discard`` naming the scheme (iob2, iob1, bioes), mean
-    nothing."""
-    right, said = _tables(gold, predicted, discard=discard)
+def score(gold: File, predicted: File, discard: str | None = None, by_position: bool = False) -> pd.DataFrame:
+    """Micro, macro and weighted scores, those of other schemes and by the rules of others, and each type as
+    ``type: LOC``: in percent.
+
+    Ill-formed tags are repaired, or, with ``discard`` naming the scheme of gold (iob2, iob1, bioes, bilou,
+    bmes), mean nothing. Files must hold the same tokens, or, with ``by_position``, as many in each sentence.
+    Raises `DataError` where they do not.
+    """
+    right, said = _tables(gold, predicted, discard=discard, by_position=by_position)
     counts = scoring.total(scoring.rows(scoring.count(right, said), right.types))
     found = {
         "micro": scoring.micro(counts),
@@ -77,51 +97,89 @@ def score(gold: File, predicted: File, discard: str | None = None) -> pd.DataFra
     }
     tallies = scoring.tally(right, said)
     found |= {name: tallies[name].score for name in scoring.SCHEMES[1:]}
-    spans = [_spans(table) for table in (right, said)]
-    sentences = [Sentence("", None, tokens, row) for tokens, row in zip(gold.tokens, spans[0], strict=True)]
-    found |= {name.replace("_", " "): each for name, each in conventions.scores(sentences, spans[1]).items()}
-    found |= scoring.by_type(counts)
+    gold_spans, said_spans = _spans(right), _spans(said)
+    sentences = [Sentence("", None, *row) for row in zip(gold.tokens, gold_spans, strict=True)]
+    by_others = conventions.scores(sentences, said_spans)
+    found |= {name.replace("_", " "): each for name, each in by_others.items()}
+    # A type may have the name of a row above.
+    found |= {f"type: {kind}": each for kind, each in scoring.by_type(counts).items()}
     frame = pd.DataFrame(found, index=scoring.Score._fields).T
     return (frame * [100, 100, 100, 1]).round(2)
 
 
 def compare(
-    gold: File, a: File, b: File, metric: str = "micro_f1", resamples: int = RESAMPLES, seed: int = 0
+    gold: File,
+    a: File,
+    b: File,
+    metric: str = "micro_f1",
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    by_position: bool = False,
 ) -> pd.Series:
     """Both scores and their difference a - b in percent, its 95 % interval, the p-value of approximate
-    randomisation, and the smallest difference that would be found; documents are resampled, or sentences
-    where a file names none."""
-    right, *sides = _tables(gold, a, b)
+    randomisation, the smallest difference that would be found, and what was resampled: documents, or
+    sentences where gold names fewer than `statistics.LEAST` documents. ``by_position`` as in `score`."""
+    right, *sides = _tables(gold, a, b, by_position=by_position)
     counts = [scoring.count(right, side)[None].astype(float) for side in sides]
-    groups = [document or f"sentence {at}" for at, document in enumerate(gold.documents)]
+    groups, resampled = statistics.grouping(gold.documents)
     scores = [statistics.interval(side, groups, metric, 1, seed).estimate for side in counts]
     bounds = statistics.interval(counts[0], groups, metric, resamples, seed, counts[1])
     least = statistics.smallest_difference(*counts, groups, metric, alpha=0.05)
     p = statistics.paired_test(*counts, groups, metric, resamples, seed)
     names = ("a", "b", "difference", "low", "high", "smallest to be found")
     values = [100 * value for value in (*scores, *bounds, least)]
-    return pd.Series(dict(zip(names, values, strict=True)) | {"p": p}, name=metric).round(4)
+    rounded = {key: round(value, 4) for key, value in zip((*names, "p"), (*values, p), strict=True)}
+    return pd.Series(rounded | {"resampled": resampled}, name=metric)
 
 
-def _tables(gold: File, *others: File, discard: str | None = None) -> list[span_table.SpanTable]:
-    """All files as tables of spans with the same types. Raises `DataError` where they tell different
-    sentences, or a tag is none."""
+def _tables(
+    gold: File, *others: File, discard: str | None = None, by_position: bool = False
+) -> list[span_table.SpanTable]:
+    """All files as tables of spans with the same types."""
     for other in others:
-        for at, (mine, theirs) in enumerate(zip(gold.tokens, other.tokens, strict=False)):
-            if mine != theirs:
-                raise DataError(
-                    f"{other.path}:{other.lines[at]}: another sentence than {gold.path}:{gold.lines[at]}"
-                )
-        if len(gold.tokens) != len(other.tokens):
-            raise DataError(
-                f"{other.path}: {len(other.tokens)} sentences, {gold.path} has {len(gold.tokens)}"
-            )
+        _check_sentences(gold, other, by_position)
     files = (gold, *others)
-    try:
-        types = sorted({kind for file in files for kind in span_table.from_tags(file.tags).types})
-        return [span_table.from_tags(file.tags, types, discard) for file in files]
-    except ValueError as error:
-        raise DataError(f"{', '.join(file.path for file in files)}: {error}") from None
+    kinds = [set(span_table.from_tags(file.tags).types) for file in files]
+    for file, found in zip(files[1:], kinds[1:], strict=True):
+        if kinds[0] and found and ({spans.UNTYPED} in (kinds[0], found)) and not kinds[0] & found:
+            one, other = (gold, file) if kinds[0] == {spans.UNTYPED} else (file, gold)
+            raise DataError(f"{one.path} has tags without types, {other.path} with types")
+    if discard:
+        _check_scheme(gold, _known(discard))
+    types = sorted(set.union(*kinds))
+    return [span_table.from_tags(file.tags, types, discard and spans.plain(discard)) for file in files]
+
+
+def _check_sentences(gold: File, other: File, by_position: bool) -> None:
+    """Raise `DataError` at the first token or sentence that differs."""
+    for at, (right, said) in enumerate(zip(gold.tokens, other.tokens, strict=False)):
+        wheres = [[f"{file.path}:{line}" for line in file.lines[at]] for file in (gold, other)]
+        for wanted, token, where, here in () if by_position else zip(right, said, *wheres, strict=False):
+            if wanted != token:
+                raise DataError(f"{here}: token {brief(token)}, where {where} has {brief(wanted)}")
+        if len(right) != len(said):
+            raise DataError(
+                f"{wheres[1][0]}: a sentence of {len(said)} tokens; that at {wheres[0][0]} has {len(right)}"
+            )
+    if len(gold.tokens) != len(other.tokens):
+        raise DataError(f"{other.path}: {len(other.tokens)} sentences, {gold.path} has {len(gold.tokens)}")
+
+
+def _check_scheme(gold: File, scheme: str) -> None:
+    """Raise `DataError` where another scheme would have written more of the tags of gold."""
+    repairs = {each: sum(spans.spans_from_tags(tags, each)[1] for tags in gold.tags) for each in spans.PLAIN}
+    best, declared = min(repairs, key=repairs.__getitem__), spans.plain(scheme)
+    if repairs[declared] > repairs[best]:
+        raise DataError(
+            f"discard={scheme!r}: {gold.path} is not written in that scheme, which would discard "
+            f"{repairs[declared]} of its tags; {best} would discard {repairs[best]}"
+        )
+
+
+def _known(scheme: str) -> str:
+    if scheme not in spans.SCHEMES:
+        raise ValueError(f"unknown scheme {brief(scheme)}; there are {', '.join(spans.SCHEMES)}")
+    return scheme
 
 
 def _spans(table: span_table.SpanTable) -> list[tuple[Span, ...]]:

@@ -117,7 +117,7 @@ class Grammar:
 
 
 def _alternative(edge: Edge) -> str:
-    text = edge.text.name if isinstance(edge.text, Free) else json.dumps(edge.text, ensure_ascii=False)
+    text = edge.text.name if isinstance(edge.text, Free) else json.dumps(edge.text)
     return f"{text} {edge.to}" if edge.text else edge.to
 
 

@@ -79,9 +79,16 @@ def p_value(value: float) -> Raw:
     return Raw(r"$<$\,0.001" if value < 0.001 else number(value, 3))
 
 
-def interval(low: float, high: float) -> Raw:
-    """An interval of scores."""
-    return Raw(f"{number(low, 1)} to {number(high, 1)}")
+def ends(low: float, high: float, digits: int = 1) -> tuple[str, str]:
+    """The ends of an interval for running text, with as many more digits as tell them apart (to 4)."""
+    while digits < 4 and low < high and number(low, digits) == number(high, digits):
+        digits += 1
+    return number(low, digits), number(high, digits)
+
+
+def interval(low: float, high: float, digits: int = 1) -> Raw:
+    """An interval, or a dash where it has no ends."""
+    return Raw(" to ".join(ends(low, high, digits)) if math.isfinite(low) and math.isfinite(high) else "--")
 
 
 MANY = 6  # titles of systems beside each other, at most

@@ -30,7 +30,12 @@ def data_dirs(dataset: str) -> list[Path]:
 
 def corpus(dataset: str) -> str:
     """The name of a corpus without its language, ``multinerd`` for ``multinerd.de``."""
-    return dataset.partition(".")[0]
+    stem = dataset.rpartition(".")[0]
+    return stem if stem and not _declares(dataset) and _declares(stem) else dataset
+
+
+def _declares(dataset: str) -> bool:
+    return (PARAMS / "datasets" / f"{dataset}.yaml").is_file()
 
 
 def run_id(dataset: str, system: str, seed: int) -> str:

@@ -6,8 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from ner_utils.schema import Positive, Strict
+from ner_utils.schema import Name, Positive, Strict
 
+Seed = Annotated[int, Field(gt=0, lt=2**32)]  # numpy takes no larger ones
 Price = Annotated[float, Field(ge=0)]
 
 
@@ -28,14 +29,14 @@ class Range(Strict):
 class System(Strict):
     """A model as a study uses it, or an ensemble of other systems."""
 
-    model: str | None = None
+    model: Name | None = None
     # A system that stands twice votes with its next seed, too.
     ensemble_of: Annotated[list[str], Field(min_length=2)] | None = None
     label: str | None = None
     settings: Literal["declared", "tuned"] = "declared"  # as model and overrides say, or as `make tune` found
     space: dict[str, Range | Annotated[list[Any], Field(min_length=2)]] = {}  # of `make tune`, by model key
     train_sentences: Positive | None = None
-    seeds: Annotated[list[Positive], Field(min_length=1)] | None = None  # where fewer than the study's do
+    seeds: Annotated[list[Seed], Field(min_length=1)] | None = None  # where fewer than the study's do
     zero_shot: bool = False
     few_shot: Positive | None = None  # not trained, but shown so many examples; each seed draws others
     weights_of: str | None = None  # another system of the study, whose weights this one predicts with
@@ -72,7 +73,7 @@ class Tuning(Strict):
     """What `make tune` may spend, the same for every system."""
 
     trials: Positive
-    seed: Positive
+    seed: Seed
 
 
 class Protocol(Strict):
@@ -101,11 +102,11 @@ class Study(Strict):
     title: str
     kind: Literal["demonstration", "study"]
     question: str
-    datasets: Annotated[list[str], Field(min_length=1)]
-    seeds: Annotated[list[Positive], Field(min_length=1)]
-    systems: Annotated[dict[str, System], Field(min_length=1)]
+    datasets: Annotated[list[Name], Field(min_length=1)]
+    seeds: Annotated[list[Seed], Field(min_length=1)]
+    systems: Annotated[dict[Name, System], Field(min_length=1)]
     protocol: Protocol
-    beside: list[str] = []  # studies that answer what this one does not ask: its thesis shows them, too
+    beside: list[Name] = []  # studies that answer what this one does not ask: its thesis shows them, too
 
     @model_validator(mode="after")
     def _known_names(self) -> Study:
@@ -127,7 +128,18 @@ class Study(Strict):
                     raise ValueError(
                         f"protocol.comparisons names {system!r}; systems are {', '.join(self.systems)}"
                     )
+            numbers = [self._runs_of(name) for name in pair]
+            if len({*numbers} - {1}) > 1:
+                raise ValueError(
+                    f"protocol.comparisons: runs of {pair[0]} and {pair[1]} cannot be paired: they have "
+                    f"{numbers[0]} and {numbers[1]} seeds"
+                )
         return self
+
+    def _runs_of(self, name: str) -> int:
+        """How many runs a system has on a corpus."""
+        system = self.systems[name]
+        return 1 if system.zero_shot else len(system.seeds or self.seeds)
 
     def _check_ensemble(self, name: str, members: list[str]) -> None:
         if not self.protocol.dev_predictions:

@@ -6,10 +6,7 @@ without its manifest is not a result, and a changed configuration asks for anoth
 
 from __future__ import annotations
 
-import ast
 import datetime
-import functools
-import hashlib
 import importlib.metadata
 import json
 import os
@@ -19,30 +16,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from ner_utils import paths
+from ner_utils import data, paths, sealed, stages
+from ner_utils.digests import differing, sha256
 from ner_utils.predictions import ResultError
 from ner_utils.run import Run
 
 PACKAGES = ("torch", "transformers", "tokenizers", "peft", "trl", "bitsandbytes", "datasets", "accelerate")
-SCORERS = ("spans", "span_table", "scoring", "conventions")  # rooms whose code decides scores
-READERS = ("data", "readers", "standoff")  # rooms whose code decides what is read
-
-
-def makers(run: Run) -> tuple[str, ...]:
-    """Rooms whose code decides the predictions of a run."""
-    if run.members:
-        return (*READERS, "spans", "ensemble")
-    if run.model.approach == "tagging":
-        rooms = (*READERS, "spans", "backbones", "training", "tagging")
-        return (*rooms, "perturb") if run.perturbed else rooms
-    rooms = (*READERS, "spans", *_form_rooms(run.model.output_format), "backbones", "generation", "decoding")
-    rooms += () if run.untrained else ("training", "adapters")
-    rooms += ("perturb",) if run.perturbed else ()
-    return rooms if run.model.constrained == "none" else (*rooms, "grammar", "constraints")
-
-
-def _form_rooms(name: str) -> tuple[str, ...]:
-    return ("alignment", "forms", "json_forms" if name.startswith("json") else "copy_forms")
 
 
 def manifest_path(run: Run) -> Path:
@@ -57,10 +36,7 @@ def is_done(run: Run) -> bool:
 
 def write_json(path: Path, values: Any) -> None:
     """Write a file whole or not at all; object keys keep their order."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps(values, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    partial.replace(path)
+    sealed.write_whole(path, (json.dumps(values, indent=1, ensure_ascii=False) + "\n").encode())
 
 
 def clear(run: Run) -> None:
@@ -70,18 +46,30 @@ def clear(run: Run) -> None:
         path.unlink()
 
 
+def inputs(run: Run) -> dict[str, dict[str, str]]:
+    """SHA-256 of the files that a run reads, by name: those of its corpus, and those of a local
+    checkpoint."""
+    found = {"data": data.digests(run.dataset_name, run.dataset)}
+    weights = getattr(run.model, "weights", None)
+    if weights and weights.folder:
+        files = sorted(path for path in Path(weights.folder).iterdir() if path.is_file())
+        found["weights"] = {path.name: sha256(path) for path in files}
+    return found
+
+
 def write_manifest(run: Run, files: Iterable[str]) -> Path:
-    """Seal a finished run: configuration, code, versions, machine and the files' checksums."""
+    """Seal a finished run: configuration, stages, inputs, versions, machine and the files' checksums."""
     values = {
         "fingerprint": run.fingerprint,
         "identity": run.identity,
         "written": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         **environment(),
-        "code": {room: source_hash([room]) for room in makers(run)},
-        "files": {name: _sha256(run.results / name) for name in sorted(files)},
+        "stages": stages.of(run),
+        "inputs": inputs(run),
+        "files": {name: sha256(run.results / name) for name in sorted(files)},
     }
     path = manifest_path(run)
-    write_json(path, values)
+    sealed.write_json(path, values)
     return path
 
 
@@ -91,14 +79,54 @@ def read_manifest(run: Run) -> dict[str, Any]:
     path = manifest_path(run)
     if not path.is_file():
         raise ResultError(_explain_missing(run))
-    values = json.loads(path.read_text(encoding="utf-8"))
-    if values.get("fingerprint") != run.fingerprint:
-        raise ResultError(f"{paths.relative(path)}: its fingerprint is not the one in its name")
-    for name, wanted in values["files"].items():
-        file = run.results / name
-        if not file.is_file() or _sha256(file) != wanted:
-            raise ResultError(f"{paths.relative(file)}: missing or changed since the run wrote it")
+    again = f"restore it, or delete it and run make study STUDY={run.study}"
+    values = sealed.read_json(path, again)
+    if values["fingerprint"] != run.fingerprint:
+        raise ResultError(f"{paths.relative(path)}: its fingerprint is not the one in its name; {again}")
+    if wrong := differing(run.results, values["files"]):
+        file = paths.relative(run.results / wrong[0])
+        again = f"restore it, or delete {paths.relative(path)} and run make study STUDY={run.study}"
+        raise ResultError(f"{file}: missing or changed since the run wrote it; {again}")
     return values
+
+
+def check_inputs(run: Run, manifest: dict[str, Any]) -> None:
+    """Raise `ResultError` where a file that a finished run has read is at hand and has changed since."""
+    _compare(run.results, manifest["inputs"], inputs(run))
+
+
+def begin_training(run: Run) -> None:
+    """Keep the checksums of what a training reads beside its checkpoints. Raises `ResultError` where it began
+    with other files: half a training on each would pass for one on these."""
+    if not check_training(run):
+        sealed.write_json(run.scratch / "inputs.json", inputs(run))
+
+
+def check_training(run: Run) -> bool:
+    """Whether a training of this run has begun here. Raises `ResultError` where a file that it has read has
+    changed since."""
+    kept = run.scratch / "inputs.json"
+    if not kept.is_file():
+        return False
+    again = f"delete {paths.relative(run.scratch)} to train anew"
+    _compare(run.scratch, sealed.read_json(kept, again), inputs(run))
+    return True
+
+
+def _compare(made: Path, before: dict[str, dict[str, str]], now: dict[str, dict[str, str]]) -> None:
+    for kind, files in now.items():
+        known = before.get(kind, {})
+        for name in sorted(files.keys() & known.keys()):
+            if files[name] != known[name]:
+                raise ResultError(
+                    f"{paths.relative(made)}: made from another {name} (sha256 {known[name][:12]}, "
+                    f"here {files[name][:12]}); restore it, or delete this folder to make the run again"
+                )
+
+
+def content(manifest: dict[str, Any]) -> str:
+    """What identifies the predictions of a run, whenever and wherever they were made: their checksums."""
+    return " ".join(digest for name, digest in manifest["files"].items() if name.endswith(".jsonl"))
 
 
 def _explain_missing(run: Run) -> str:
@@ -107,7 +135,7 @@ def _explain_missing(run: Run) -> str:
     others = list(run.results.glob("manifest-*.json"))
     if not others:
         return f"{folder}: no result; run {command}"
-    stored = json.loads(others[0].read_text(encoding="utf-8"))
+    stored = sealed.read_json(others[0], f"delete it and run {command}")
     changes = ", ".join(_differences(stored["identity"], run.identity)) or "the format of results"
     return f"{folder}: made with another configuration ({changes}); run {command}"
 
@@ -125,9 +153,8 @@ def _differences(stored: Any, wanted: Any, key: str = "") -> list[str]:
 def warnings(run: Run, manifest: dict[str, Any]) -> list[str]:
     """What differs between the environment of a stored run and this one, for the thesis to print."""
     found = []
-    changed = [room for room, code in manifest["code"].items() if code != source_hash([room])]
-    if changed:
-        found.append(f"{run.system}: the code of {', '.join(changed)} has changed since the run")
+    if manifest["commit"].endswith("+"):
+        found.append(f"runs were made with files that differed from commit {manifest['commit'][:-1]}")
     for package, version in manifest["versions"].items():
         now = importlib.metadata.version(package)
         if now.split("+")[0] != version.split("+")[0]:
@@ -135,23 +162,29 @@ def warnings(run: Run, manifest: dict[str, Any]) -> list[str]:
     return found
 
 
-def source_hash(rooms: Iterable[str]) -> str:
-    """SHA-256 (first 12 hex digits) over the code of some rooms, whatever its layout and comments."""
-    folder = Path(__file__).parent
-    code = [_code((folder / f"{room}.py").read_text(encoding="utf-8")) for room in rooms]
-    return hashlib.sha256("\n".join(code).encode()).hexdigest()[:12]
+def read_otherwise(run: Run, manifest: dict[str, Any]) -> str | None:
+    """How many of a run's answers today's rules might read or place otherwise than those of its time, at
+    most; None where they are today's. An answer that had the form exactly is read alike by all rules, and so
+    is each of its items that was placed or stood twice."""
+    if manifest["stages"].get("reading", stages.NUMBERS["reading"]) == stages.NUMBERS["reading"]:
+        return None
+    lines = (run.results / "predictions.jsonl").read_text(encoding="utf-8").splitlines()
+    doubtful = sum(map(_is_doubtful, map(json.loads, lines)))
+    return f"{doubtful} of {len(lines)}" if doubtful else None
 
 
-@functools.lru_cache(maxsize=100)
-def _code(text: str) -> str:
-    return ast.unparse(ast.parse(text))
+def _is_doubtful(row: dict[str, Any]) -> bool:
+    flaws = (number for reason, number in row["dropped"].items() if reason != "duplicate")
+    return row["status"] != "ok" or any(flaws)
 
 
 def commit() -> str:
-    """Commit of the project, with ``+`` where tracked files differ from it; ``unknown`` without git."""
+    """Commit of the project, with ``+`` where tracked files differ from it (results and figures, which a
+    study writes itself, apart); ``unknown`` without git."""
     try:
         head = _git("rev-parse", "--short=10", "HEAD")
-        return head + ("+" if _git("status", "--porcelain", "--untracked-files=no") else "")
+        changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!results", ":!figures")
+        return head + ("+" if changed else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
 
@@ -190,8 +223,3 @@ def _gpu() -> dict[str, str]:
     import torch
 
     return {"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

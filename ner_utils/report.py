@@ -37,7 +37,7 @@ from ner_utils import (
 )
 from ner_utils.claims import key
 from ner_utils.latex import escape
-from ner_utils.study import ALPHA, SHARES, Results
+from ner_utils.study import ALPHA, SHARES, Results, doubts, few_documents
 
 # Measures with a digit after the point in running text; shares have one and a percent sign.
 DECIMALS = ("micro_f1", "macro_f1", "precision", "recall", "f1", "dev_f1", "dev_f1_at_lowest_loss")
@@ -93,8 +93,9 @@ def overview(results: Results) -> str:
         failed = "–" if pd.isna(row["failed"]) else f"{row['failed']:.1f} %"
         many = f", {row['corpus']}" if len(results.corpora) > 1 else ""
         cells = [f"{row['label']}{many}", f"{row['train_sentences']:,.0f}"]
-        cells += [f"{row['micro_f1']:.1f} ({row['micro_f1_low']:.1f} to {row['micro_f1_high']:.1f})"]
-        cells += [f"{row['macro_f1']:.1f}", failed, f"{row['latency_p50_ms']:,.0f} ms"]
+        spread = latex.interval(row["micro_f1_low"], row["micro_f1_high"]).replace("--", "–")
+        median = "–" if pd.isna(row["latency_p50_ms"]) else f"{row['latency_p50_ms']:,.0f} ms"
+        cells += [f"{row['micro_f1']:.1f} ({spread})", f"{row['macro_f1']:.1f}", failed, median]
         cells += [f"{row['sentences_per_second']:,.1f}"]
         lines.append(f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |")
     commits = sorted({item.manifest["commit"] for item in results.stored})
@@ -102,6 +103,8 @@ def overview(results: Results) -> str:
     seeds = ", ".join(map(str, results.study.seeds))
     lines += ["", f"{', '.join(results.corpora)}, strict match, test; seed {seeds}; runs of commit "]
     lines[-1] += f"{', '.join(commits)} on {', '.join(machines)}."
+    warned = [*few_documents(results.stored), *doubts(results.stored)]
+    lines += [f"\n**Warning:** {line}." for line in warned]
     parts = [f"# {results.study.title}\n", f"{results.study.question}\n", "\n".join(lines) + "\n"]
     return "\n".join(filter(None, [*parts, guide.overview(results.once(_advice))]))
 
@@ -161,11 +164,11 @@ def _of_study(results: Results) -> dict[str, Number]:
         if (declared := getattr(protocol, name)) is not None:
             found[f"protocol.{name}"] = _number(name, declared)
     for dataset, report in results.audits.items():
-        found |= _corpus_numbers(dataset, **report)
+        found |= _corpus_numbers(dataset, report["audit"], report["agreement"])
     for row in results.summary.to_dict("records"):
         found[key(row["dataset"], row["system"], "kind")] = Number(row["kind"], row["kind"])
         for name, value in row.items():
-            if not isinstance(value, str) and pd.notna(value):
+            if not isinstance(value, str) and (pd.notna(value) or name.endswith(("_low", "_high"))):
                 measure = re.sub(r"_f1_(low|high)$", r"_f1.\1", name)
                 found[key(row["dataset"], row["system"], measure)] = _number(measure, value)
     for row in results.types.to_dict("records"):
@@ -200,7 +203,19 @@ def _of_study(results: Results) -> dict[str, Number]:
     for parts, value in differences.numbers(results).items():
         whole = parts[-1] in ("gold", "predicted", "copied", "conflicting") or "errors" in parts
         found[key(*parts)] = Number(value, latex.number(value, 0 if whole else 1))
-    return found
+    return found | _told_apart(found)
+
+
+def _told_apart(found: dict[str, Number]) -> dict[str, Number]:
+    """The ends of intervals that rounding made equal, with more digits."""
+    again = {}
+    for name, low in found.items():
+        high = found.get(f"{name.removesuffix('.low')}.high")
+        if name.endswith(".low") and high and low.text == high.text and low.value < high.value:
+            texts = latex.ends(low.value, high.value)
+            again[name] = Number(low.value, texts[0])
+            again[f"{name.removesuffix('.low')}.high"] = Number(high.value, texts[1])
+    return again
 
 
 def _corpus_numbers(dataset: str, audit: dict, agreement: dict | None) -> dict[str, Number]:

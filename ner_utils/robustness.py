@@ -6,14 +6,17 @@ which is no robustness. Tables say *identical* where no count differs.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ner_utils import latex, plots, statistics, telling
+from ner_utils import config, latex, plots, statistics, telling
 from ner_utils.latex import Column
+from ner_utils.run import Run
+from ner_utils.statistics import Interval
 from ner_utils.study import SEED, Results
 
 NOTHING = "This study disturbs no sentences."
@@ -24,22 +27,37 @@ def asked(results: Results) -> int:
     return sum(run.perturbed is not None for run in results.systems)
 
 
+def undisturbed(run: Run, systems: Sequence[Run]) -> Run:
+    """What a disturbed run is compared with: the run whose weights it predicts with, or, where nothing was
+    trained, the one among ``systems`` that differs from it in the sentences alone."""
+    if run.base:
+        return run.base
+    wanted = {key: value for key, value in run.identity.items() if key != "perturbed"}
+    return next(other for other in systems if not other.perturbed and other.identity == wanted)
+
+
+def counterpart(run: Run, overrides: str = "") -> Run:
+    """The same, from the run's study, whether or not it has results."""
+    return undisturbed(run, config.runs_of(run.study, overrides, run.dataset_name))
+
+
 def changes(results: Results) -> pd.DataFrame:
     """One row a disturbed system: dataset, corpus, system, kind, the label of what it is held against, F1 in
     percent, its change with the 95 % interval (paired, by documents), and answers that could not be read."""
     resamples = results.study.protocol.resamples
     rows: list[dict[str, Any]] = []
-    for run in (run for run in results.systems if run.perturbed and run.base):
+    for run in (run for run in results.systems if run.perturbed):
         tables, groups = results.counts[run.dataset_name]
-        pair = tables[run.system], tables[run.base.system]
+        base = undisturbed(run, results.systems)
+        pair = tables[run.system], tables[base.system]
         bounds = statistics.interval(pair[0], groups, "micro_f1", resamples, SEED, pair[1])
         row = results.summary[results.summary["system"] == run.system]
         row = row[row["dataset"] == run.dataset_name].to_dict("records")[0]
         about = {"dataset": run.dataset_name, "corpus": run.dataset.label, "system": run.system}
         about |= {
             "kind": run.perturbed,
-            "base": run.base.label,
-            "base_system": run.base.system,
+            "base": base.label,
+            "base_system": base.system,
             "f1": row["micro_f1"],
             "failed": row["failed"],
             "identical": bool((pair[0] == pair[1]).all()),
@@ -110,12 +128,23 @@ def _cells(line: dict[str, Any]) -> list[Any]:
 
 
 def numbers(results: Results) -> dict[tuple[str, ...], float]:
-    """Changes, by the parts of their keys."""
+    """Changes, and the mean change of each system, with their intervals, by the parts of their keys."""
     found: dict[tuple[str, ...], float] = {}
     frame = results.once(changes)
     for row in frame.to_dict("records"):
         for name in ("change", "low", "high"):
             found[row["dataset"], row["system"], "robustness", name] = row[name]
     for (dataset, base), block in frame.groupby(["dataset", "base_system"]) if len(frame) else ():
-        found[dataset, base, "robustness", "mean_change"] = float(block["change"].mean())  # over all kinds
+        bounds = _mean_change(results, dataset, base, list(block["system"])).percent("mean_change")
+        found[dataset, base, "robustness", "mean_change"] = bounds.pop("mean_change")
+        found |= {(dataset, base, "robustness", "mean_change", end): bounds[end] for end in ("low", "high")}
     return found
+
+
+def _mean_change(results: Results, dataset: str, base: str, disturbed: list[str]) -> Interval:
+    """The mean over all kinds of the change of one system; a resample draws the same documents for all."""
+    tables, groups = results.counts[dataset]
+    sides = [tables[name] for name in (*disturbed, base)]
+    weights = [1 / len(disturbed)] * len(disturbed) + [-1]
+    resamples = results.study.protocol.resamples
+    return statistics.weighted_interval(sides, weights, groups, "micro_f1", resamples, SEED)

@@ -9,11 +9,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from ner_utils import paths
+from ner_utils import paths, stages
 from ner_utils.schema import Dataset, Ensemble, GenerationModel, Positive, Strict, TaggingModel
 
-# Raise when the meaning of stored predictions changes: every older result is then refused.
-FORMAT = 1
+FORMAT = 1  # of stored predictions; what stages do is numbered in `stages`
 
 
 class Run(Strict):
@@ -55,7 +54,8 @@ class Run(Strict):
     def identity(self) -> dict[str, Any]:
         """What decides the predictions, and nothing else (no labels, no study's name)."""
         # Keys at their defaults say nothing: a new key with a default leaves old fingerprints alone.
-        decisive = {"format", "types", "splits", "hub", "columns", "separator", "scheme", "overlaps"}
+        decisive = {"format", "types", "splits", "hub", "columns", "separator", "scheme", "tags"}
+        decisive |= {"overlaps", "flaws"}
         dataset = self.dataset.model_dump(include=decisive, exclude_defaults=True)
         for split in dataset["splits"].values():
             for file in (split, split.get("annotations", {})):
@@ -91,6 +91,8 @@ class Run(Strict):
             protocol["few_shot"] = self.few_shot
         if self.base:
             protocol["weights_of"] = self.base.fingerprint
+        if raised := stages.raised(self):
+            protocol["stages"] = raised
         return {
             "format": FORMAT,
             "dataset": {"name": self.dataset_name, **dataset},

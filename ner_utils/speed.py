@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from statistics import median
 from typing import Any
 
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
-from ner_utils import latex, paths, plots, telling
+from ner_utils import latex, paths, plots, sealed, telling
 from ner_utils.latex import Column, Raw
 
 SERIES = ("tagging", "generation", "scoring")
@@ -19,7 +18,7 @@ PAIRS = {"default": ("predicted", "measured"), "returned": ("tensors", "returned
 def load(name: str = "bench") -> dict[str, Any] | None:
     """A stored bench; None where none was run."""
     path = paths.RESULTS / "bench" / f"{name}.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    return sealed.read_json(path, "restore it, or run make bench") if path.is_file() else None
 
 
 def write(study: str) -> list[str]:

@@ -18,12 +18,14 @@ import numpy as np
 from ner_utils.data import Sentence
 from ner_utils.predictions import ResultError
 
+LEAST = 20  # groups below which sentences are resampled
+LEVEL = 0.05  # what an interval leaves out, half of it on each side
 CELLS = 2_000_000  # weights held at a time, 16 MB, whatever the size of the corpus
 TIE = 1e-12  # differences that are equal in exact arithmetic may not be so in floats
 
 
 class Interval(NamedTuple):
-    """A score, or a difference of scores, with its 95 % interval."""
+    """A score, or a difference of scores, with its 95 % interval; NaN where there is none."""
 
     estimate: float
     low: float
@@ -40,8 +42,8 @@ def tabulate(
     """Arrays from rows of counts.jsonl, ``{"id", "document", "counts": {type: [tp, fp, fn]}}``.
 
     ``systems`` maps each system to its runs, a run to its rows. Returns each system's counts, [runs,
-    sentences, types, 3], and the group of each sentence, [sentences]: its document, or itself where
-    it has none. Raises `ResultError` where runs differ in their sentences, or on an unknown type.
+    sentences, types, 3], and the group of each sentence, [sentences], as `grouping` has it. Raises
+    `ResultError` where runs differ in their sentences, or on an unknown type.
     """
     keys = [(row["id"], row["document"]) for row in next(iter(systems.values()))[0]]
     column = {kind: index for index, kind in enumerate(types)}
@@ -55,16 +57,34 @@ def tabulate(
                     if kind not in column:
                         raise ResultError(f"{name}: {row['id']}: unknown type {kind!r}")
                     tables[name][run, sentence, column[kind]] = values
-    return tables, _groups(keys)
+    return tables, grouping([document for _, document in keys], [name for name, _ in keys]).names
 
 
-def groups(sentences: Sequence[Sentence]) -> np.ndarray:
-    """The group of each sentence, as `tabulate` has it."""
-    return _groups([(sentence.id, sentence.document) for sentence in sentences])
+class Groups(NamedTuple):
+    """Which sentences are resampled together."""
+
+    names: np.ndarray  # [sentences]
+    kind: str  # what is resampled, "documents" or "sentences"
 
 
-def _groups(keys: Sequence[tuple[str, str | None]]) -> np.ndarray:
-    return np.array([f"sentence {i}" if doc is None else f"document {doc}" for i, doc in keys])
+def grouping(documents: Sequence[str | None], ids: Sequence[str] | None = None, least: int = LEAST) -> Groups:
+    """Groups from the document of each sentence, if any: a sentence without one is a group by itself.
+
+    With fewer than ``least`` groups every sentence is a group by itself: the percentiles of a bootstrap over
+    a handful of documents say little, and over a single one they have no width. ``ids`` (default: their
+    places) name sentences.
+    """
+    keys = list(zip(ids or range(len(documents)), documents, strict=True))
+    names = [f"sentence {name}" if document is None else f"document {document}" for name, document in keys]
+    if len(set(names)) < least:
+        names = [f"sentence {name}" for name, _ in keys]
+    documents = any(name.startswith("document ") for name in names)
+    return Groups(np.array(names), "documents" if documents else "sentences")
+
+
+def groups(sentences: Sequence[Sentence], least: int = LEAST) -> np.ndarray:
+    """The group of each sentence, [sentences], as `grouping` has it."""
+    return grouping([each.document for each in sentences], [each.id for each in sentences], least).names
 
 
 def interval(
@@ -82,17 +102,28 @@ def interval(
     understate it. With ``against``, a second system's counts of the same sentences, the interval is
     that of the difference: both sides meet the same groups, and each draws its own runs.
 
+    Every resample repeats a score of exactly 0 or 1. Its interval ends at the limit of `_limits`, and that of
+    the difference of two such scores at the difference of their limits. The ends are NaN where gold has no
+    mention, and for other scores where there is a single group.
+
     ``counts`` [runs, sentences, types, 3] holds tp, fp and fn; ``groups`` [sentences] says which
     sentences go together. Raises `ValueError` on an unknown metric or shapes that do not fit.
     """
-    values = np.zeros(resamples)
-    sides = [_parts(side, groups, metric) for side in (counts, against) if side is not None]
-    signs = (1, -1)[: len(sides)]
-    for rows, sums, drawn in _resample(sides, resamples, seed):
-        for sign, each, runs in zip(signs, sums, drawn, strict=True):
-            values[rows] += sign * np.take_along_axis(_f1(each), runs, axis=1).mean(axis=1)
-    estimate = sum(sign * _f1(parts.sum(axis=0)).mean() for sign, parts in zip(signs, sides, strict=True))
-    return Interval(float(estimate), *map(float, np.percentile(values, [2.5, 97.5])))
+    sides, signs = ([counts], [1]) if against is None else ([counts, against], [1, -1])
+    return weighted_interval(sides, signs, groups, metric, resamples, seed)
+
+
+def weighted_interval(
+    sides: Sequence[np.ndarray],
+    weights: Sequence[float],
+    groups: Sequence | np.ndarray,
+    metric: str,
+    resamples: int,
+    seed: int,
+) -> Interval:
+    """The `interval` of a weighted sum of systems' scores on the same sentences, such as the mean of several
+    differences. ``sides`` holds the counts of each system; other arguments as there."""
+    return _intervals(sides, weights, groups, metric, resamples, seed)[0]
 
 
 def intervals(
@@ -104,16 +135,70 @@ def intervals(
 ) -> list[Interval]:
     """The `interval` of each type's F1 by itself, or of its difference, all from the same resamples; for what
     is sorted into buckets instead of types, too. Arguments as there."""
-    sides = [_parts(side, groups, "macro_f1") for side in (counts, against) if side is not None]
-    signs = (1, -1)[: len(sides)]
-    values = np.zeros((resamples, sides[0].shape[3]))
-    for rows, sums, drawn in _resample(sides, resamples, seed):
-        for sign, each, runs in zip(signs, sums, drawn, strict=True):
-            values[rows] += sign * np.take_along_axis(_each(each), runs[..., None], axis=1).mean(axis=1)
-    low, high = np.percentile(values, [2.5, 97.5], axis=0)
-    pairs = zip(signs, sides, strict=True)
-    estimates = sum(sign * _each(parts.sum(axis=0)).mean(axis=0) for sign, parts in pairs)
-    return [Interval(*map(float, row)) for row in zip(estimates, low, high, strict=True)]
+    sides, signs = ([counts], [1]) if against is None else ([counts, against], [1, -1])
+    return _intervals(sides, signs, groups, None, resamples, seed)
+
+
+def _intervals(
+    sides: Sequence[np.ndarray],
+    weights: Sequence[float],
+    groups: Sequence | np.ndarray,
+    metric: str | None,
+    resamples: int,
+    seed: int,
+) -> list[Interval]:
+    """A single one by a metric; without a metric, one a type."""
+    parts = [_parts(side, groups, metric or "macro_f1") for side in sides]
+
+    def score(sums: np.ndarray) -> np.ndarray:
+        """[..., 2, runs, types] to [..., runs, 1 or types]."""
+        return _f1(sums)[..., None] if metric else _each(sums)
+
+    scores = [score(each.sum(axis=0)).mean(axis=0) for each in parts]  # each [1 or types]
+    values = np.zeros((resamples, len(scores[0])))
+    for rows, sums, drawn in _resample(parts, resamples, seed):
+        for weight, each, runs in zip(weights, sums, drawn, strict=True):
+            values[rows] += weight * np.take_along_axis(score(each), runs[..., None], axis=1).mean(axis=1)
+    bounds = np.percentile(values, [2.5, 97.5], axis=0)
+    if len(parts[0]) == 1:
+        bounds[:] = np.nan
+    stuck = np.isin(scores, (0, 1)).all(axis=0)
+    if stuck.any():
+        tail = LEVEL / max(2, len(sides))  # all limits hold together in 95 %
+        of_sides = zip(weights, sides, scores, strict=True)
+        ends = np.array([w * _limits(side, groups, metric, at, tail) for w, side, at in of_sides])
+        bounds[:, stuck] = np.stack([ends.min(axis=1), ends.max(axis=1)]).sum(axis=1)[:, stuck]
+    estimates = sum(weight * each for weight, each in zip(weights, scores, strict=True))
+    return [Interval(*map(float, row)) for row in zip(estimates, *bounds, strict=True)]
+
+
+def _limits(
+    counts: np.ndarray, groups: Sequence | np.ndarray, metric: str | None, scores: np.ndarray, tail: float
+) -> np.ndarray:
+    """Lower and upper limits, [2, 1 or types], of scores that are 0 or 1, of each type or by a metric.
+
+    None of n groups that hold gold mentions has a hit, or an error: the share of groups with any is then at
+    most 1 - tail^(1/n) (Clopper and Pearson 1934, Biometrika 26: 404-413; about 3.7 / n where the tail is
+    2.5 %). The limit is the F1 that follows if all mentions of such groups are hits, the number of predicted
+    mentions being as it is, or if all are errors. It holds however much the mentions of a group depend on
+    each other, and is wide where they do not. Several runs count as one. The limit of a macro score is the
+    mean over the types that gold holds. NaN without gold mentions.
+    """
+    if metric == "micro_f1":
+        counts = counts.sum(axis=2, keepdims=True)
+    mentions = counts[0, :, :, [0, 2]].sum(axis=0)  # [sentences, types]
+    names, member = np.unique(groups, return_inverse=True)
+    sums = np.zeros((len(names), mentions.shape[1]))
+    np.add.at(sums, member, mentions)
+    trials, gold = (sums > 0).sum(axis=0), sums.sum(axis=0)
+    predicted = counts[..., :2].sum(axis=(1, 3)).mean(axis=0)
+    share = 1 - tail ** (1 / np.where(trials, trials, np.nan))
+    hits = share * gold
+    most = 2 * hits / (gold + np.maximum(predicted, hits))
+    if metric == "macro_f1":
+        held = trials > 0 if trials.any() else trials == 0
+        share, most = (each[held].mean(keepdims=True) for each in (share, most))
+    return np.where(scores == 0, [np.zeros_like(most), most], [1 - share, np.ones_like(share)])
 
 
 def _resample(sides: Sequence[np.ndarray], resamples: int, seed: int) -> Iterator[tuple[slice, list, list]]:
@@ -167,12 +252,12 @@ def smallest_difference(
 
     Normal approximation: the standard error of the difference comes from each group's part in it, F1 being
     linearised (the delta method); the runs are taken as given, as the test takes them. ``power`` is more
-    than 0.8 because a larger difference scatters more, and shuffling loses a little. Arguments as in
-    `paired_test`.
+    than 0.8 because a larger difference scatters more, and shuffling loses a little. NaN where the runs show
+    no scatter at all, as two systems that find nothing do. Arguments as in `paired_test`.
     """
     parts = (_influence(_parts(side, groups, metric)) for side in (a, b))
     difference = np.subtract(*parts)
-    error = float(np.sqrt(((difference - difference.mean()) ** 2).sum()))
+    error = float(np.sqrt(((difference - difference.mean()) ** 2).sum())) or float("nan")
     normal = NormalDist()
     return (normal.inv_cdf(1 - alpha / 2) + normal.inv_cdf(power)) * error
 

@@ -6,8 +6,8 @@ Needs no corpus and no model. Scores, shares and differences are in percent here
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ner_utils import config, evaluation, paths, provenance, scoring, statistics, tuning
+from ner_utils import audit, config, efficiency, evaluation, paths, provenance, scoring, statistics, tuning
 from ner_utils.forms import DROPPED
 from ner_utils.predictions import ResultError
 from ner_utils.protocol import Study
@@ -47,7 +47,8 @@ def load_results(study: str, overrides: str = "") -> Results:
     stored = [_load(run) for run in config.runs_of(study, overrides)]
     if len({item.run.label for item in stored}) < len(settings.systems):
         raise ResultError(f"params/studies/{study}.yaml: two systems have one label, give each its own")
-    audits = {dataset: _load_audit(study, dataset) for dataset in settings.datasets}
+    audits = {dataset: audit.load(study, dataset) for dataset in settings.datasets}
+    _check_same_corpus(study, stored, audits)
     warnings = [line for item in stored for line in provenance.warnings(item.run, item.manifest)]
     machines = {json.dumps(item.manifest["machine"]): item for item in stored}
     if len(machines) > 1:
@@ -56,66 +57,93 @@ def load_results(study: str, overrides: str = "") -> Results:
             for item in machines.values()
         )
         warnings.append(f"times and memory were taken on different machines: {made}")
+    warnings += [*few_documents(stored), *doubts(stored), *older_reading(stored)]
     return Results(study, settings, stored, audits, list(dict.fromkeys(warnings)))
+
+
+def few_documents(stored: Sequence[Stored]) -> list[str]:
+    """A sentence on each corpus whose test documents are too few to be resampled."""
+    said = {}
+    for item in stored:
+        documents = [row["document"] for row in item.counts]
+        if any(documents) and statistics.grouping(documents).kind == "sentences":
+            said[item.run.dataset_name] = (
+                f"{item.run.dataset.label}: the test sentences come from fewer than {statistics.LEAST} "
+                "documents, so that intervals and tests resample sentences and may be too narrow"
+            )
+    return list(said.values())
+
+
+NAMED = 12  # systems that a warning names; the others are counted
+
+
+def doubts(stored: Iterable[Stored]) -> list[str]:
+    """What a reader must know about the runs: whose times are not to be trusted, which predict nothing, fail
+    on sentences, or diverged in training. A line each, with the systems' ids; none where all is well."""
+    times, nothing, failed, diverged = {}, {}, {}, {}
+    for item in stored:
+        name = f"{item.run.system} on {item.run.dataset_name}"
+        for doubt in efficiency.doubts(item.efficiency):
+            times.setdefault(name, {})[doubt.partition(" (")[0]] = None
+        if not item.metrics["predicted"]:
+            nothing.setdefault(name, {})[f"seed {item.run.seed}"] = None
+        if failures := item.efficiency.get("failed_sentences"):
+            failed.setdefault(name, {})[f"{failures} with seed {item.run.seed}"] = None
+        if not all(math.isfinite(look["dev_loss"]) for look in item.efficiency.get("looks", ())):
+            diverged.setdefault(name, {})[f"seed {item.run.seed}"] = None
+    lines = {
+        "times are not to be trusted, because the machine was busy while they were taken": times,
+        "no mention is predicted in any sentence": nothing,
+        "sentences could not be predicted, and count as empty": failed,
+        "the loss on dev is not a number, so the training diverged": diverged,
+    }
+    return [f"{line}: {_listed(systems)}" for line, systems in lines.items() if systems]
+
+
+def older_reading(stored: Iterable[Stored]) -> list[str]:
+    """A line on the systems whose answers were read by rules that have changed since; raw answers are not
+    stored, so that nothing can read them again."""
+    systems = {}
+    for item in stored:
+        if share := provenance.read_otherwise(item.run, item.manifest):
+            name = f"{item.run.system} on {item.run.dataset_name}"
+            systems.setdefault(name, {})[f"seed {item.run.seed}: {share}"] = None
+    line = "answers were read by older rules; today's could read otherwise, at most, these numbers of them"
+    return [f"{line}: {_listed(systems)}"] if systems else []
+
+
+def _listed(systems: dict[str, dict[str, None]]) -> str:
+    named = [f"{name} ({', '.join(parts)})" for name, parts in list(systems.items())[:NAMED]]
+    return "; ".join(named) + (f"; and {len(systems) - NAMED} more" if len(systems) > NAMED else "")
 
 
 def _load(run: Run) -> Stored:
     manifest = provenance.read_manifest(run)
-    try:
-        metrics = evaluation.load_metrics(run)
-        efficiency = evaluation.load_cost(run)
-        counts, predicted = (_read_rows(run, name) for name in ("counts.jsonl", "predictions.jsonl"))
-        _verify(run, metrics, counts, predicted)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        reason = f"{type(error).__name__}: {error}"
-        raise ResultError(f"{paths.relative(run.results)}: cannot be read ({reason})") from None
-    return Stored(run, manifest, metrics, efficiency, counts)
+    metrics, cost = evaluation.load_metrics(run), evaluation.load_cost(run)
+    rows = (run.results / "counts.jsonl").read_text(encoding="utf-8").splitlines()
+    return Stored(run, manifest, metrics, cost, [json.loads(row) for row in rows])
 
 
-def _read_rows(run: Run, name: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (run.results / name).read_text(encoding="utf-8").splitlines()]
-
-
-def _verify(run: Run, metrics: dict, counts: list[dict], predicted: list[dict]) -> None:
-    """The manifest seals predictions; counts must be theirs, and metrics those of the counts."""
-    said = [(row["id"], Counter(span[2] for span in row["spans"])) for row in predicted]
-    scored = [
-        (row["id"], Counter({kind: tp + fp for kind, (tp, fp, _) in row["counts"].items()})) for row in counts
-    ]
-    sums = scoring.total([row["counts"] for row in counts])
-    wanted: dict[str, Any] = {
-        "sentences": len(counts),
-        "predicted": sum(len(row["spans"]) for row in predicted),
-        "micro": scoring.micro(sums)._asdict(),
-        "macro": scoring.macro(sums)._asdict(),
-        "types": {kind: score._asdict() for kind, score in scoring.by_type(sums).items()},
-    }
-    if any("status" in row for row in predicted):
-        dropped = sum((Counter(row["dropped"]) for row in predicted), Counter())
-        wanted["statuses"] = dict(Counter(row["status"] for row in predicted))
-        wanted["answered"] = wanted["predicted"] + dropped.total()
-        wanted["dropped"] = {reason: dropped[reason] for reason in metrics["dropped"]}
-        wanted["ungrounded_rate"] = dropped["ungrounded"] / max(1, wanted["answered"])
-    wrong = [key for key, value in wanted.items() if metrics.get(key) != value]
-    if wrong or said != scored:
-        raise ResultError(
-            f"{paths.relative(run.results)}: metrics.json or counts.jsonl does not agree with "
-            f"predictions.jsonl; delete both and run make study STUDY={run.study}"
-        )
-
-
-def _load_audit(study: str, dataset: str) -> dict[str, Any]:
-    path = paths.RESULTS / study / dataset / "audit.json"
-    if not path.is_file():
-        raise ResultError(f"{paths.relative(path)}: no audit of the corpus; run make study STUDY={study}")
-    return json.loads(path.read_text(encoding="utf-8"))
+def _check_same_corpus(study: str, stored: list[Stored], audits: dict[str, dict[str, Any]]) -> None:
+    """All runs of a study on a corpus, their scores and its audit must have read the same files."""
+    for item in stored:
+        read = {"the run": item.manifest["inputs"]["data"], "its scores": item.metrics["inputs"]["data"]}
+        for what, files in read.items():
+            for name, digest in audits[item.run.dataset_name]["inputs"].items():
+                if files.get(name) != digest:
+                    raise ResultError(
+                        f"{paths.relative(item.run.results)}: {what} read another {name} than the audit of "
+                        f"the corpus; restore that file and run make study STUDY={study}"
+                    )
 
 
 # ------------------------------------------------------------------------ tabulation
 def _measures(item: Stored) -> dict[str, float]:
     """Whatever is known of a run; NaN for what it does not have."""
     metrics, cost = item.metrics, item.efficiency
-    lost = cost["prediction_truncation"]
+    lost, latency = cost["prediction_truncation"], cost["latency"]
+    if item.run.members and "milliseconds" not in latency:
+        latency = latency | {"p50_ms": None, "p95_ms": None}  # older results add up those of the members
     found = {
         "precision": 100 * metrics["micro"]["precision"],
         "recall": 100 * metrics["micro"]["recall"],
@@ -131,7 +159,7 @@ def _measures(item: Stored) -> dict[str, float]:
         **{key: cost.get(key) for key in ("training_seconds", "looks_seconds", "steps")},
         **{key: cost.get(key) for key in ("sentences_per_second", "batch_size")},
         **{key: cost.get(key) for key in ("training_joules", "prediction_joules")},
-        **{f"latency_{key}": cost["latency"][key] for key in ("mean_ms", "p50_ms", "p95_ms")},
+        **{f"latency_{key}": latency[key] for key in ("mean_ms", "p50_ms", "p95_ms")},
         "memory_mib": _memory(cost["prediction_memory"]),
         "training_memory_mib": _memory(cost.get("training_memory", {})),
         "parameters_millions": cost["parameters"]["total"] / 1e6,

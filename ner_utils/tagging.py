@@ -11,7 +11,9 @@ import torch
 from transformers import AutoConfig, AutoModelForTokenClassification, AutoTokenizer
 
 from ner_utils import backbones, efficiency, scoring, weights
+from ner_utils.control_tokens import as_text, control_tokens
 from ner_utils.data import IGNORED, Sentence, tag_names
+from ner_utils.failures import Failures
 from ner_utils.predictions import Prediction
 from ner_utils.run import Run
 from ner_utils.sections import ConfigError
@@ -19,8 +21,12 @@ from ner_utils.spans import spans_from_tags
 
 
 def load_tokenizer(folder: str, pad_token: str | None = None):
-    """A fast tokenizer that takes words; GPT-2-like ones need a space before each."""
-    tokenizer = AutoTokenizer.from_pretrained(folder, add_prefix_space=True)
+    """A fast tokenizer that takes words; GPT-2-like ones need a space before each.
+
+    It pads and truncates on the right, for a row's words are matched to its tags from the left.
+    """
+    sides = {"padding_side": "right", "truncation_side": "right"}
+    tokenizer = AutoTokenizer.from_pretrained(folder, add_prefix_space=True, **sides)
     if not tokenizer.is_fast:
         raise RuntimeError(f"{folder}: no fast tokenizer, so words cannot be aligned to their sub-tokens")
     if pad_token:
@@ -60,10 +66,11 @@ def encode(
     """Sub-token ids, and for each the word that it is the first (or last) sub-token of (else -100).
 
     Words past ``max_length`` and words that have no sub-token (a lone control character) stand in
-    no row's ``word``: they are lost, see `lost_words`.
+    no row's ``word``: they are lost, see `lost_words`. A control token that a word holds is text.
     """
+    control = control_tokens(tokenizer)
     batch = tokenizer(
-        [list(sentence.tokens) for sentence in sentences],
+        [[as_text(word, control) for word in sentence.tokens] for sentence in sentences],
         is_split_into_words=True,
         truncation=True,
         max_length=max_length,
@@ -76,6 +83,20 @@ def encode(
         words = [IGNORED if word is None or word == other else word for word, other in pairs]
         rows.append({"input_ids": ids, "word": words})
     return rows
+
+
+def _encode_each(sentences: Sequence[Sentence], failures: Failures, *how: Any) -> dict[int, dict]:
+    """The rows of `encode` by the sentences' places; sentences that cannot be encoded are failures."""
+    try:
+        return dict(enumerate(encode(sentences, *how)))
+    except Exception:  # of one sentence, which the tokenizer does not name
+        rows = {}
+        for index, sentence in enumerate(sentences):
+            try:
+                rows[index] = encode([sentence], *how)[0]
+            except Exception as error:
+                failures.add(sentence, error)
+        return rows
 
 
 def lost_words(sentences: Sequence[Sentence], rows: Sequence[dict]) -> dict[str, int]:
@@ -124,6 +145,10 @@ def _prediction(sentence: Sentence, words: Sequence[int], tagged: np.ndarray, na
     )
 
 
+def _empty(sentence: Sentence) -> Prediction:
+    return Prediction(sentence.id, (), repaired=(), confidences=())
+
+
 def train(run: Run, sentences: Sequence[Sentence], dev: Sequence[Sentence], parts: int = 1) -> dict[str, Any]:
     """Fine-tune, selecting by strict micro F1 on all of dev; each batch is computed in so many ``parts``.
     Returns a record for efficiency.json."""
@@ -149,6 +174,8 @@ def train(run: Run, sentences: Sequence[Sentence], dev: Sequence[Sentence], part
             flush=True,
         )
 
+    backbones.check_range(model, train_rows[0]["input_ids"], run.model.label)
+
     def dev_f1(output) -> dict[str, float]:
         predicted = [
             spans_from_tags(_tags(row["word"], tags, len(sentence.tokens), names))[0]
@@ -168,7 +195,7 @@ def train(run: Run, sentences: Sequence[Sentence], dev: Sequence[Sentence], part
     trainer = Tagger(
         run,
         model=model,
-        args=TrainingArguments(**training.arguments(run, parts)),
+        args=training.on_one_device(TrainingArguments(**training.arguments(run, parts))),
         train_dataset=examples(sentences, train_rows, names),
         eval_dataset=examples(dev, dev_rows, names),
         data_collator=DataCollatorForTokenClassification(tokenizer),
@@ -188,8 +215,12 @@ def train(run: Run, sentences: Sequence[Sentence], dev: Sequence[Sentence], part
 def predict(
     run: Run, checkpoint: Path, sentences: Sequence[Sentence]
 ) -> tuple[list[Prediction], dict[str, Any]]:
-    """Predict with a trained checkpoint; returns predictions in order, and what it cost."""
+    """Predict with a trained checkpoint; returns predictions in order, and what it cost.
+
+    A sentence that cannot be predicted has no spans; raises `RuntimeError` where none of several can.
+    """
     device = backbones.device()
+    backbones.report_device()
     names = tag_names(run.dataset)
     tokenizer = load_tokenizer(str(checkpoint), run.model.pad_token)
     how = (tokenizer, run.model.training.max_length, run.model.labelled)
@@ -205,42 +236,58 @@ def predict(
         inputs = tokenizer.pad([{"input_ids": row["input_ids"]} for row in rows], return_tensors="pt")
         with torch.inference_mode():
             sure, best = model(**inputs.to(device)).logits.float().log_softmax(-1).max(-1)
+            if not sure[inputs["attention_mask"].bool()].isfinite().all():
+                raise FloatingPointError(f"{run.model.label} computes no finite numbers in {model.dtype}")
             return torch.stack([best.float(), sure], dim=1).cpu().numpy()
 
     def tag_one(sentence: Sentence) -> Prediction:
-        row = encode([sentence], *how)[0]
-        return _prediction(sentence, row["word"], tag([row])[0], names)
+        try:
+            row = encode([sentence], *how)[0]
+            return _prediction(sentence, row["word"], tag([row])[0], names)
+        except Exception:  # counted when all sentences are predicted
+            return _empty(sentence)
 
     times = efficiency.latency(tag_one, sentences[: run.latency_sentences])
+    failures = Failures(run.dataset.private)
     with watch("prepare"):
-        rows = encode(sentences, *how)
-    lengths = [len(row["input_ids"]) for row in rows]
-    order = sorted(range(len(rows)), key=lambda index: -lengths[index])
-    budget, batches = run.model.prediction_batch_tokens, 0
+        rows = _encode_each(sentences, failures, *how)
+    lengths = {index: len(row["input_ids"]) for index, row in rows.items()}
+    order = sorted(rows, key=lambda index: -lengths[index])
+    budget, batches, most = run.model.prediction_batch_tokens, 0, len(order)
     found: dict[int, Prediction] = {}
     while len(found) < len(order):
-        indices = order[len(found) :][: max(1, budget // lengths[order[len(found)]])]
+        left = order[len(found) :]
+        indices = left[: min(most, max(1, budget // max(1, lengths[left[0]])))]
         try:
             with watch("model"):
                 tagged = tag([rows[index] for index in indices])
-        except (RuntimeError, MemoryError) as error:
-            if len(indices) == 1 or not efficiency.is_out_of_memory(error):
-                raise
-            budget //= 2
-            print(f"out of memory: going on with {budget} tokens a batch", flush=True)
+        except Exception as error:
+            if len(indices) == 1:
+                failures.add(sentences[indices[0]], error)
+                found[indices[0]] = _empty(sentences[indices[0]])
+                most = len(order)
+            elif efficiency.is_out_of_memory(error):
+                budget //= 2
+                print(f"out of memory: going on with {budget} tokens a batch", flush=True)
+            else:  # one of these sentences fails
+                most = len(indices) // 2
             continue
-        batches += 1
+        batches, most = batches + 1, len(order)
         with watch("read"):
             for index, each in zip(indices, tagged, strict=True):
                 found[index] = _prediction(sentences[index], rows[index]["word"], each, names)
+    failures.check(sentences)
+    encoded = [sentences[index] for index in rows]
     cost = {
         "prediction_seconds": dict(watch.seconds),
         "sentences_per_second": len(sentences) / sum(watch.seconds.values()),
-        "batch_size": round(len(sentences) / batches),
-        "latency": times,
+        "batch_size": round(len(sentences) / max(1, batches)),
+        "prediction_usage": watch.usage,
+        "latency": efficiency.latency_again(times, tag_one, sentences[: run.latency_sentences]),
         "prediction_memory": efficiency.peak_memory(),
-        "prediction_truncation": lost_words(sentences, rows),
+        "prediction_truncation": lost_words(encoded, list(rows.values())),
+        "failed_sentences": len(failures),
         "device": device,
         "threads": torch.get_num_threads(),
     }
-    return [found[index] for index in range(len(sentences))], cost
+    return [found.get(index) or _empty(sentence) for index, sentence in enumerate(sentences)], cost

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from ner_utils import confidence, contamination, differences, paths, plots, report, speed
+from pathlib import Path
+
+from ner_utils import confidence, contamination, differences, paths, plots, report, sealed, speed
 from ner_utils.study import Results
 
 
@@ -16,4 +18,18 @@ def write(results: Results) -> tuple[list[str], dict[str, bool]]:
     for room in report.QUESTIONS.values():
         names += room.write(results.told_by(room.asked), results.name)
     names += speed.write(results.name)
-    return names, report.write(results)
+    checked = report.write(results)
+    _seal(results.name)
+    return names, checked
+
+
+def digests(study: str) -> Path:
+    """The list of checksums of what the analysis writes for LaTeX."""
+    return paths.THESIS / "generated" / study / "digests.json"
+
+
+def _seal(study: str) -> None:
+    folders = (paths.THESIS / "generated" / study, paths.FIGURES / study)
+    files = [path for folder in folders for path in folder.iterdir() if path != digests(study)]
+    where = " ".join(map(paths.relative, folders))
+    sealed.seal_files(digests(study), files, f"delete {where} and run make thesis STUDY={study}")

@@ -15,7 +15,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ner_utils import config, data, paths, provenance, weights
+from ner_utils import config, data, paths, provenance, sealed, weights
+from ner_utils.predictions import ResultError
 from ner_utils.protocol import Range, System, Tuning
 from ner_utils.run import Run
 from ner_utils.schema import value_of
@@ -42,7 +43,10 @@ def read(run: Run, system: System, settings: Tuning) -> dict[str, Any]:
     file, command = path(run), f"make tune STUDY={run.study}"
     if not file.is_file():
         raise config.ConfigError(f"{paths.relative(file)}: not tuned yet; run {command}")
-    found = stored(run)
+    try:
+        found = stored(run)
+    except ResultError as error:
+        raise config.ConfigError(str(error)) from None
     if found["identity"] != identity(run, system, settings):
         raise config.ConfigError(f"{paths.relative(file)}: of another space or protocol; run {command}")
     return found
@@ -50,7 +54,7 @@ def read(run: Run, system: System, settings: Tuning) -> dict[str, Any]:
 
 def stored(run: Run) -> dict[str, Any]:
     """The stored search of a run's system, whatever its space."""
-    return json.loads(path(run).read_text(encoding="utf-8"))
+    return sealed.read_json(path(run), f"restore it, or delete it and run make tune STUDY={run.study}")
 
 
 def search(run: Run, system: System, settings: Tuning) -> dict[str, Any]:
@@ -60,7 +64,7 @@ def search(run: Run, system: System, settings: Tuning) -> dict[str, Any]:
     """
     import optuna
 
-    from ner_utils import experiment  # late: it loads torch
+    from ner_utils import experiment, training  # late: they load torch
 
     corpus = data.load(run.dataset_name, run.dataset)
     corpus = {split: corpus[split] for split in ("train", "dev")}  # test is not for looking at
@@ -70,10 +74,14 @@ def search(run: Run, system: System, settings: Tuning) -> dict[str, Any]:
         values = {key: _suggest(trial, key, choice) for key, choice in system.space.items()}
         model = config.load_model(system.model, {**system.overrides, **values})
         tried = run.model_copy(update={"model": model, "seed": settings.seed, "study": f"{run.study}/tuning"})
-        record = experiment.train(tried, corpus)
-        seconds = record["training_seconds"] + record["looks_seconds"]
-        score = max(look["dev_f1"] for look in record["looks"])
-        trials.append({"values": values, "dev_f1": score, "seconds": seconds, "starts": record["starts"]})
+        try:
+            record = experiment.train(tried, corpus, checkpoints=False)
+            seconds, starts = record["training_seconds"] + record["looks_seconds"], record["starts"]
+            score = max(look["dev_f1"] for look in record["looks"])
+        except training.Diverged as error:  # an answer, too: these settings are worth nothing
+            print(error, flush=True)
+            score, seconds, starts = 0.0, 0.0, 1
+        trials.append({"values": values, "dev_f1": score, "seconds": seconds, "starts": starts})
         print(f"{run.system}, trial {len(trials)} of {settings.trials}: {say(values)}: ", end="")
         print(f"dev F1 {100 * score:.1f}, {seconds:.0f} s", flush=True)
         _tidy(tried)
@@ -92,7 +100,7 @@ def search(run: Run, system: System, settings: Tuning) -> dict[str, Any]:
         "seconds": sum(trial["seconds"] for trial in trials),
         **provenance.environment(),
     }
-    provenance.write_json(path(run), found)
+    sealed.write_json(path(run), found)
     return found
 
 

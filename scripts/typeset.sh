@@ -3,7 +3,9 @@
 # unknown result or a false claim (thesis/style.sty).
 set -euo pipefail
 study=$1 pdf=$(realpath -m "$2")
-cd "$(dirname "$0")/../thesis"
+cd "$(dirname "$0")/.."
+python -m ner_utils.sealed "thesis/generated/$study/digests.json"  # what was edited by hand is not printed
+cd thesis
 build=build/$study
 mkdir -p "$build/chapters" "$build/discussions"
 trap 'rm -f "$pdf.partial"' EXIT

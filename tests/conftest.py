@@ -283,10 +283,11 @@ def studies(tmp_path, monkeypatch):
 def made_up(tmp_path, monkeypatch, studies, write_made_up):
     """``made_up(overrides, study)`` writes a study's made-up results and loads them; figures and what
     the thesis takes go to a temporary folder, too."""
-    from ner_utils import study
+    from ner_utils import provenance, study
 
     for name in ("RESULTS", "RUNS", "FIGURES", "THESIS"):
         monkeypatch.setattr(paths, name, tmp_path / name.lower())
+    monkeypatch.setattr(provenance, "commit", lambda: "0123456789")  # whatever is being edited
 
     def make(overrides="", name="plain"):
         overrides = f"protocol.resamples=50 {overrides}"

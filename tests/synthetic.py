@@ -15,8 +15,6 @@ from ner_utils import (
     ensemble,
     evaluation,
     experiment,
-    paths,
-    provenance,
 )
 from ner_utils.predictions import Prediction
 from ner_utils.run import Run
@@ -32,11 +30,7 @@ def write(study: str, overrides: str = "") -> None:
         name = run.dataset_name
         if name not in corpora:
             corpora[name] = data.load(name, run.dataset)
-            report = {
-                "audit": audit.audit(name, run.dataset, corpora[name]),
-                "agreement": audit.agreement(paths.data_dirs(name)),
-            }
-            provenance.write_json(paths.RESULTS / study / name / "audit.json", report)
+            audit.store(study, name, run.dataset, corpora[name])
         write_run(run, corpora[name])
     for name, corpus in corpora.items():
         differences.compare(study, name, overrides, corpus)

@@ -109,6 +109,23 @@ def test_mentions_that_spans_could_not_state():
     assert not set(TREATED) & set(found["dev"])
 
 
+def test_flaws_that_were_dropped_are_counted_in_every_split():
+    """Where a corpus drops them, and nowhere else."""
+    flawed = dataclasses.replace(TRAIN[0], treated=("dropped_flaws", "widened_mentions", "dropped_flaws"))
+    dropping = DATASET.model_copy(update={"flaws": "drop"})
+    table = summary(audit("tiny", dropping, {"train": [flawed, *TRAIN], "dev": DEV, "test": []}))
+    assert table.loc["dropped flaws"].tolist() == [2, 0, 0]
+    assert "dropped_flaws" not in audit("tiny", DATASET, CORPUS)["splits"]["train"]
+
+
+def test_an_unlabelled_split_has_an_audit():
+    unlabelled = [dataclasses.replace(each, spans=()) for each in DEV]
+    found = audit("tiny", DATASET, CORPUS | {"test": unlabelled})
+    test = found["splits"]["test"]
+    assert (test["mentions"], test["empty_share"], test["unseen_share"]) == (0, 1, None)
+    assert summary(found).loc["unseen share", "test"] is None
+
+
 def test_summary():
     table = summary(audit("tiny", DATASET, CORPUS))
     assert list(table.columns) == ["train", "dev", "test"]

@@ -56,6 +56,40 @@ def test_refused(predicate, reason):
     assert "thesis/discussions/demo.tex:7: \\claim{" in str(refused.value)
 
 
+def raised(predicate):
+    with pytest.raises(ValueError) as error:
+        claims.evaluate(predicate, VALUES)
+    return type(error.value)
+
+
+@pytest.mark.parametrize(
+    "predicate",
+    [
+        "demo.other.micro_f1 > 1",
+        "demo.minilm.micro_f1 > 60 and demo.other.f1 > 1",
+        "not abs(gain.low) >= 2 * gain.high",
+    ],
+)
+def test_a_result_that_is_missing_is_no_mistake_of_the_condition(predicate):
+    """Whatever decides the condition otherwise: its truth must not depend on which part is read first."""
+    assert raised(predicate) is claims.UnknownResult
+
+
+@pytest.mark.parametrize(
+    "predicate",
+    [
+        "gain.low >",
+        "gain.low",
+        "gain.low > 1 and gain.high",
+        "gain.low > hgih",
+        "gain.low ** 2 > 1",
+        "gain.low > 1; 2",
+    ],
+)
+def test_a_condition_about_missing_results_is_checked_all_the_same(predicate):
+    assert raised(predicate) is ValueError
+
+
 def test_scan(tmp_path):
     """Claims over several lines and with nested text are found, commented ones are not."""
     file = tmp_path / "demo.tex"

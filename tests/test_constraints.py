@@ -124,6 +124,29 @@ def test_the_best_permitted_token_is_taken(tokenizer):
     assert chosen < len(ids) / 2, "forced tokens were not taken at once"
 
 
+@pytest.mark.parametrize("chosen", [0, 1])
+def test_each_of_several_ends_ends_an_answer_under_a_grammar(tokenizer, chosen):
+    """The end that a model prefers is the one that it writes; where an end is forced it is the first."""
+    ends = tokenizer.convert_tokens_to_ids(["<file_sep>", "<|im_end|>"])
+
+    def preferring(*tokens):
+        scores = np.zeros(len(tokenizer), dtype=np.float32)
+        scores[list(tokens)] = 9
+        return scores
+
+    free = Constraints("schema", FORMS["inline"](TYPES), tokenizer, len(tokenizer), 64, ends).of(["Ada"])
+    word = tokenizer("Ada")["input_ids"]
+    answer = free.begin()
+    for token in (*word, ends[chosen]):
+        answer += free.choose(preferring(token))[0]
+    assert answer == [*word, ends[chosen]]
+    forced = Constraints("grounded", JsonForm(TYPES), tokenizer, len(tokenizer), 64, ends).of(["Ada"])
+    answer = forced.begin()
+    while not set(ends) & set(answer):
+        answer += forced.choose(preferring(*tokenizer("[]")["input_ids"]))[0]
+    assert tokenizer.decode(answer) == "[]<file_sep>"
+
+
 @pytest.mark.parametrize("name", FORMS)
 @pytest.mark.parametrize("kind", ["schema", "grounded"])
 def test_an_untrained_model_answers_readably(name, kind, make_tiny_llama, make_run, demo):

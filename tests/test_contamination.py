@@ -32,6 +32,43 @@ def test_counterparts_begin_otherwise(demo):
     assert all(len(sentence.tokens) >= contamination.LEAST for sentence in asked["test"])
 
 
+def test_pairs_without_a_counterpart_are_left_out():
+    """The only place of a corpus cannot be exchanged, and a name in the second half alone is not enough."""
+    words = ("in", "{}", "it", "rained", "all", "day", "and", "{}", "got", "wet", "there", "again")
+    names = [("Bonn", "Ada"), ("Bonn", "Bo Li"), ("Cy", "Dee"), ("Eve", "Fay"), ("Bonn", "Gil")]
+
+    def sentence(at, place, person):
+        tokens = " ".join(words).format(place, person).split()
+        at_person, kind = tokens.index(person.split()[0]), "LOC" if place == "Bonn" else "PER"
+        spans = (Span(1, 2, kind), Span(at_person, at_person + len(person.split()), "PER"))
+        return Sentence(f"s{at}", None, tuple(tokens), spans)
+
+    corpus = {"test": [sentence(at, *each) for at, each in enumerate(names)], "train": []}
+    asked = contamination.sets(corpus)
+    assert len(contamination.draw(corpus)) == 5
+    assert sorted(each.id for each in asked["test"]) == ["s2", "s3"]
+    assert [each.id for each in asked["test"]] == [each.id for each in asked["counterparts"]]
+    for one, other in zip(asked["test"], asked["counterparts"], strict=True):
+        assert one.tokens[1] != other.tokens[1]
+
+
+def test_the_number_left_out_is_stated():
+    sets = {name: contamination.summary([1, 0, 2]) for name in contamination.SETS}
+    models = {"A model": sets | {"gap": contamination.gap([1, 0, 2], [0, 0, 3])}}
+    text = contamination.tab_contamination({"Demo": models}, {"Demo": 7})
+    assert "The same, with other names (7 sentences without others left out)" in text
+    assert "left out" not in contamination.tab_contamination({"Demo": models}, {"Demo": 0})
+
+
+@pytest.mark.parametrize("more", [0, 2])
+def test_equal_differences_have_no_interval(more):
+    """A bootstrap would repeat them: 0.00 (0.00 to 0.00)."""
+    found = contamination.gap([3 + more, more, 1 + more], [3, 0, 1])
+    assert found == {"words": more, "low": None, "high": None}
+    sets = {name: contamination.summary([1]) for name in contamination.SETS}
+    assert f"{more}.00 (--)" in contamination.tab_contamination({"Demo": {"A model": sets | {"gap": found}}})
+
+
 def test_gap_is_paired():
     found = contamination.gap([3, 0, 5, 2] * 20, [2, 0, 4, 1] * 20, 500)
     assert found["words"] == 0.75

@@ -1,5 +1,6 @@
 """What others print: worked out by hand."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -41,3 +42,34 @@ def test_scores_by_hand():
     assert found["surfaces"] == (2 / 3, 2 / 3, 2 / 3, 3)
     once_more = conventions.scores(gold, [[Span(2, 3, "LOC")], [Span(2, 3, "LOC")]])
     assert once_more["surfaces"] == (1.0, 2 / 3, 0.8, 3)
+
+
+def test_the_second_score_asks_for_the_place():
+    """A name at the place of another sentence's is wrong, although both sides hold the same pair."""
+    there, none = (Span(0, 1, "person"),), ()
+    gold = [Sentence("1", None, ("Ada",), there), Sentence("2", None, ("Ada",), none)]
+    assert conventions.scores(gold, [none, there])["surfaces"] == (0, 0, 0, 1)
+    assert conventions.scores(gold, [there, there])["surfaces"] == (1, 1, 1, 1)
+    # The same within one sentence: other words than gold's at its place, gold's words at another one.
+    gold = [Sentence("1", None, ("Ada", "met", "Ada"), (Span(2, 3, "person"),))]
+    assert conventions.scores(gold, [[Span(0, 1, "person")]])["surfaces"] == (0, 0, 0, 1)
+    both = [Span(0, 1, "person"), Span(2, 3, "person")]
+    assert conventions.scores(gold, [both])["surfaces"] == (1, 1, 1, 1)
+
+
+def test_the_second_score_counts_distinct_pairs():
+    """Three names, of which one stands three times; right are one of the three, and none of the others."""
+    names = Span(0, 1, "PER"), Span(1, 2, "PER"), Span(2, 3, "LOC")
+    gold = [
+        Sentence("1", None, ("Ada", "in", "Bonn"), (names[0], names[2])),
+        Sentence("2", None, ("Ada", "Ada", "Oslo"), names),
+    ]
+    said = [[Span(0, 1, "PER"), Span(1, 2, "LOC")], [Span(0, 1, "LOC"), Span(1, 2, "PER"), Span(2, 3, "PER")]]
+    # Gold: Ada PER, Bonn LOC, Oslo LOC. Predicted: Ada PER, in LOC, Ada LOC, Oslo PER.
+    assert conventions.scores(gold, said)["surfaces"] == pytest.approx((1 / 4, 1 / 3, 2 / 7, 3))
+
+
+def test_nothing_on_one_side():
+    gold = [Sentence("1", None, ("Ada",), (Span(0, 1, "PER"),))]
+    assert conventions.scores(gold, [[]])["surfaces"] == (0, 0, 0, 1)
+    assert conventions.scores([Sentence("1", None, ("Ada",), ())], [[]])["surfaces"] == (0, 0, 0, 0)

@@ -116,9 +116,9 @@ def test_broken_conll(place, text, line, message):
 def test_jsonl(place):
     place(
         row(["Ada", "L."], ["B-PER", "I-PER"], id="s1", document="d", genre="letter")
-        + row(["in", "Paris"], [0, 3])  # ids in the order of `tag_names`, as in MultiNERD
+        + row(["in", "Paris"], [0, 1])
     )
-    assert load(2, "jsonl") == [
+    assert load(2, "jsonl", tags=["O", "B-LOC"]) == [
         Sentence("s1", "d", ("Ada", "L."), (Span(0, 2, "PER"),)),
         Sentence("test-000001", None, ("in", "Paris"), (Span(1, 2, "LOC"),)),
     ]
@@ -133,7 +133,6 @@ GOOD = row(["a"], ["O"])
     ("text", "message"),
     [
         pytest.param('{"tokens": ["a"], "ner_tags": ["O"]\n', "tokens and ner_tags", id="bad JSON"),
-        pytest.param("\n", "tokens and ner_tags", id="blank line"),
         pytest.param("[1]\n", "tokens and ner_tags", id="a list"),
         pytest.param("null\n", "tokens and ner_tags", id="null"),
         pytest.param('"tokens"\n', "tokens and ner_tags", id="a string"),
@@ -149,13 +148,12 @@ GOOD = row(["a"], ["O"])
         pytest.param(row(["a", "\u00a0"], ["O", "O"]), "non-empty", id="blank token"),
         pytest.param(row(["a", 1], ["O", "O"]), "non-empty", id="a number as token"),
         pytest.param(row(["a"], ["B-ORG"]), "unknown tag 'B-ORG'; types are PER, LOC", id="unknown tag"),
-        pytest.param(row(["a"], [5]), "unknown tag 5", id="unknown tag id"),
-        pytest.param(row(["a"], [-1]), "unknown tag -1", id="negative tag id"),
+        pytest.param(row(["a"], [5]), "declare `tags:`", id="tag ids without names"),
         pytest.param(row(["a"], [True]), "unknown tag True", id="a boolean as tag"),
         pytest.param(row(["a"], [1.0]), "unknown tag 1.0", id="a fraction as tag"),
         pytest.param(row(["a"], [None]), "unknown tag None", id="null as tag"),
         pytest.param(row(["a", "b"], ["O", 1]), "unknown tag 1", id="names and ids mixed"),
-        pytest.param(row(["a"], ["O"], id=7), "id and document must be strings", id="a number as id"),
+        pytest.param(row(["a"], ["O"], id=7.0), "id and document must be strings", id="a fraction as id"),
         pytest.param(row(["a"], ["O"], document=[]), "must be strings", id="a list as document"),
         pytest.param('{"tokens": ["Zoë"], "ner_tags": ["O"]}\n'.encode("latin-1"), "UTF-8", id="latin-1"),
     ],
@@ -239,8 +237,56 @@ def test_ids_of_a_private_corpus_stay_behind(place):
 
 def test_ids_are_unique(place):
     path = place(row(["a"], ["O"], id="x") + row(["b"], ["O"], id="x"))
+    with pytest.raises(
+        DataError, match=rf"^{re.escape(str(path))}:2: two sentences share an id 'x': see line 1"
+    ):
+        load(2, "jsonl")
+    place(row(["a"], ["O"], id="test-000001") + row(["b"], ["O"]))  # one like those that sentences get
     with pytest.raises(DataError, match=rf"^{re.escape(str(path))}: two sentences share an id"):
         load(2, "jsonl")
+
+
+@pytest.mark.parametrize("split", data.SPLITS)
+def test_a_split_without_a_mention_is_refused(tmp_path, monkeypatch, no_other_corpora, split):
+    monkeypatch.setenv("NER_DATA_DIR", str(tmp_path))
+    (tmp_path / "small").mkdir()
+    for name in data.SPLITS:
+        (tmp_path / "small" / f"{name}.txt").write_text("Ada\tB-PER\n\nsings\tO\n")
+    settings = dataset(2).model_copy(
+        update={"splits": {s: schema.Split(file=f"{s}.txt") for s in data.SPLITS}}
+    )
+    assert [len(sentences) for sentences in data.load("small", settings).values()] == [2, 2, 2]
+    path = tmp_path / "small" / f"{split}.txt"
+    path.write_text("Ada\tO\n\nsings\tO\n")
+    with pytest.raises(DataError, match=rf"^{re.escape(str(path))}: no mention in 2 sentences of {split}"):
+        data.load("small", settings)
+    assert len(data.load_split("small", settings, split)) == 2
+
+
+def test_files_of_a_split(place):
+    abstracts = place("1\tAda.\t\n")
+    mentions = abstracts.with_name("mentions.txt")
+    mentions.write_text("")
+    settings = dataset(None, "biocreative", split={"annotations": schema.File(file=mentions.name)})
+    assert data.files("small", settings, "test") == [abstracts, mentions]
+    assert data.files("small", dataset(None), "test") == [abstracts]
+
+
+def test_a_fetched_file_is_verified(tmp_path, monkeypatch, no_other_corpora):
+    import huggingface_hub
+
+    def fetch(local_dir, filename, **source):
+        (local_dir / filename).parent.mkdir(parents=True, exist_ok=True)
+        (local_dir / filename).write_text(CONLL)
+        return str(local_dir / filename)
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", fetch)
+    hub = schema.HubData(repo="someone/small", revision="0" * 40)
+    right = hashlib.sha256(CONLL.encode()).hexdigest()
+    assert len(load(2, hub=hub, split={"sha256": right})) == 2
+    (tmp_path / "cache" / "data" / "small" / "test.txt").unlink()
+    with pytest.raises(DataError, match=f"sha256 {right} differs from the declared 00"):
+        load(2, hub=hub, split={"sha256": "0" * 64})
 
 
 @pytest.mark.parametrize("source", ["url", "hub"])

@@ -1,5 +1,6 @@
 """Our decoding loop against the library's `generate`, one prompt at a time."""
 
+import copy
 import shutil
 
 import pytest
@@ -39,6 +40,7 @@ HYBRID = {
 
 
 def one_by_one(model, end):
+    """What `generate` answers; ``end`` is one token or a list."""
     settings = GenerationConfig(do_sample=False, max_new_tokens=LIMIT, pad_token_id=PAD, eos_token_id=end)
     for prompt in PROMPTS:
         ids = torch.tensor([prompt])
@@ -90,7 +92,49 @@ def test_rows_that_end_at_different_steps(llama):
     assert len(lengths) > 3, "the rows ended alike, which proves little"
 
 
-@pytest.mark.parametrize("shared", [SHARED, []], ids=["packed", "by the library"])
+BOTH_WAYS = pytest.mark.parametrize("shared", [SHARED, []], ids=["packed", "by the library"])
+
+
+@BOTH_WAYS
+def test_each_of_several_ends_ends_an_answer(llama, shared):
+    """Generation configs list several, such as Gemma's end of a turn and end of text."""
+    free = list(one_by_one(llama, end=1))
+    ends = [free[0][3], free[1][5], free[2][2]]
+    wanted = list(one_by_one(llama, ends))
+    assert {answer[-1] for answer in wanted} >= set(ends), "an end that never comes proves nothing"
+    assert tokens_of(Decoder(llama, shared, PAD, ends, LIMIT).answers(PROMPTS, 3)) == wanted
+
+
+@BOTH_WAYS
+def test_what_a_generation_config_adds_to_logits_is_left_out(llama, shared, monkeypatch):
+    """Qwen2.5's config holds a repetition penalty: answers and log-probabilities are the model's own."""
+    wanted = list(one_by_one(llama, 1))
+    monkeypatch.setattr(llama, "generation_config", GenerationConfig(repetition_penalty=3.0, min_length=90))
+    penalised = list(one_by_one(llama, 1))
+    assert penalised != wanted
+    answers = sorted(Decoder(llama, shared, PAD, 1, LIMIT).answers(PROMPTS, 3))
+    assert tokens_of(answers) == wanted
+    for prompt, (_, tokens, taken) in zip(PROMPTS, answers, strict=True):
+        assert taken == pytest.approx(log_probabilities(llama, prompt, tokens), abs=1e-3)
+    assert list(one_by_one(llama, 1)) == penalised, "the model's settings were lost"
+
+
+def test_a_prompt_that_begins_otherwise_is_refused(llama):
+    decoder = Decoder(llama, SHARED, PAD, 1, LIMIT)
+    with pytest.raises(ValueError, match="begin"):
+        list(decoder.answers([[*SHARED, 20], [SHARED[0], 99, *SHARED[2:], 20]], 2))
+
+
+@BOTH_WAYS
+def test_logits_that_are_no_numbers_are_an_error(llama, shared):
+    """The largest of NaNs is a token, too: an overflow must not become an answer."""
+    broken = copy.deepcopy(llama)
+    torch.nn.init.constant_(broken.lm_head.weight, float("nan"))
+    with pytest.raises(FloatingPointError, match="LlamaForCausalLM"):
+        list(Decoder(broken, shared, PAD, 1, LIMIT).answers(PROMPTS, 3))
+
+
+@BOTH_WAYS
 def test_log_probabilities_are_the_models(llama, shared):
     answers = sorted(Decoder(llama, shared, PAD, 1, LIMIT).answers(PROMPTS, 3))
     assert [answer.index for answer in answers] == list(range(len(PROMPTS)))

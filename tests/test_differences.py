@@ -1,10 +1,11 @@
 """Where systems differ: buckets add up, each error is counted once, and nothing of the text is stored."""
 
 import json
+from itertools import combinations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ner_utils import breakdown, compiled, differences, errors, paths, report, scoring, span_table, statistics
@@ -87,6 +88,22 @@ def test_intervals_are_those_of_each_bucket_alone():
         assert bounds == pytest.approx(alone)
 
 
+def test_buckets_without_an_interval():
+    """What is predicted in sentences without mentions has a score of 0 by convention, and no interval."""
+    gold = [Sentence(f"s{at}", None, ("x", "y"), (Span(0, 1, "A"),) if at % 2 else ()) for at in range(40)]
+    said = [Prediction(row.id, (Span(1, 2, "A"),)) for row in gold]
+    counted = breakdown.count(gold, {"one": [said], "two": [said]}, gold)
+    rows = {(row["factor"], row["bucket"]): row for row in breakdown.scores(gold, counted, 50)}
+    none, one = (rows["mentions in sentence", bucket] for bucket in ("none", "1"))
+    assert (none["f1"], none["low"], none["high"], none["gold"]) == (0, None, None, 0)
+    # None of the 20 sentences with a mention has a hit; they hold 20 predictions, and 20 mentions.
+    share = 1 - 0.025 ** (1 / 20)
+    assert (one["f1"], one["low"], one["high"]) == pytest.approx((0, 0, 100 * 2 * share * 20 / (20 + 20)))
+    gains = {row["bucket"]: row for row in breakdown.gains(gold, counted, [["one", "two"]], 50)}
+    assert "none" not in gains and gains["1"]["low"] == -gains["1"]["high"] == -one["high"]
+    json.dumps([*rows.values(), *gains.values()], allow_nan=False)
+
+
 # -------------------------------------------------------------------------------- errors
 @given(corpora)
 def test_every_mention_is_sorted_once(corpus):
@@ -140,6 +157,57 @@ def test_ceiling_of_conflicting_copies():
     found = errors.ceiling([*rows, Sentence("4", None, ("Oslo",), first)])
     assert found == {"copied": 3, "conflicting": 1, "f1": 75.0}
     assert errors.ceiling(rows[:2])["f1"] == 100
+
+
+def copies(*annotations):
+    return [Sentence(str(at), None, tuple("abcd"), spans) for at, spans in enumerate(annotations)]
+
+
+def test_ceiling_is_of_any_answer():
+    """And not only of those that an annotator gave: both spans, of which each copy has one, are the best."""
+    a, b, ab = Span(0, 1, "A"), Span(2, 3, "A"), Span(0, 3, "A")
+    assert errors.ceiling(copies((a,), (b,)))["f1"] == pytest.approx(200 / 3)
+    assert errors.ceiling(copies((a,), (b,), ()))["f1"] == pytest.approx(200 * 2 / (6 + 2))
+    # Of spans that overlap, one can be stated: a and b, or the one that covers both.
+    assert errors.ceiling(copies((a, b), (ab,)))["f1"] == pytest.approx(200 * 2 / (4 + 3))
+    assert errors.ceiling(copies((Span(0, 1, "B"),), (a,)))["f1"] == pytest.approx(50)
+    # Stating what one copy of four has: not while the rest is right, yes where all else is worse.
+    rest = [Sentence(f"r{at}", None, (f"{at}",), (a,)) for at in range(9)]
+    assert errors.ceiling([*copies((a,), (), (), ()), *rest])["f1"] == pytest.approx(200 * 9 / (9 + 10))
+    assert errors.ceiling(copies((a,), (), (), ()))["f1"] == pytest.approx(200 / (4 + 1))
+    assert errors.ceiling(copies((), ()))["f1"] == errors.ceiling([])["f1"] == 0
+
+
+spans = st.builds(
+    lambda at, n, kind: Span(at, at + n, kind), st.integers(0, 3), st.integers(1, 2), st.sampled_from("AB")
+)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.sampled_from("xy"), st.lists(spans, max_size=4)), min_size=1, max_size=5))
+def test_ceiling_against_all_answers(rows):
+    """Every pair of answers without overlaps to two texts, one by one."""
+    gold = [Sentence(str(at), None, (text,) * 5, apart(found)) for at, (text, found) in enumerate(rows)]
+    answers = {}
+    for text in "xy":
+        held = sorted({span for each in gold if each.tokens[0] == text for span in each.spans})
+        subsets = (each for n in range(len(held) + 1) for each in combinations(held, n))
+        answers[text] = [each for each in subsets if apart(each) == each]
+    scores = (
+        scoring.score([each.spans for each in gold], [{"x": x, "y": y}[each.tokens[0]] for each in gold]).f1
+        for x in answers["x"]
+        for y in answers["y"]
+    )
+    assert errors.ceiling(gold)["f1"] == pytest.approx(100 * max(scores))
+
+
+def apart(found):
+    """Those that overlap none before them."""
+    kept = []
+    for span in sorted(found):
+        if not kept or kept[-1].end <= span.start:
+            kept.append(span)
+    return tuple(kept)
 
 
 # ------------------------------------------------------------------------------ a study's

@@ -81,6 +81,24 @@ def test_control_characters():
 
 
 @pytest.mark.parametrize(
+    ("text", "seen"),
+    [
+        ("\x1b[2J\x1b]0;title\x07", "⟨U+001B⟩[2J⟨U+001B⟩]0;title⟨U+0007⟩"),  # clear the screen, set the title
+        ("\x9b31m", "⟨U+009B⟩31m"),  # the same escape in one character
+        ("a\rb\x08", "a⟨U+000D⟩b⟨U+0008⟩"),  # text over text
+        ("\u202egnp.exe", "⟨U+202E⟩gnp.exe"),
+        ("\ud800", "⟨U+D800⟩"),  # which no terminal can encode
+        ("\u2028", "⟨U+2028⟩"),
+        ("two\nlines\tand a tab", "two\nlines\tand a tab"),
+        ("می\u200cرود 👨\u200d👩 naïve", "می\u200cرود 👨\u200d👩 naïve"),
+    ],
+)
+def test_a_quoted_text_cannot_act_on_a_terminal(text, seen):
+    assert quote(text, private=False) == seen
+    seen.encode("utf-8")
+
+
+@pytest.mark.parametrize(
     ("tokens", "direction"),
     [
         (("Ada", "שלום"), "ltr"),

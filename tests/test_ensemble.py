@@ -1,6 +1,8 @@
 """Ensembles: who is believed, what is kept, and what it rests on."""
 
+import json
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from ner_utils import (
     evaluation,
     experiment,
     paths,
+    plots,
     predictions,
     provenance,
     report,
@@ -64,6 +67,17 @@ def test_sentences_of_a_document_stay_in_one_fold():
     gold, votes = trial(100, (0.8, 0.1), (0.4, 0.6))
     with pytest.raises(ValueError, match="4 dev sentences, too few for 5 folds"):
         ensemble.fit(gold, votes, [at % 4 for at in range(100)])
+
+
+@pytest.mark.parametrize(("many", "folds"), [(1, None), (4, None), (5, 5), (40, 40)])
+def test_sentences_of_few_documents_are_groups_of_their_own(demo, made_up, monkeypatch, many, folds):
+    made_up(name="vote")
+    run = config.load_run("vote", "demo", "seeds", 1)
+    dev = experiment.dev_sentences(run, demo)
+    asked = []
+    monkeypatch.setattr(ensemble, "fit", lambda gold, votes, groups: asked.append(set(groups)))
+    ensemble.learn(run, [replace(each, document=f"d{at % many}") for at, each in enumerate(dev)])
+    assert len(asked[0]) == (folds or len(dev))
 
 
 @pytest.mark.parametrize("skill", [(1, 0), (0, 1)])
@@ -123,6 +137,58 @@ def test_from_stored_predictions_to_a_result(demo, made_up):
     assert costs.loc["seeds", "memory_mib"] == costs.loc["minilm", "memory_mib"]
     taught = next(item for item in results.stored if item.run == run).efficiency["ensemble"]
     assert taught["dev_f1"] == pytest.approx(f1)
+
+
+def test_percentiles_are_those_of_the_sums(made_up):
+    """One member is slow where the other is fast: the 95th percentiles of both would add up to 200 ms."""
+    made_up(name="vote")
+    run = config.load_run("vote", "demo", "seeds", 1)
+    times = [[100.0] * 10 + [1.0] * 10, [1.0] * 10 + [100.0] * 9 + [101.0]]
+    for member, milliseconds in zip(run.members, times, strict=True):
+        edit_latency(member, milliseconds)
+    found = ensemble.cost(run, ensemble.Voter(np.ones(2), 0.0, 0.5), 0.5)["latency"]
+    assert found["milliseconds"] == [101.0] * 19 + [102.0]
+    assert (found["sentences"], found["p50_ms"]) == (20, 101.0)
+    assert found["p95_ms"] == pytest.approx(101.05)  # at 18.05 of the 19 steps from the first to the last
+    assert found["mean_ms"] == pytest.approx(101.05)
+
+
+@pytest.mark.parametrize("times", [[None, [1.0, 2.0]], [[1.0], [1.0, 2.0]]])
+def test_percentiles_that_cannot_be_measured_are_dashes(made_up, times):
+    """Of members that were stored before, or whose sentences are others: in tables, overview and numbers."""
+    results = made_up(name="vote")
+    run = config.load_run("vote", "demo", "seeds", 1)
+    for member, milliseconds in zip(run.members, times, strict=True):
+        edit_latency(member, milliseconds)
+    found = ensemble.cost(run, ensemble.Voter(np.ones(2), 0.0, 0.5), 0.5)["latency"]
+    assert found["p50_ms"] is found["p95_ms"] is None and found["mean_ms"] > 0
+
+    row = results.summary.set_index("system").loc["seeds"]
+    assert np.isnan(row[["latency_p50_ms", "latency_p95_ms"]].tolist()).all() and row["latency_mean_ms"] > 0
+    line = next(line for line in report.overview(results).splitlines() if line.startswith("| Two seeds"))
+    assert line.split(" | ")[5] == "–" and "nan" not in line
+    assert tables.efficiency(results).split("Two seeds")[1].split(r"\\")[0].count("{--}") >= 2
+    assert "demo.seeds.latency_p50_ms" not in report.numbers(results)
+    assert "Two seeds" not in "".join(report._cost(results))
+    plots.fig_latency(results)
+
+
+def test_added_up_percentiles_of_older_results_are_not_shown(made_up):
+    results = made_up(name="vote")
+    item = next(item for item in results.stored if item.run.members)
+    item.efficiency["latency"] = {"mean_ms": 3.0, "p50_ms": 2.0, "p95_ms": 9.0}
+    row = results.runs.query("system == @item.run.system and seed == @item.run.seed").iloc[0]
+    assert np.isnan(row["latency_p95_ms"]) and np.isnan(row["latency_p50_ms"]) and row["latency_mean_ms"] == 3
+
+
+def edit_latency(run, milliseconds):
+    """Store these times of the sentences of a run, or none."""
+    file, sealed = run.results / "efficiency.json", provenance.read_manifest(run)["files"]
+    cost = json.loads(file.read_text())
+    cost["latency"] = {"mean_ms": float(np.mean(milliseconds or [3.0])), "p50_ms": 2.0, "p95_ms": 9.0}
+    cost["latency"] |= {"milliseconds": milliseconds} if milliseconds else {}
+    file.write_text(json.dumps(cost))
+    provenance.write_manifest(run, sealed)
 
 
 def test_a_member_that_is_missing(demo, tmp_path, monkeypatch):

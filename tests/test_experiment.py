@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from ner_utils import evaluation, experiment, paths, predictions, provenance, weights
+from ner_utils import evaluation, experiment, paths, predictions, provenance, stages, weights
 from ner_utils.predictions import Prediction, ResultError
 
 # Trains in a process of its own, which dies after a step where one is given.
@@ -25,8 +25,8 @@ class Mortal(training.Looks):
         if state.global_step == int(sys.argv[3]):
             os.killpg(os.getpgrp(), signal.SIGKILL)
 
+paths.RUNS = Path(sys.argv[1])  # also in a fresh process that this one starts
 if __name__ == "__main__":
-    paths.RUNS = Path(sys.argv[1])
     training.Looks, Mortal.__name__ = Mortal, "Looks"  # under which checkpoints know it
     run = Run.model_validate_json(Path(sys.argv[2]).read_text())
     experiment.train(run, data.load(run.dataset_name, run.dataset))
@@ -115,9 +115,9 @@ def load_and_confine(*arguments, **keywords):
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     return model
 
+setattr(room, place, load_and_confine)  # also in a fresh process that this one starts
+paths.RUNS = Path(sys.argv[1])
 if __name__ == "__main__":
-    setattr(room, place, load_and_confine)
-    paths.RUNS = Path(sys.argv[1])
     run = Run.model_validate_json(Path(sys.argv[2]).read_text())
     corpus = data.load(run.dataset_name, run.dataset)
     if sys.argv[6:]:
@@ -179,16 +179,10 @@ def test_a_training_short_of_memory_computes_its_batches_in_parts(make_run, tmp_
     assert [loss for _, loss in losses] == pytest.approx([loss for _, loss in wanted], rel=0.05)
 
 
-def test_two_processes_never_train_one_run(tmp_path):
-    with experiment._alone(tmp_path / "lock"):
-        second = experiment._alone(tmp_path / "lock")
-        with pytest.raises(RuntimeError, match="another process"):
-            second.__enter__()
-
-
 @pytest.fixture
-def sealed(make_run, demo):
+def sealed(make_run, demo, monkeypatch):
     """A whole result whose predictions are the gold."""
+    monkeypatch.setattr(provenance, "commit", lambda: "0123456789")  # whatever is being edited
     run = make_run("minilm", {})
     found = [Prediction(s.id, s.spans) for s in demo["test"]]
     experiment.seal(run, found, {"best_checkpoint": "checkpoint-1"}, {"sentences_per_second": 1.0})
@@ -221,10 +215,9 @@ def test_a_result_without_its_manifest_is_none(sealed, demo):
         evaluation.load_predictions(sealed, demo["test"])
 
 
-def test_scores_of_another_scorer_are_refused(sealed, demo):
+def test_scores_of_another_scorer_are_refused(sealed, demo, monkeypatch):
     evaluation.write(sealed, demo["test"], evaluation.load_predictions(sealed, demo["test"]))
-    path = sealed.results / "metrics.json"
-    path.write_text(path.read_text().replace('"scorer": "', '"scorer": "0'))
+    monkeypatch.setitem(stages.NUMBERS, "scoring", stages.NUMBERS["scoring"] + 1)
     with pytest.raises(ResultError, match="another scorer"):
         evaluation.load_metrics(sealed)
 
@@ -236,17 +229,33 @@ def test_versions_are_a_warning_not_a_refusal(sealed):
     assert "torch 1.0.0" in provenance.warnings(sealed, manifest)[0]
 
 
-def test_changed_code_is_a_warning_that_names_the_rooms(sealed, make_run):
-    manifest = provenance.read_manifest(sealed)
-    assert "decoding" not in manifest["code"], "a tagger does not decode"
-    manifest["code"] |= {"spans": "0", "tagging": "0"}
-    assert provenance.warnings(sealed, manifest) == [
-        "minilm: the code of spans, tagging has changed since the run"
-    ]
-    free, held = (make_run("smollm2-135m", {"constrained": kind}) for kind in ("none", "grounded"))
-    assert set(provenance.makers(held)) - set(provenance.makers(free)) == {"grammar", "constraints"}
-    zero_shot = free.model_copy(update={"untrained": True})
-    assert set(provenance.makers(free)) - set(provenance.makers(zero_shot)) == {"training", "adapters"}
+def test_a_raised_stage_asks_for_another_result(sealed, monkeypatch):
+    before = provenance.manifest_path(sealed)
+    monkeypatch.setitem(stages.NUMBERS, "generation", 7)
+    assert provenance.manifest_path(sealed) == before, "a tagger generates nothing"
+    monkeypatch.setitem(stages.NUMBERS, "tagging", 7)
+    assert not provenance.is_done(sealed)
+    with pytest.raises(ResultError, match=r"stages: stored None, now \{'tagging': 7\}"):
+        provenance.read_manifest(sealed)
+
+
+def test_files_that_differ_from_the_commit_are_a_warning(sealed):
+    manifest = provenance.read_manifest(sealed) | {"commit": "0123456789+"}
+    assert "files that differed from commit 0123456789" in provenance.warnings(sealed, manifest)[0]
+
+
+def test_answers_that_today_might_read_otherwise_are_counted(make_run, demo):
+    run = make_run("smollm2-135m", {})
+    whole = {"unknown_type": 0, "malformed": 0, "ungrounded": 0, "duplicate": 0}
+    rows = [predictions.Prediction(s.id, (), "ok", whole) for s in demo["test"]]
+    rows[3] = predictions.Prediction(rows[3].id, (), "failed", whole)
+    rows[5] = predictions.Prediction(rows[5].id, (), "ok", whole | {"ungrounded": 1})
+    rows[7] = predictions.Prediction(rows[7].id, (), "ok", whole | {"duplicate": 1})
+    experiment.seal(run, rows, {}, {})
+    manifest = provenance.read_manifest(run)
+    assert provenance.read_otherwise(run, manifest) is None
+    manifest["stages"]["reading"] -= 1
+    assert provenance.read_otherwise(run, manifest) == f"2 of {len(rows)}"
 
 
 def test_predictions_hold_no_text(sealed, demo):

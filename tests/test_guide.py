@@ -93,7 +93,8 @@ def test_every_condition_of_the_committed_guide_can_be_met(made_up):
     more = {
         f"{role}.{name}": -2.0 if name.startswith("robustness") else 20.0
         for role in ("encoder", "generator")
-        for name in ("robustness.mean_change", "flexibility.held_out.low", "flexibility.held_out.high",
+        for name in ("robustness.mean_change.low", "robustness.mean_change.high",
+                     "flexibility.held_out.low", "flexibility.held_out.high",
                      "flexibility.held_out.f1", "training_sizes")
     }  # fmt: skip
     more |= {f"{role}.training_steps_ratio": 1.0 for role in ("encoder", "generator")}
@@ -119,3 +120,22 @@ def test_a_damaged_guide(params):
     (params.folder / "guide.yaml").write_text("- situation: Any\n  advice: {}\n")
     with pytest.raises(ConfigError, match="guide.yaml"):
         guide.load()
+
+
+@pytest.mark.parametrize(
+    ("encoder", "generator", "wanted"),
+    [
+        ((-4, -2), (-9, -5), "The encoder;"),
+        ((-9, -5), (-4, -2), "The generator;"),
+        ((-9, -3), (-4, -2), "Either;"),  # means 3 points apart, and intervals that overlap
+        ((1, 2), (0.5, 1.5), "Either;"),
+    ],
+)
+def test_advice_on_noise_asks_for_intervals(encoder, generator, wanted):
+    noisy = next(each for each in guide.load() if each.situation == "Noisy text")
+    values = {
+        f"{role}.robustness.mean_change.{end}": value
+        for role, ends in (("encoder", encoder), ("generator", generator))
+        for end, value in zip(("low", "high"), ends, strict=True)
+    }
+    assert guide.advise(noisy, pair(**values)).startswith(wanted)

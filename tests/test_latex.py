@@ -1,11 +1,12 @@
 """LaTeX out of hostile text, numbers and tables; typeset where LaTeX is at hand."""
 
+import os
 import shutil
 import subprocess
 
 import pytest
 
-from ner_utils import latex
+from ner_utils import latex, paths
 from ner_utils.latex import Column, Raw
 
 HOSTILE = [
@@ -113,3 +114,46 @@ def test_what_was_typed_is_what_is_printed(tmp_path):
     wanted = [" ".join(text.replace("\x00", " ").split()).replace("'", "’") for text in HOSTILE]
     assert [line for line in lines if line in wanted] == wanted
     assert "[heading] *" in lines
+
+
+@pytest.mark.skipif(not shutil.which("pdflatex") or not shutil.which("pdftotext"), reason="needs LaTeX")
+def test_any_script_is_printed(tmp_path):
+    """What the fonts do not hold becomes its code point: in text, tables, titles, captions and prompts."""
+    kinds = ["ОРГ", "护栏", "😀", "قلعة", "Łódź"]
+    text = " ".join(kinds)
+    lines = [r"\documentclass{scrreprt}", r"\usepackage{style}", r"\begin{document}"]
+    lines += [
+        r"\tableofcontents",
+        rf"\chapter{{{latex.escape(text)}}}",
+        rf"\paragraph{{{latex.escape(text)}}}",
+    ]
+    lines += [latex.tabular([Column("Type"), Column("F1", 1)], [[text, 1.0]])]
+    lines += [rf"\begin{{table}}\caption{{{latex.escape(text)}}}\end{{table}}", latex.narrow(text)]
+    lines += [r"\begin{prompt}", text, r"\end{prompt}", rf"\defresult{{a.{text}}}{{{latex.escape(text)}}}"]
+    lines += [rf"\result{{a.{text}}}", r"\end{document}"]
+    (tmp_path / "all.tex").write_text("\n".join(lines), encoding="utf-8")
+    for _ in range(2):  # the second time with the titles of the first
+        command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "all.tex"]
+        places = os.environ | {"TEXINPUTS": f"{paths.THESIS}:"}
+        done = subprocess.run(command, cwd=tmp_path, env=places, capture_output=True)
+        assert done.returncode == 0, done.stdout[-2000:]
+    printed = subprocess.check_output(["pdftotext", "-layout", tmp_path / "all.pdf", "-"], text=True)
+    for character in "".join(kinds[:4]):
+        assert printed.count(f"U+{ord(character):04X}") >= 7
+    assert printed.count("Łódź") >= 7
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "text"),
+    [
+        (38.33, 45.84, "38.3 to 45.8"),
+        (-1.2, 0.04, "$-$1.2 to 0.0"),
+        (0, 0.03, "0.00 to 0.03"),
+        (99.96, 100, "99.96 to 100.00"),
+        (0, 0, "0.0 to 0.0"),
+        (0, 1e-9, "0.0000 to 0.0000"),
+        (float("nan"), float("nan"), "--"),
+    ],
+)
+def test_ends_of_an_interval_are_told_apart(low, high, text):
+    assert latex.interval(low, high) == text

@@ -141,10 +141,62 @@ def test_of_a_study(add_study, made_up, demo):
     mean = numbers["demo.minilm.robustness.mean_change"].value
     assert type(mean) is float, "a claim could not compare it"
     assert mean == pytest.approx(frame["change"].mean())
+    low, high = (numbers[f"demo.minilm.robustness.mean_change.{end}"].value for end in ("low", "high"))
+    assert low < mean < high
+    # Systems that err independently: the mean of two changes scatters less than either, and not more.
+    assert high - low < (frame["high"] - frame["low"]).max()
     assert report.numbers(results)["study.disturbed"].value == 2
     run = config.load_run("disturbed", "demo", "lower", 1)
     assert all(s.text == s.text.lower() for s in experiment.test_sentences(run, demo))
     assert run.fingerprint != run.base.fingerprint
+
+
+UNTRAINED = """
+  asked: {model: smollm2-135m, label: Asked, zero_shot: true, overrides: {max_new_tokens: 32}}
+  longer: {model: smollm2-135m, label: Longer, zero_shot: true, overrides: {max_new_tokens: 64}}
+  shown: {model: smollm2-135m, label: Shown, few_shot: 2}
+  upper:
+    {model: smollm2-135m, label: Up, zero_shot: true, perturbed: upper case, overrides: {max_new_tokens: 32}}
+  emoji: {model: smollm2-135m, label: Emoji, few_shot: 2, perturbed: emoji}
+protocol:"""
+
+
+def test_what_is_not_trained_is_compared_with_the_same_model_and_settings(add_study, made_up):
+    add_study("disturbed", STUDY.replace("\nprotocol:", UNTRAINED))
+    results = made_up(name="disturbed")
+    frame = robustness.changes(results).set_index("system")
+    assert frame["base_system"].to_dict() == {
+        "lower": "minilm", "swap": "minilm", "upper": "asked", "emoji": "shown"
+    }  # fmt: skip
+    run = config.load_run("disturbed", "demo", "upper", 0)
+    assert robustness.counterpart(run) == config.load_run("disturbed", "demo", "asked", 0)
+    scores = results.summary.set_index("system")["micro_f1"]
+    for name, base in (("upper", "asked"), ("emoji", "shown")):
+        assert frame.loc[name, "change"] == pytest.approx(scores[name] - scores[base])
+        numbers = report.numbers(results)
+        assert numbers[f"demo.{name}.robustness.change"].value == frame.loc[name, "change"]
+        assert numbers[f"demo.{base}.robustness.mean_change"].value == frame.loc[name, "change"]
+    robustness.write(results, "disturbed")
+    table = (paths.THESIS / "generated" / "disturbed" / "tab_robustness.tex").read_text()
+    assert "upper case" in table and "Asked" in table and "Longer" not in table
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("asked: {model: smollm2-135m, label: Asked, zero_shot: true, overrides: {max_new_tokens: 32}}",
+         "asked: {model: smollm2-135m, label: Asked, zero_shot: true, overrides: {wording: 2}}"),
+        ("label: Shown, few_shot: 2", "label: Shown, few_shot: 3"),
+        ("label: Emoji, few_shot: 2", "label: Emoji, zero_shot: true"),
+        ("label: Shown,", "label: Shown, perturbed: swap,"),
+    ],
+)  # fmt: skip
+def test_what_nothing_can_be_compared_with_is_refused(add_study, old, new):
+    text = STUDY.replace("\nprotocol:", UNTRAINED)
+    assert text.count(old) == 1
+    add_study("disturbed", text.replace(old, new))
+    with pytest.raises(ConfigError, match="declare one with the same model and settings"):
+        config.load_study("disturbed")
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ner_utils import alignment
-from ner_utils.spans import Span, spans_from_tags, surface, tag_names, tags_from_spans
+from ner_utils.spans import (
+    Span,
+    plain,
+    plain_tag,
+    plain_tags,
+    spans_from_tags,
+    surface,
+    tag_names,
+    tags_from_spans,
+)
 
 TYPES = ("PER", "LOC", "creative-work")
 TAGS = ("O", *(f"{prefix}-{kind}" for prefix in "BI" for kind in TYPES))
 tag_sequences = st.lists(st.sampled_from(TAGS), max_size=12)
 SCHEMES = ("iob2", "iob1", "bioes")
+BY_OTHER_LETTERS = {"bilou": str.maketrans("ES", "LU"), "bmes": str.maketrans("I", "M")}
 
 
 @st.composite
@@ -118,6 +128,29 @@ def test_spans_from_tags(tags, spans, repaired):
 )
 def test_repairs_in_other_schemes(scheme, tags, spans, repaired):
     assert spans_from_tags(tags.split(), scheme) == (spans, repaired)
+
+
+@pytest.mark.parametrize("scheme", BY_OTHER_LETTERS)
+@given(sentence=sentences())
+def test_schemes_by_other_letters(scheme, sentence):
+    length, spans = sentence
+    tags = tags_from_spans(spans, length, "bioes")
+    table = plain_tags(TYPES, scheme)
+    assert set(table) == set(tag_names(TYPES, scheme))
+    written = [tag[0].translate(BY_OTHER_LETTERS[scheme]) + tag[1:] for tag in tags]
+    assert [table[tag] for tag in written] == [plain_tag(tag) for tag in written] == tags
+    assert plain(scheme) == "bioes"
+
+
+def test_tags_without_types():
+    assert plain_tags(["LOC"], "bilou")["U"] == plain_tags(["LOC"], "bilou")["U-LOC"] == "S-LOC"
+    assert "U" not in plain_tags(["LOC", "PER"], "bilou") and "S" not in plain_tags(["LOC"], "bilou")
+    assert [plain_tag(tag) for tag in ("B", "O", "L", "B-vitamin B-12")] == [
+        "B-mention",
+        "O",
+        "E-mention",
+        "B-vitamin B-12",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ner_utils import paths, provenance, speed
+from ner_utils import paths, sealed, speed
 
 ROW = {
     "what": "LLM generation",
@@ -42,7 +42,7 @@ def test_without_a_bench_nothing_is_written(places):
 
 def test_a_bench_becomes_a_table_and_two_figures(places):
     bench = {"rows": [ROW, ROW | {"against": "a batch"}, IMPORTS], "growth": GROWTH, "commands": [COMMAND]}
-    provenance.write_json(paths.RESULTS / "bench" / "bench.json", bench)
+    sealed.write_json(paths.RESULTS / "bench" / "bench.json", bench)
     assert speed.write("demo") == ["tab_bench", "tab_commands", "fig_speed", "fig_growth"]
     text = (paths.THESIS / "generated" / "demo" / "tab_bench.tex").read_text()
     assert text.count("LLM generation") == 1
@@ -56,7 +56,7 @@ def test_scoring_becomes_a_table(places):
         "sentences": 16454, "seconds": {"ours": [0.3, 0.2, 0.4], "theirs": [3.0, 6.0, 9.0]}, "ratio": 20.0,
         "resamples": 10000, "micro_seconds": 2.5, "all_seconds": 31.0,
     }  # fmt: skip
-    provenance.write_json(paths.RESULTS / "bench" / "score.json", found)
+    sealed.write_json(paths.RESULTS / "bench" / "score.json", found)
     assert speed.write("demo") == ["tab_score"]
     text = (paths.THESIS / "generated" / "demo" / "tab_score.tex").read_text()
     assert "16,454 sentences" in text and "20.0 times as long" in text and "31.00" in text

@@ -8,6 +8,7 @@ import pytest
 import scipy.stats
 
 from ner_utils import scoring, statistics
+from ner_utils.data import Sentence
 from ner_utils.predictions import ResultError
 from ner_utils.statistics import holm, interval, paired_test, tabulate
 
@@ -38,15 +39,17 @@ def test_tabulate():
         {"id": "1", "document": "d", "counts": {"A": [1, 2, 3]}},
         {"id": "d", "document": None, "counts": {}},
         {"id": "3", "document": "d", "counts": {"B": [4, 5, 6], "A": [7, 8, 9]}},
+        *({"id": f"other {at}", "document": f"other {at}", "counts": {}} for at in range(20)),
     ]
     second = [{**row, "counts": {}} for row in first]
     tables, groups = tabulate({"x": [first, second], "y": [second]}, TYPES)
-    assert tables["x"].shape == (2, 3, 3, 3) and tables["y"].shape == (1, 3, 3, 3)
+    assert tables["x"].shape == (2, 23, 3, 3) and tables["y"].shape == (1, 23, 3, 3)
     assert tables["x"][0, 0].tolist() == [[1, 2, 3], [0, 0, 0], [0, 0, 0]]
     assert tables["x"][0, 2].tolist() == [[7, 8, 9], [4, 5, 6], [0, 0, 0]]
     assert tables["x"].sum() == 45 and tables["y"].sum() == 0
     # A sentence without a document is its own group, whatever its id.
     assert groups[0] == groups[2] != groups[1]
+    assert len(set(tabulate({"x": [first[:3]]}, TYPES)[1])) == 3  # two documents are too few
     with pytest.raises(ResultError, match="y: .*other sentences"):
         tabulate({"x": [first], "y": [second[::-1]]}, TYPES)
     with pytest.raises(ResultError, match="unknown type 'B'"):
@@ -213,7 +216,151 @@ def test_refusals():
 
 
 def test_nothing_to_score():
-    assert interval(np.zeros((1, 4, 3, 3)), np.arange(4), "macro_f1", 10, 0) == (0, 0, 0)
+    """A score of 0 by convention, about which nothing can be said."""
+    counts = np.zeros((2, 4, 3, 3))
+    counts[:, 1, 0, 1] = 5  # predicted, where gold has nothing
+    for metric, each in itertools.product(METRICS, (counts, np.zeros((1, 4, 3, 3)))):
+        assert interval(each, np.arange(4), metric, 10, 0) == pytest.approx((0, np.nan, np.nan), nan_ok=True)
+    assert np.isnan([each[1:] for each in statistics.intervals(counts, np.arange(4), 10, 0)]).all()
+    assert np.isnan(statistics.smallest_difference(counts, counts, np.arange(4), "micro_f1", 0.05))
+
+
+# --------------------------------------------------------------------------- what is resampled
+@pytest.mark.parametrize(
+    ("documents", "number", "kind"),
+    [
+        (["top"] * 500, 500, "sentences"),  # a border at the top of a file
+        ([f"d{at % 19}" for at in range(500)], 500, "sentences"),
+        ([f"d{at % 20}" for at in range(500)], 20, "documents"),
+        ([None] * 3 + [f"d{at % 20}" for at in range(500)], 23, "documents"),
+        ([None] * 500, 500, "sentences"),
+        ([None] * 5, 5, "sentences"),
+        ([], 0, "sentences"),
+    ],
+)
+def test_sentences_are_resampled_where_documents_are_few(documents, number, kind):
+    found = statistics.grouping(documents)
+    assert (len(found.names), len(set(found.names)), found.kind) == (len(documents), number, kind)
+
+
+def test_groups_of_a_corpus_are_those_of_its_stored_counts():
+    for many in (10, 50):
+        gold = [Sentence(f"s{at:02d}", f"d{at % many}", ("x",), ()) for at in range(100)]
+        rows = [{"id": each.id, "document": each.document, "counts": {}} for each in gold]
+        assert statistics.groups(gold).tolist() == tabulate({"x": [rows]}, TYPES)[1].tolist()
+        assert len(set(statistics.groups(gold, least=5))) == many
+
+
+def test_a_single_group_has_no_interval():
+    counts = draw(1, 8, seed=4)
+    found = interval(counts, np.zeros(8), "micro_f1", 50, 0)
+    assert found.estimate == pytest.approx(plain(counts, "micro_f1")) and np.isnan(found[1:]).all()
+
+
+# ------------------------------------------------------------------- scores of exactly 0 and 1
+def share_at_most(trials: int) -> float:
+    """The share of which none of so many trials shows 2.5 times in 100, by scipy's exact interval."""
+    return scipy.stats.binomtest(0, trials).proportion_ci(0.95, "exact").high
+
+
+def one_each(n: int, right: bool, wrong: int = 0) -> np.ndarray:
+    """A mention in each of n sentences, all right or all missed, and ``wrong`` predictions beside them."""
+    counts = np.zeros((1, n + 3, 1, 3))
+    counts[0, :n, 0, 0 if right else 2] = 1
+    counts[0, 0, 0, 1] = wrong
+    return counts
+
+
+@pytest.mark.parametrize("n", [1, 7, 338])
+@pytest.mark.parametrize("metric", METRICS)
+def test_nothing_is_found(n, metric):
+    """At most so many of the n mentions are found, and each is one of those that are predicted."""
+    groups = np.arange(n + 3)
+    found = share_at_most(n) * n
+    none, many = (interval(one_each(n, False, wrong), groups, metric, 50, 0) for wrong in (0, 5 * n))
+    assert none == pytest.approx((0, 0, 2 * found / (n + found)))
+    assert many == pytest.approx((0, 0, 2 * found / (n + 5 * n)))
+
+
+@pytest.mark.parametrize("n", [1, 7, 338])
+@pytest.mark.parametrize("metric", METRICS)
+def test_everything_is_right(n, metric):
+    found = interval(one_each(n, True), np.arange(n + 3), metric, 50, 0)
+    assert found == pytest.approx((1, 1 - share_at_most(n), 1))
+
+
+def test_limits_count_groups_and_not_mentions():
+    """Mentions of a document may all be alike; runs of a system, too."""
+    counts = np.tile(one_each(40, False), (3, 1, 1, 1))
+    found = interval(counts, np.arange(43) // 4, "micro_f1", 50, 0)  # ten documents hold mentions
+    share = share_at_most(10)
+    assert found == pytest.approx((0, 0, 2 * share / (1 + share)))
+
+
+def test_limits_of_types_and_of_their_mean():
+    """One type stands in 30 sentences, one in 3, and one in none; nothing is found."""
+    counts = np.zeros((1, 40, 3, 3))
+    counts[0, :30, 0, 2] = counts[0, 37:, 1, 2] = 1
+    shares = [share_at_most(30), share_at_most(3)]
+    expected = [2 * share / (1 + share) for share in shares]
+    each = statistics.intervals(counts, np.arange(40), 50, 0)
+    assert [bounds.high for bounds in each] == pytest.approx([*expected, np.nan], nan_ok=True)
+    assert interval(counts, np.arange(40), "macro_f1", 50, 0).high == pytest.approx(np.mean(expected))
+    counts[0, 5, 0] = 1, 0, 0  # the first type has a hit: its interval is the bootstrap's, others stay
+    after = statistics.intervals(counts, np.arange(40), 50, 0)
+    assert after[0].low == 0 < after[0].estimate < after[0].high < expected[0] + 0.2
+    assert after[1] == each[1]
+
+
+def test_difference_of_two_such_scores():
+    """From the limit of the one to that of the other; with a single such score, the bootstrap's."""
+    nothing, everything, half = one_each(20, False), one_each(20, True), one_each(20, True)
+    half[0, :10, 0] = 0, 0, 1
+    groups, share = np.arange(23), share_at_most(20)
+    most = 2 * share / (1 + share)
+    for metric in METRICS:
+        assert interval(nothing, groups, metric, 50, 0, nothing) == pytest.approx((0, -most, most))
+        found = interval(everything, groups, metric, 50, 0, nothing)
+        assert found == pytest.approx((1, 1 - share - most, 1))
+        found = interval(half, groups, metric, 50, 0, nothing)
+        alone = interval(half, groups, metric, 50, 0)
+        assert found.estimate == pytest.approx(2 / 3) and found.low == pytest.approx(alone.low, abs=0.1)
+    assert np.isnan(statistics.smallest_difference(nothing, nothing, groups, "micro_f1", 0.05))
+
+
+@pytest.mark.parametrize(("recall", "wrong"), [(0.001, 0.1), (0.003, 0), (0.999, 0.0005)])
+def test_intervals_near_the_ends_cover(recall, wrong):
+    """1,000 test sets of a system that is nearly always wrong, or right: many have a score of exactly 0 or 1,
+    which every resample would repeat."""
+    chance = np.random.default_rng(0)
+    truth = 2 * recall / (2 * recall + wrong + 1 - recall)
+    covered, ends = 0, 0
+    for trial in range(1000):
+        gold = chance.poisson(1.0, 300)
+        tp = chance.binomial(gold, recall)
+        counts = np.stack([tp, chance.poisson(wrong, 300), gold - tp], axis=-1)[None, :, None].astype(float)
+        found = interval(counts, np.arange(300), "micro_f1", 100, trial)
+        covered += found.low <= truth <= found.high
+        ends += found.estimate in (0, 1)
+    assert ends > 300 and covered >= 950
+
+
+def test_a_weighted_sum_of_scores():
+    """A mean of two differences to one system, on the same resamples: by hand from the scores of each."""
+    base, one, two = draw(1, 100, seed=20), draw(1, 100, seed=21), draw(1, 100, seed=22, error=0.6)
+    found = statistics.weighted_interval(
+        [one, two, base], [0.5, 0.5, -1], np.arange(100), "micro_f1", 4000, 0
+    )
+    scores = [plain(each, "micro_f1") for each in (one, two, base)]
+    assert found.estimate == pytest.approx((scores[0] + scores[1]) / 2 - scores[2])
+    chance = np.random.default_rng(1)
+    values = []
+    for _ in range(1500):
+        drawn = chance.integers(100, size=100)
+        sums = [each[0, drawn].sum(axis=(0, 1)) for each in (one, two, base)]
+        f1 = [2 * tp / (2 * tp + fp + fn) for tp, fp, fn in sums]
+        values.append((f1[0] + f1[1]) / 2 - f1[2])
+    assert found[1:] == pytest.approx(tuple(np.percentile(values, [2.5, 97.5])), abs=0.01)
 
 
 def test_memory():

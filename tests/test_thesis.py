@@ -1,14 +1,17 @@
 """The thesis: built from committed results, and closed to numbers and judgements that do not hold."""
 
+import os
 import re
 import shutil
 import subprocess
 import sys
+from contextlib import contextmanager
 
 import pytest
 from conftest import make
 
-from ner_utils import config, paths, plots, report, study
+from ner_utils import config, paths, plots, report, sealed, study
+from ner_utils.predictions import ResultError
 
 SMALL = "tuned"  # a study whose thesis is soon built again
 DISCUSSION = f"thesis/discussions/{SMALL}.tex"
@@ -103,6 +106,74 @@ def test_a_demonstration_says_so_on_its_title_page(finished):
     pages = text_of(finished / "thesis" / "thesis.pdf").split("\f")
     assert "Demonstration" in pages[0]
     assert "no evidence" in " ".join(pages[0].split())
+
+
+@contextmanager
+def holding(path, content):
+    """A file that holds something else for a while; neither its text nor its time changes in the end."""
+    whole, times = path.read_bytes(), path.stat()
+    path.write_bytes(content)
+    try:
+        yield
+    finally:
+        path.write_bytes(whole)
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+def flipped(path, at=-3):
+    """What a file holds, but for one bit."""
+    whole = path.read_bytes()
+    at %= len(whole)
+    return whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :]
+
+
+def test_one_changed_bit_of_any_generated_file_or_figure_is_found(finished):
+    digests = finished / "thesis" / "generated" / "demo" / "digests.json"
+    files = [path for folder in (digests.parent, finished / "figures" / "demo") for path in folder.iterdir()]
+    assert {"numbers.tex", "claims.tex", "tab_results.tex", "discussion.tex", "fig_f1.pdf"} <= {
+        path.name for path in files
+    }
+    sealed.verify_files(digests, "")
+    for path in files:
+        for at in (0, path.stat().st_size // 2, -1):
+            with holding(path, flipped(path, at)), pytest.raises(ResultError, match=path.name):
+                sealed.verify_files(digests, "")
+    sealed.verify_files(digests, "")
+
+
+def test_an_edited_number_is_not_printed(finished):
+    numbers = finished / "thesis" / "generated" / "demo" / "numbers.tex"
+    edited = re.sub(rb"(minilm.micro_f1\}\{)[^}]*", rb"\g<1>99.9", numbers.read_bytes())
+    assert edited != numbers.read_bytes()
+    with holding(numbers, edited):
+        for _ in range(2):  # nor the second time
+            code, said = make(finished, "thesis")
+            assert code != 0
+            assert "thesis/generated/demo/numbers.tex: changed since it was written" in said
+            assert "delete thesis/generated/demo figures/demo and run make thesis STUDY=demo" in said
+    code, said = make(finished, "thesis")
+    assert code == 0, said
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("manifest-*.json", b"{"),
+        ("manifest-*.json", None),
+        ("../../audit.json", b"\xff"),
+        ("metrics.json", b""),
+    ],
+)
+def test_a_damaged_file_is_one_message(finished, name, content):
+    folder = finished / "results" / "demo" / "demo" / "minilm" / "seed1"
+    path = next(folder.glob(name)).resolve()
+    with holding(path, flipped(path) if content is None else content):
+        code, said = make(finished, "thesis")
+    assert code != 0
+    assert f"{path.name}: damaged or edited" in said
+    assert "run make study STUDY=demo" in said
+    assert "Traceback" not in said
+    assert len(said.splitlines()) < 8
 
 
 def test_a_finished_study_does_nothing_until_something_it_rests_on_changes(finished):

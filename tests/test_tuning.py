@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from ner_utils import config, costs, experiment, paths, preflight, provenance, report, tables, tuning
+from ner_utils import config, costs, experiment, paths, preflight, report, sealed, tables, tuning
 from ner_utils.config import ConfigError
 from ner_utils.run import Run
 
@@ -65,12 +65,12 @@ def test_a_search_from_start_to_end(study, monkeypatch, capsys):
         preflight.check(study)
     train, seen = experiment.train, []
 
-    def stop(run, corpus):
+    def stop(run, corpus, checkpoints):
         seen.append(run)
         assert set(corpus) == {"train", "dev"}  # test is out of reach
         if len(seen) == 2:
             raise KeyboardInterrupt
-        return train(run, corpus)
+        return train(run, corpus, checkpoints)
 
     monkeypatch.setattr(experiment, "train", stop)
     with pytest.raises(KeyboardInterrupt):
@@ -106,7 +106,7 @@ def test_a_search_from_start_to_end(study, monkeypatch, capsys):
 
 def test_a_search_of_another_space_is_refused(study, add_study):
     found = {"identity": tuning.identity(declared(), *_settings()), "chosen": {"training.batch_size": 4}}
-    provenance.write_json(tuning.path(declared()), found)
+    sealed.write_json(tuning.path(declared()), found)
     assert config.load_run(study, "demo", "tuned", 1).model.training.batch_size == 4
     for old, new in (("[4, 16]", "[4, 8, 16]"), ("seed: 7", "seed: 8"), ("looks: 1", "looks: 2")):
         add_study(study, STUDY.replace(old, new))
@@ -129,7 +129,7 @@ def test_tables_and_numbers(study, made_up):
     ]
     found = {"identity": tuning.identity(declared(), system, rules), "chosen": trials[1]["values"]}
     found |= {"best": 1, "trials": trials, "seconds": 5400}
-    provenance.write_json(tuning.path(declared()), found)
+    sealed.write_json(tuning.path(declared()), found)
     results = made_up(name=study)
     text = tables.all_tables(results) | costs.tables(results)
     assert "0.075 to 0.150" in text["tab_tuning"]  # one hour and a half at 0.05 and 0.1 dollars
