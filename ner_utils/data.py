@@ -27,14 +27,8 @@ def tag_names(dataset: Dataset) -> list[str]:
 
 
 def load(name: str, dataset: Dataset) -> dict[str, list[Sentence]]:
-    """Read all splits of a corpus. Raises `DataError` for whatever is missing or malformed, and for a split
-    without a mention: nothing can be learnt from it, and every F1 on it is 0."""
-    corpus = {split: load_split(name, dataset, split) for split in SPLITS}
-    for split, sentences in corpus.items():
-        if not any(sentence.spans for sentence in sentences):
-            path = locate(name, dataset, split)
-            raise DataError(f"{path}: no mention in {len(sentences)} sentences of {split}: is it unlabelled?")
-    return corpus
+    """Read all splits of a corpus. Raises `DataError` for whatever is missing or malformed."""
+    return {split: load_split(name, dataset, split) for split in SPLITS}
 
 
 def files(name: str, dataset: Dataset, split: str) -> list[Path]:

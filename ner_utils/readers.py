@@ -100,7 +100,7 @@ def _read_conll(dataset: Dataset, flaws: Flaws, path: Path) -> Iterator[Sentence
 
 
 _NAMES = {str, int, type(None)}  # of ids, documents and domains; True and False are of another type
-_UNSTORABLE = re.compile("[\ud800-\udfff\0]")  # half of a surrogate pair, or a null character
+_UNSTORABLE = re.compile("[\ud800-\udfff]")  # half of a surrogate pair
 
 
 def _read_jsonl(dataset: Dataset, flaws: Flaws, path: Path) -> Iterator[Sentence]:
@@ -133,7 +133,7 @@ def _read_jsonl(dataset: Dataset, flaws: Flaws, path: Path) -> Iterator[Sentence
             raise DataError(f"{where}: {' and '.join(fields)} must be strings or integers")
         identity, document, *domains = ("" if value is None else str(value) for value in values)
         if "\\u" in line and _UNSTORABLE.search("".join([*tokens, identity, document, *domains])):
-            flaws.add(where, "a lone surrogate or a null character, which is no text")
+            flaws.add(where, "a lone surrogate, which is no character")
             continue
         if not tokens or not all(map(str.strip, tokens)):
             flaws.add(where, "tokens must be non-empty strings")

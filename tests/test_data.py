@@ -246,23 +246,6 @@ def test_ids_are_unique(place):
         load(2, "jsonl")
 
 
-@pytest.mark.parametrize("split", data.SPLITS)
-def test_a_split_without_a_mention_is_refused(tmp_path, monkeypatch, no_other_corpora, split):
-    monkeypatch.setenv("NER_DATA_DIR", str(tmp_path))
-    (tmp_path / "small").mkdir()
-    for name in data.SPLITS:
-        (tmp_path / "small" / f"{name}.txt").write_text("Ada\tB-PER\n\nsings\tO\n")
-    settings = dataset(2).model_copy(
-        update={"splits": {s: schema.Split(file=f"{s}.txt") for s in data.SPLITS}}
-    )
-    assert [len(sentences) for sentences in data.load("small", settings).values()] == [2, 2, 2]
-    path = tmp_path / "small" / f"{split}.txt"
-    path.write_text("Ada\tO\n\nsings\tO\n")
-    with pytest.raises(DataError, match=rf"^{re.escape(str(path))}: no mention in 2 sentences of {split}"):
-        data.load("small", settings)
-    assert len(data.load_split("small", settings, split)) == 2
-
-
 def test_files_of_a_split(place):
     abstracts = place("1\tAda.\t\n")
     mentions = abstracts.with_name("mentions.txt")

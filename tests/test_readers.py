@@ -336,7 +336,6 @@ def test_a_strange_line_gets_a_short_message(read, line):
     "row",
     [
         {"tokens": ["a", "hi \ud83d"]},
-        {"tokens": ["a", "b\0"]},
         {"tokens": ["a", "b"], "id": "\udfff"},
         {"tokens": ["a", "b"], "document": "\ud800x"},
         {"tokens": ["a", "b"], "source": "\ud800"},
@@ -349,7 +348,7 @@ def test_half_a_surrogate_pair_is_no_text(read, row):
         {"ner_tags": ["O", "O"]} | row,
         {"tokens": ["🙂", "c"], "ner_tags": ["O", "O"]},
     )
-    with pytest.raises(DataError, match=":2: a lone surrogate or a null character"):
+    with pytest.raises(DataError, match=":2: a lone surrogate"):
         read(settings, text)
     rows = read(settings.model_copy(update={"flaws": "drop"}), text)
     assert [(s.tokens, s.treated) for s in rows] == [(("a", "b"), ()), (("🙂", "c"), ("dropped_flaws",))]
