@@ -274,9 +274,9 @@ def test_doubtful_times_and_empty_predictions_are_said(made_up):
         replace(first, run=first.run.model_copy(update={"system": f"s{number}"}), efficiency=spoilt)
         for number in range(200)
     ]
-    (line,) = study.doubts(many)
-    assert len(line) < 700
-    assert line.endswith("and 188 more")
+    for line in study.doubts(many):
+        assert len(line) < 700
+        assert line.endswith("and 188 more")
 
 
 def test_too_few_documents_are_said(made_up):

@@ -165,16 +165,13 @@ def test_the_side_on_which_a_tokenizer_pads_changes_no_training(make_tiny_tagger
     """The F1 of each evaluation on dev, by which the checkpoint is chosen, and the losses."""
     overrides = {"training.learning_rate": 3.0e-3, "training.epochs": 40, "training.batch_size": 4}
     overrides["spread"] = 0.02
-    records = []
-    for side in ("left", "right"):
-        run, _ = make_tiny_tagger(side, **overrides)
-        records.append(tagging.train(run, twenty, twenty))
+    runs = [make_tiny_tagger(side, **overrides)[0] for side in ("left", "right")]
+    records = [tagging.train(run, twenty, twenty) for run in runs]
     left, right = ([record[key] for key in ("looks", "losses")] for record in records)
     assert left == right
     assert max(look["dev_f1"] for look in left[0]) > 0.2, "an F1 of zero proves nothing"
-    run, _ = make_tiny_tagger("left", **overrides)
     best = max(look["dev_f1"] for look in left[0])
-    predicted, _ = tagging.predict(run, experiment.best_checkpoint(run, records[0]), twenty)
+    predicted, _ = tagging.predict(runs[0], experiment.best_checkpoint(runs[0], records[0]), twenty)
     assert scoring.score([s.spans for s in twenty], [p.spans for p in predicted]).f1 == pytest.approx(best)
 
 
