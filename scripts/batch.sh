@@ -3,17 +3,17 @@
 # profiles/; on a cluster this runs on the node from which jobs are submitted.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-study=$1 overrides=$2
+export STUDY=$1 OVERRIDES=$2
 shift 2
 # The lock dies with its process, whatever kills it; the children must not inherit it. It is this
 # machine's: from another login node a study is kept out by its runs' own locks alone.
 exec 9>runs/.lock
 flock --nonblock 9 || { echo "error: another study is running in this folder" >&2; exit 1; }
-run=(snakemake --profile "profiles/${PROFILE:-local}" --config study="$study" overrides="$overrides" "$@")
+run=(snakemake --profile "profiles/${PROFILE:-local}" "$@")
 case " $* " in
     # A reason may name each of a hundred files; the first ones say it.
     *" --dry-run "*) "${run[@]}" 2>&1 9>&- | sed -E 's/^(Reason: .{200}).+/\1 …/'; exit ;;
     *" from_results=1 "*) ;;
-    *) python -m ner_utils.preflight "$study" "$overrides" ;;
+    *) python -m ner_utils.preflight "$STUDY" "$OVERRIDES" ;;
 esac
 "${run[@]}" 9>&-
