@@ -112,7 +112,10 @@ def _study_on(study: str, dataset: str, overrides: str) -> Study:
     if dataset in settings.datasets:
         return settings
     load_dataset(dataset)
-    print(f"study {study} does not list {dataset}: going on as with the override datasets=[{dataset}]")
+    print(
+        f"study {study} does not list {dataset}: going on as with the override datasets=[{dataset}]; the same in "
+        f"a batch: make study STUDY={study} OVERRIDES='datasets=[{dataset}]'"
+    )
     return load_study(study, [*chosen, f"datasets=[{json.dumps(dataset)}]"])
 
 

@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 
-from ner_utils import config, data, experiment, provenance, rehearsal, typesetting, weights
+from ner_utils import config, data, experiment, messages, provenance, rehearsal, typesetting, weights
 from ner_utils.data import DataError, Sentence
 from ner_utils.run import Run
 from ner_utils.sections import ConfigError
@@ -48,7 +48,7 @@ def check(study: str, overrides: str = "") -> None:
 
 def _warn(lines: Iterable[str]) -> None:
     for line in lines:
-        print(f"warning: {line}", flush=True)
+        print(messages.visible(f"warning: {line}"), flush=True)
 
 
 def _check_labels(runs: Sequence[Run]) -> None:
@@ -101,4 +101,4 @@ if __name__ == "__main__":
     try:
         check(*sys.argv[1:])
     except (ConfigError, DataError, weights.WeightsError) as error:
-        sys.exit(f"error: {error}")
+        sys.exit(messages.visible(f"error: {error}"))
