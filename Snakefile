@@ -105,7 +105,7 @@ rule thesis:
         chapters=sorted(paths.relative(file) for file in paths.THESIS.glob("[cd]*/*.tex")),
         script="scripts/typeset.sh",
     output: PDF
-    shell: "{input.script} {STUDY:q} {output:q}"
+    shell: "{input.script:q} {STUDY:q} {output:q}"
 
 
 rule analyse:

@@ -113,8 +113,8 @@ def _study_on(study: str, dataset: str, overrides: str) -> Study:
         return settings
     load_dataset(dataset)
     print(
-        f"study {study} does not list {dataset}: going on as with the override datasets=[{dataset}]; the same in "
-        f"a batch: make study STUDY={study} OVERRIDES='datasets=[{dataset}]'"
+        f"study {study} does not list {dataset}: going on as with the override datasets=[{dataset}]; "
+        f"a batch of the same: make study STUDY={study} OVERRIDES='datasets=[{dataset}]'"
     )
     return load_study(study, [*chosen, f"datasets=[{json.dumps(dataset)}]"])
 

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import re
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from ner_utils.alignment import bare, transfer
+from ner_utils import tag_lines
+from ner_utils.alignment import bare, copies, transfer
 from ner_utils.data import Sentence
-from ner_utils.forms import DROPPED, Extent, Form, Reading, without_thoughts
+from ner_utils.forms import DROPPED, Extent, Form, Reading, without_fences, without_thoughts
 from ner_utils.grammar import END, START, Edge, Free, Grammar, whole_characters
 from ner_utils.spans import spans_from_tags
+from ner_utils.tag_lines import Line
 
 LEGIBLE = 0.5  # share of a sentence's letters without which an answer is no copy of it
+_FULL_WIDTH = str.maketrans("［］｜", "[]|")
 _MARK = re.compile(r"([\\\[\]|])")
 _PIECE = re.compile(r"\\(?P<escaped>.)|(?P<mark>[\[\]|])|(?P<plain>[^\\\[\]|]+|\\)", re.DOTALL)
 _PLAIN = re.compile(rb"(?:[^\\\[\]|]|\\.)*\\?", re.DOTALL)
 _LINE = re.compile(rb"[^\n]*")
-_TAGGED = re.compile(r"(?P<word>.*):\s*(?:(?P<prefix>[BI])-(?P<name>.+?)|O)\s*")
 
 
 class _Mention(NamedTuple):
@@ -31,35 +33,77 @@ class _Mention(NamedTuple):
     extent: Extent
 
 
+class _Copy(NamedTuple):
+    """What an answer says: a copy of the sentence without its white space, the mentions in it, the offsets in
+    it where a mention is malformed, and whether the answer has the form, whatever the copy."""
+
+    written: str
+    mentions: list[_Mention]
+    malformed: list[int]
+    whole: bool = True
+
+    def part(self, begin: int, end: int) -> _Copy:
+        """The same of a part of the copy. Of a mention that reaches beyond it no letter is left."""
+        mentions = []
+        for each in self.mentions:
+            if begin <= each.begin and each.end <= end:
+                mentions.append(each._replace(begin=each.begin - begin, end=each.end - begin))
+            elif each.begin < end and begin < each.end:
+                mentions.append(each._replace(begin=0, end=0))
+        malformed = [at - begin for at in self.malformed if begin <= at <= end]
+        return _Copy(self.written[begin:end], mentions, malformed, whole=False)
+
+
+def _last(copy: _Copy, tokens: Sequence[str]) -> _Copy:
+    """The part of an answer that is the sentence letter by letter, the last that has mentions; where mentions
+    stand outside of all such parts, what is before or behind them."""
+    places = copies(copy.written, tokens)
+    parts = [copy.part(begin, end) for begin, end in places]
+    if stated := [part for part in parts if part.mentions or part.malformed]:
+        return stated[-1]
+    if not parts or not copy.mentions:
+        return parts[-1] if parts else copy
+    sides = copy.part(0, places[0][0]), copy.part(places[-1][1], len(copy.written))
+    return max(sides, key=lambda side: len(side.mentions))
+
+
 class CopyForm(Form):
     """An answer that repeats the sentence, wherever that is read."""
 
     @abstractmethod
-    def _parse(self, answer: str) -> tuple[str, list[_Mention], int]:
-        """The copy without its white space, its mentions, and how many marks are wrong."""
+    def _parse(self, answer: str) -> _Copy:
+        """An answer that has the form."""
+
+    @abstractmethod
+    def _parse_loosely(self, answer: str) -> _Copy:
+        """An answer in another notation."""
 
     def read(self, answer: str, tokens: Sequence[str]) -> Reading:
-        reading = self._place(*self._parse(answer), tokens)
-        rest = without_thoughts(answer)  # which may be a part of the sentence
-        return (
-            reading if reading.status == "ok" or rest == answer else self._place(*self._parse(rest), tokens)
-        )
+        """See `Form.read`. An answer is read where it copies half of the sentence's letters, or places a
+        mention in it. Where it holds the sentence several times, the last copy that has mentions is read."""
+        rests = without_thoughts(answer)
+        for text in dict.fromkeys((answer, *rests)):  # thoughts may be a part of the sentence
+            reading = self._place(self._parse(text), tokens)
+            if reading.status == "ok":
+                return reading
+        return self._place(_last(self._parse_loosely(without_fences(rests[-1])), tokens), tokens)
 
-    def _place(
-        self, written: str, mentions: Iterable[_Mention], malformed: int, tokens: Sequence[str]
-    ) -> Reading:
+    def _place(self, copy: _Copy, tokens: Sequence[str]) -> Reading:
         dropped, known, extents = dict.fromkeys(DROPPED, 0), [], []
-        for begin, end, name, extent in mentions:
+        for begin, end, name, extent in copy.mentions:
             if kind := self.kind(name):
                 known.append((begin, end, kind))
                 extents.append(extent)
             else:
                 dropped["unknown_type"] += 1
-        placed = transfer(written, known, tokens)
-        dropped |= {"malformed": malformed, "ungrounded": placed.ungrounded, "duplicate": placed.duplicate}
-        whole = written == bare("".join(tokens)) and not malformed
-        status = "ok" if whole else "recovered" if placed.copied >= LEGIBLE else "failed"
-        return Reading(placed.spans, [extents[origin] for origin in placed.origins], status, dropped)
+        placed = transfer(copy.written, known, tokens)
+        if placed.copied < LEGIBLE and not placed.spans:
+            return Reading([], [], "failed", dict.fromkeys(DROPPED, 0))
+        dropped |= {"ungrounded": placed.ungrounded, "duplicate": placed.duplicate}
+        dropped["malformed"] = len(copy.malformed)
+        whole = copy.whole and not copy.malformed and copy.written == bare("".join(tokens))
+        origins = [extents[origin] for origin in placed.origins]
+        return Reading(placed.spans, origins, "ok" if whole else "recovered", dropped)
 
 
 class InlineForm(CopyForm):
@@ -108,27 +152,41 @@ class InlineForm(CopyForm):
                 nodes[inside].append(Edge(f" {words[place + 1]}", f"inside{place + 2}"))
         return Grammar(nodes, early=outside[1:])
 
-    def _parse(self, answer: str) -> tuple[str, list[_Mention], int]:
-        written, name, begin, end, opened, malformed = "", "", -1, -1, 0, 0
-        mentions = []
+    def _parse(self, answer: str) -> _Copy:
+        written, name, begin, end, opened = "", "", -1, -1, 0
+        mentions: list[_Mention] = []
+        malformed: list[int] = []
+        counted = 0  # malformed mentions whose closing bracket is still to come
         for piece in _PIECE.finditer(answer):
             mark, text = piece["mark"], piece["escaped"] or piece["plain"]
             if mark == "[":
-                malformed += begin >= 0
+                if begin >= 0:
+                    malformed.append(begin)
+                    counted += 1
                 begin, end, name, opened = len(written), -1, "", piece.start()
             elif mark == "|" and begin >= 0 and end < 0:
                 end = len(written)
+            elif mark == "|" and begin >= 0:
+                malformed.append(begin)
+                counted += 1
+                begin = end = -1
             elif mark == "]" and begin < end:
                 mentions.append(_Mention(begin, end, name, (opened, piece.end())))
                 begin = end = -1
-            elif mark == "]" or (mark == "|" and begin >= 0):
-                malformed += 1
+            elif mark == "]" and begin < 0 and counted:
+                counted -= 1
+            elif mark == "]":
+                malformed.append(len(written))
                 begin = end = -1
             elif end >= 0:
-                name += text or mark
+                name += text
             else:
                 written += bare(text or mark)
-        return written, mentions, malformed + (begin >= 0)
+        return _Copy(written, mentions, malformed + [begin] * (begin >= 0))
+
+    def _parse_loosely(self, answer: str) -> _Copy:
+        answer = answer if "[" in answer else answer.translate(_FULL_WIDTH)
+        return self._parse(answer)._replace(whole=False)
 
 
 class BioForm(CopyForm):
@@ -175,23 +233,29 @@ class BioForm(CopyForm):
                     inside.append(Edge(f"{word_after}:I-{name}", f"inside{place + 2}_{k}"))
         return Grammar(nodes, early=places[1:])
 
-    def _parse(self, answer: str) -> tuple[str, list[_Mention], int]:
-        begins, lines, tags, written, malformed = [], [], [], "", 0
-        for line in re.finditer(r"[^\n]+", answer):
-            found = _TAGGED.fullmatch(line[0])
-            if not found or not bare(found["word"]):
-                malformed += bool(line[0].strip())
-                continue
+    def _parse(self, answer: str) -> _Copy:
+        return _copied(tag_lines.lines(answer))
+
+    def _parse_loosely(self, answer: str) -> _Copy:
+        return _copied(tag_lines.LooseLines(self).lines(answer))._replace(whole=False)
+
+
+def _copied(lines: Sequence[Line]) -> _Copy:
+    begins, tagged, written, malformed = [], [], "", []
+    for line in lines:
+        word = bare(line.word)
+        if line.tag and word:
             begins.append(len(written))
-            lines.append(line.span())
-            tags.append(f"{found['prefix']}-{found['name'].lower()}" if found["prefix"] else "O")
-            written += bare(found["word"])
-        ends = [*begins[1:], len(written)]
-        mentions = [
-            _Mention(begins[start], ends[end - 1], name, (lines[start][0], lines[end - 1][1]))
-            for start, end, name in spans_from_tags(tags)[0]
-        ]
-        return written, mentions, malformed
+            tagged.append(line)
+            written += word
+        elif line.tag or word:
+            malformed.append(len(written))
+    ends = [*begins[1:], len(written)]
+    mentions = [
+        _Mention(begins[start], ends[end - 1], name, (tagged[start].extent[0], tagged[end - 1].extent[1]))
+        for start, end, name in spans_from_tags([line.tag for line in tagged])[0]
+    ]
+    return _Copy(written, mentions, malformed)
 
 
 def _marked(text: str) -> str:

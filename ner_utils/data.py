@@ -7,13 +7,13 @@ source, in this order. Whatever is missing or malformed raises `DataError`.
 from __future__ import annotations
 
 import functools
-import hashlib
 import random
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from ner_utils import paths, readers, spans
+from ner_utils.digests import sha256 as digest_of
 from ner_utils.readers import DataError, Sentence
 from ner_utils.schema import Dataset, File
 
@@ -119,8 +119,7 @@ def _at_hand(name: str, wanted: File) -> Path | None:
 
 @functools.lru_cache(maxsize=1000)  # every run of a study reads the same files
 def _sha256(path: Path, changed: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return digest_of(path)
 
 
 def _find(name: str, dataset: Dataset, wanted: File) -> Path:

@@ -10,6 +10,7 @@ from typing import Any
 
 from ner_utils import conventions, paths, predictions, provenance, scoring, sealed, span_table, stages
 from ner_utils.data import Sentence
+from ner_utils.digests import differing, sha256
 from ner_utils.predictions import Prediction, ResultError
 from ner_utils.run import Run
 
@@ -84,9 +85,7 @@ def write(run: Run, gold: Sequence[Sentence], predicted: Sequence[Prediction]) -
         "fingerprint": run.fingerprint,
         "stages": stages.numbers("scoring"),
         "inputs": provenance.inputs(run),
-        "files": {
-            name: sealed.file_digest(run.results / name) for name in ("counts.jsonl", "predictions.jsonl")
-        },
+        "files": {name: sha256(run.results / name) for name in ("counts.jsonl", "predictions.jsonl")},
     }
     metrics = source | evaluate(run, gold, predicted)
     sealed.write_json(run.results / "metrics.json", metrics)
@@ -116,6 +115,6 @@ def load_metrics(run: Run) -> dict[str, Any]:
         raise ResultError(f"{where}: scores of another configuration; {again}")
     if values["stages"] != stages.numbers("scoring"):
         raise ResultError(f"{where}: scores of another scorer; {again}")
-    if wrong := sealed.differing(values["files"], run.results):
+    if wrong := differing(run.results, values["files"]):
         raise ResultError(f"{paths.relative(run.results / wrong[0])}: not the file of these scores; {again}")
     return values

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import shutil
 from collections.abc import Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ner_utils import data, efficiency, paths, predictions, provenance
+from ner_utils import data, digests, disk, efficiency, locks, paths, predictions, provenance
 from ner_utils.data import Sentence
 from ner_utils.perturb import perturb
 from ner_utils.run import Run
@@ -63,54 +61,106 @@ def dev_sentences(run: Run, corpus: dict[str, list[Sentence]]) -> list[Sentence]
     return data.draw(corpus["dev"], run.dev_predictions, seed=0) if wanted else []
 
 
-def train(run: Run, corpus: dict[str, list[Sentence]]) -> dict[str, Any]:
-    """Train, or take up an interrupted training; the record of a finished one is kept."""
+def train(run: Run, corpus: dict[str, list[Sentence]], checkpoints: bool = True) -> dict[str, Any]:
+    """Train, or take up an interrupted training, and return the record of it.
+
+    A finished training is not repeated, unless its record or one of the ``checkpoints`` that dev chose was
+    damaged; ``checkpoints=False`` asks for the record alone. Raises `RuntimeError` where another process
+    trains this run or memory does not suffice, `ResultError` where the training began with other files of
+    the corpus or other local weights, `training.Diverged`, and `OSError` with the file that a full
+    disk did not take.
+    """
     if run.base:
-        return train(run.base, corpus)
-    kept = run.scratch / "training.json"
-    if kept.is_file():
-        return json.loads(kept.read_text(encoding="utf-8"))
+        return train(run.base, corpus, checkpoints)
+    provenance.begin_training(run)
+    if record := _finished(run, checkpoints):
+        return record
     run.scratch.mkdir(parents=True, exist_ok=True)
-    with _alone(run.scratch / "lock"):
+    with locks.alone(run.scratch / "lock", "trains this run"), disk.naming(run.scratch):
         record = _train(run, training_sentences(run, corpus), _visible(run, corpus["dev"]))
-        provenance.write_json(kept, record)
+        provenance.write_json(run.scratch / "training.json", record)
+        digests.write(run.scratch, ["training.json"])
+    _warn(run, efficiency.doubts(record))
+    return record
+
+
+def _finished(run: Run, checkpoints: bool) -> dict[str, Any] | None:
+    """The record of a finished training, if its files are as they were written."""
+    kept = run.scratch / "training.json"
+    if not kept.is_file():
+        return None
+    wrong = digests.verify(run.scratch)
+    if not wrong:
+        record = json.loads(kept.read_text(encoding="utf-8"))
+        names = {record["best_checkpoint"], record["lowest_loss_checkpoint"]} if checkpoints else ()
+        wrong = [f"{name}/{file}" for name in sorted(names) for file in digests.verify(run.scratch / name)]
+    if wrong:
+        folder = paths.relative(run.scratch)
+        print(f"{folder}: missing or damaged: {', '.join(wrong)}; so it is made again", flush=True)
+        return None
     return record
 
 
 def _train(run: Run, sentences: list[Sentence], dev: list[Sentence]) -> dict[str, Any]:
-    """Train with batches in as few parts as there is memory for, and go on from the last checkpoint."""
+    """Train with batches in as few parts as there is memory for, and go on from the last checkpoint.
+
+    On a second try the process is a fresh one: this one does not give all memory and addresses back.
+    """
     batch, parts = run.model.training.batch_size, 1
     while True:
         try:
-            with efficiency.Energy() as energy:
-                record = _trainer(run)(run, sentences, dev, parts)
-            whole = record["starts"] == 1  # what an interrupted part used is not known
-            return record | {"batch_parts": parts, "training_joules": energy.joules if whole else None}
-        except (RuntimeError, MemoryError) as error:
-            if batch % (2 * parts) or not efficiency.is_out_of_memory(error):
+            if parts == 1:
+                return _train_in_parts(run, sentences, dev, parts)
+            return efficiency.in_fresh_process(_train_in_parts, run, sentences, dev, parts)
+        except efficiency.Killed as error:
+            raise _failure(run, "training", error) from None
+        except Exception as error:
+            if not efficiency.is_out_of_memory(error):
                 raise
+            if batch % (2 * parts):
+                raise _failure(run, "training", "out of memory") from None
         parts *= 2
-        efficiency.release_memory()
         print(
             f"out of memory: going on with {batch // parts} sentences at a time, {batch} a step", flush=True
         )
 
 
-@contextmanager
-def _alone(path: Path):
-    """Two processes that train one run would overwrite each other's checkpoints."""
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RuntimeError(f"{path.parent}: another process is training this run") from None
-        yield
+def _train_in_parts(run: Run, sentences: list[Sentence], dev: list[Sentence], parts: int) -> dict[str, Any]:
+    with efficiency.Energy() as energy:
+        record = _trainer(run)(run, sentences, dev, parts)
+    whole = record["starts"] == 1  # what an interrupted part used is not known
+    return record | {"batch_parts": parts, "training_joules": energy.joules if whole else None}
+
+
+def _failure(run: Run, step: str, reason: object) -> RuntimeError:
+    """One line: what ended a step for lack of memory, and what would fit."""
+    from ner_utils import fit
+
+    return RuntimeError(f"{_name(run)}: {step}: {reason}; {fit.advice(run, step)}")
+
+
+def _name(run: Run) -> str:
+    return f"{run.system} on {run.dataset_name}, seed {run.seed}"
+
+
+def _warn(run: Run, doubts: list[str]) -> None:
+    for doubt in doubts:
+        print(f"warning: {_name(run)}: times are not to be trusted: {doubt}", flush=True)
 
 
 def predict(run: Run, checkpoint: Path | None, sentences: list[Sentence]) -> tuple[list, dict[str, Any]]:
-    """Predict in a fresh process, so that time and memory are prediction's own."""
-    with efficiency.Energy() as energy:
-        predicted, cost = efficiency.in_fresh_process(_predictor(run), run, checkpoint, sentences)
+    """Predict in a fresh process, so that time and memory are prediction's own. Raises `RuntimeError` where
+    memory does not suffice for one sentence at a time, or the system killed the process."""
+    try:
+        with efficiency.Energy() as energy, disk.naming(run.scratch):
+            predicted, cost = efficiency.in_fresh_process(_predictor(run), run, checkpoint, sentences)
+    except efficiency.Killed as error:
+        raise _failure(run, "prediction", error) from None
+    except Exception as error:
+        if not efficiency.is_out_of_memory(error):
+            raise
+        raise _failure(run, "prediction", "out of memory") from None
+    _warn(run, efficiency.doubts(cost))
     return predicted, cost | {"prediction_joules": energy.joules}
 
 
@@ -149,13 +199,18 @@ def complete(run: Run) -> None:
 def seal(
     run: Run, predicted: list, record: dict[str, Any], cost: dict[str, Any], on_dev: Sequence = ()
 ) -> Path:
-    """Write predictions and efficiency, then the manifest; returns its path."""
+    """Write predictions and efficiency, then the manifest; returns its path. Raises `OSError` with the file
+    that a full disk did not take."""
+    if not any(each.spans for each in predicted):
+        print(f"warning: {_name(run)}: no mention is predicted in {len(predicted)} sentences", flush=True)
+    provenance.check_training(run.base or run)
     provenance.clear(run)
     files = {"predictions.jsonl": predicted} | ({"dev.jsonl": on_dev} if on_dev else {})
-    for name, rows in files.items():
-        predictions.write(run.results / name, rows)
-    provenance.write_json(run.results / "efficiency.json", record | cost)
-    path = provenance.write_manifest(run, [*files, "efficiency.json"])
+    with disk.naming(run.results):
+        for name, rows in files.items():
+            predictions.write(run.results / name, rows)
+        provenance.write_json(run.results / "efficiency.json", record | cost)
+        path = provenance.write_manifest(run, [*files, "efficiency.json"])
     # Only what other systems may predict with is of further use; merged weights follow from it.
     kept = {record.get("best_checkpoint"), record.get("lowest_loss_checkpoint")}
     for folder in [*run.scratch.glob("checkpoint-*"), *run.scratch.glob("merged-*")]:

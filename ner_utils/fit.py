@@ -2,19 +2,20 @@
 
 ``python -m ner_utils.fit STUDY [OVERRIDES] [--card-gb 24] [--refuse]`` prints a table. Memory comes from
 `footprint`, disk from numbers of parameters. Time is a lower bound: all products at a card's peak, or all
-weights read at its bandwidth once in every pass, whichever takes longer. An estimate warns, and refuses
-where it is told to.
+weights read at its bandwidth once in every pass, whichever takes longer; a CPU's are those of a stored bench
+of this processor, or assumptions. An estimate warns, and refuses where it is told to.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
+import functools
+import json
 import sys
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from ner_utils import config, data, paths
+from ner_utils import config, data, efficiency, paths, provenance
 from ner_utils.config import ConfigError
 from ner_utils.footprint import Batch, Footprint, configuration, trace
 from ner_utils.prompts import form
@@ -41,7 +42,7 @@ CARDS = (
     Card("A100", 40, 312e12, 1555e9),
     Card("A100", 80, 312e12, 2039e9),
 )
-CPU = Card("two CPU cores", 0, 0.25e12, 10e9)  # fp32, as `make bench` measured them
+ASSUMED = Card("assumed", 0, 0.25e12, 10e9)  # two cores of a server, fp32: used until `make bench` measures
 RESERVE = GIB  # of a card: CUDA's context, libraries, their workspaces, fragments
 PROCESS = GIB  # of the host: Python and its libraries
 SHARD = 5 * GIB  # a file of weights on its way to the device
@@ -135,6 +136,23 @@ def _tokens(text: str, size: int) -> int:
 
 
 # -------------------------------------------------------------------------- estimates
+def cpu() -> Card:
+    """The speed and bandwidth of this machine's CPU as `make bench` measured and stored them, or `ASSUMED`
+    where no bench of this very processor is stored."""
+    file = paths.RESULTS / "bench" / "bench.json"
+    if not file.is_file():
+        return ASSUMED
+    bench = json.loads(file.read_text(encoding="utf-8"))
+    if bench["machine"] != _machine():
+        return ASSUMED
+    return Card("measured", 0, bench["flops"], bench["bytes"])
+
+
+@functools.cache
+def _machine() -> dict[str, str]:
+    return provenance.environment()["machine"]
+
+
 def estimate(
     run: Run, card: Card | None, lengths: Lengths | None = None, sparing: bool = False, heap: float = HEAP
 ) -> Estimate:
@@ -157,7 +175,7 @@ def estimate(
         kept = 0 if card or heap == 1 else _file(run, found) + step
         step = max(step, kept, prediction)
     training = 0 if run.untrained else round(held + step)
-    minutes = _seconds(run, found, lengths, card or CPU) / 60
+    minutes = _seconds(run, found, lengths, card or cpu()) / 60
     return Estimate(*found[:3], training, round(prediction), _disk(run, found, card), minutes, lengths.source)
 
 
@@ -244,22 +262,67 @@ def configurations(runs: Iterable[Run]) -> list[Run]:
 
 def warnings(runs: Iterable[Run]) -> Iterator[str]:
     """A line for each configuration that needs more memory than this machine has."""
+    here = _here()
+    for run in (run for run in configurations(runs) if run.model.architecture):
+        need = estimate(run, here.card).peak + here.reserve
+        if need > here.memory:
+            yield (
+                f"{run.system} on {run.dataset_name} needs about {need / GIB:.1f} GiB of memory, {here.name} "
+                f"has {here.memory / GIB:.1f}; python -m ner_utils.fit {run.study} says more"
+            )
+
+
+class Here(NamedTuple):
+    """Where this process computes: a name, the card if it is one, bytes of memory, and those kept free."""
+
+    name: str
+    card: Card | None
+    memory: int
+    reserve: int
+
+
+def _here() -> Here:
     import torch
 
-    gpu = torch.cuda.is_available()
-    if gpu:
-        memory = torch.cuda.get_device_properties(0).total_memory
-    else:
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    for run in (run for run in configurations(runs) if run.model.architecture):
-        found = estimate(run, CARDS[-1] if gpu else None)
-        need = found.peak + (RESERVE if gpu else 2 * PROCESS)
-        if need > memory:
-            what = "the GPU" if gpu else "this machine, without a GPU,"
-            yield (
-                f"{run.system} on {run.dataset_name} needs about {need / GIB:.1f} GiB of memory, {what} has "
-                f"{memory / GIB:.1f}; python -m ner_utils.fit {run.study} says more"
-            )
+    if torch.cuda.is_available():
+        return Here("the GPU", CARDS[-1], torch.cuda.get_device_properties(0).total_memory, RESERVE)
+    return Here("this machine, without a GPU,", None, efficiency.memory_limit(), 2 * PROCESS)
+
+
+BATCHES = {  # by approach and step, what is lowered where memory does not suffice
+    ("tagging", "training"): "training.batch_size",
+    ("tagging", "prediction"): "prediction_batch_tokens",
+    ("generation", "training"): "training.batch_size",
+    ("generation", "prediction"): "prediction_batch_size",
+}
+
+
+def advice(run: Run, step: str) -> str:
+    """What to lower where memory did not suffice for the ``training`` or the ``prediction`` of a run: the
+    largest batch that fits by estimate, or what else, if none does."""
+    key = BATCHES[run.model.approach, step]
+    *parents, name = key.split(".")
+    owner = getattr(run.model, parents[0]) if parents else run.model
+    declared = size = getattr(owner, name)
+    here = _here()
+    try:
+        while True:
+            changed = owner.model_copy(update={name: size})
+            model = run.model.model_copy(update={parents[0]: changed}) if parents else changed
+            found = estimate(run.model_copy(update={"model": model}), here.card)
+            need = getattr(found, step) + here.reserve
+            if need <= here.memory or size == 1:
+                break
+            size //= 2
+    except (ConfigError, MemoryError, OSError, RuntimeError):  # no architecture, or no memory to trace it
+        return f"lower model.{key}, now {declared}"
+    there = f"{need / GIB:.1f} of {here.memory / GIB:.1f} GiB"
+    if need > here.memory:
+        least = f"by estimate, even model.{key}=1 needs {there}"
+        return f"{least}: lower model.training.max_length, or take a smaller model"
+    if size == declared:
+        return f"by estimate it needs {there}, so something else took memory; or lower model.{key}={declared}"
+    return f"by estimate, model.{key}={size} fits ({there}), and {declared} does not"
 
 
 def table(runs: Iterable[Run], gib: float | None) -> Iterator[list[str]]:
@@ -302,6 +365,10 @@ def main() -> int:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         print("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+    if any(row[-1] == "CPU" for row in rows):
+        speed = cpu()
+        rates = f"{speed.flops / 1e9:.0f} GFLOP/s and {speed.bandwidth / 1e9:.0f} GB/s"
+        print(f"CPU: {rates}, {speed.name} (`make bench` measures those of a processor)")
     return int(options.refuse and any(row[-1].startswith(("does not", "over")) for row in rows))
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal, NamedTuple
 
+from ner_utils.alignment import folded
 from ner_utils.data import Sentence
 from ner_utils.grammar import Grammar
 from ner_utils.spans import Span
@@ -20,8 +22,13 @@ TASKS = (
     "You annotate text. Mark every entity that belongs to one of the types {types}.",
 )
 
-_THINK = re.compile(r"<think>.*?(</think>|\Z)", re.DOTALL)
-
+# Thoughts stand between tags: the last may be missing where the answer is cut off, the first where the prompt
+# wrote it.
+_THOUGHTS = re.compile(
+    r"<think>.*?(?:</think>|\Z)|\A\s*(?i:<(think(?:ing)?|thoughts?|reasoning)>.*?(?:</\1>|\Z))", re.DOTALL
+)
+_END_OF_THOUGHTS = re.compile(r"</(?:think(?:ing)?|thoughts?|reasoning)>(?![\"'|:\]\\,}])", re.IGNORECASE)
+_FENCE = re.compile(r"^[ \t]*(?:```|~~~)[ \t]*\w*[ \t]*$", re.MULTILINE)
 
 Extent = tuple[int, int]  # of a piece of an answer: where it begins and ends, in characters
 
@@ -48,7 +55,9 @@ class Form(ABC):
         self, types: Mapping[str, str], wording: int = 1, definitions: Mapping[str, str] | None = None
     ) -> None:
         self.types, self.wording, self.definitions = dict(types), wording, dict(definitions or {})
-        self._type_of = {name.lower(): kind for kind, name in self.types.items()}
+        self._type_of = {name.strip().lower(): kind for kind, name in self.types.items()}
+        plain = Counter(map(_plain, self.types.values()))
+        self._alike = {_plain(name): kind for kind, name in self.types.items() if plain[_plain(name)] == 1}
 
     def instruction(self, order: Sequence[str] | None = None) -> str:
         """The request, with the types in their order or in another one."""
@@ -72,15 +81,57 @@ class Form(ABC):
     def read(self, answer: str, tokens: Sequence[str]) -> Reading:
         """Parse an answer and place its mentions in the sentence.
 
-        ``ok``: the whole answer has the form. ``recovered``: a part of it does. ``failed``: nothing does.
-        Whatever an answer holds beyond placeable mentions of known types is counted.
+        ``ok``: the whole answer has the form. ``recovered``: a part of the answer was read, or it was read
+        in another notation. ``failed``: nothing was read, so there are no spans, and nothing is counted.
+        Every item that an answer states is a span, or is counted under the reason why it is none. Thoughts,
+        prose, fences and drafts before the answer state no items.
         """
 
     def kind(self, name: str) -> str | None:
-        """The corpus' type of a name in an answer."""
-        return self._type_of.get(name.strip().lower())
+        """The corpus' type of a name in an answer: whatever its case, or where the name is no other type's,
+        whatever its punctuation and code points."""
+        return self._type_of.get(name.strip().lower()) or self._alike.get(_plain(name))
 
 
-def without_thoughts(answer: str) -> str:
-    """An answer with white space, as long, for the think block that some models begin with."""
-    return _THINK.sub(lambda block: " " * len(block[0]), answer)
+def _plain(name: str) -> str:
+    """The letters and digits of a name; the name where it has none."""
+    return re.sub(r"[\W_]+", "", folded(name)).lower() or name
+
+
+def without_thoughts(answer: str) -> list[str]:
+    """An answer with white space, as long, for the thoughts that some models begin with; the same once more
+    where a tag ends thoughts that no tag begins. Such a tag may be a part of the sentence: it is one where a
+    sign of the form follows it."""
+    rest = _THOUGHTS.sub(_blank, answer)
+    last = max((tag.end() for tag in _END_OF_THOUGHTS.finditer(rest)), default=0)
+    return list(dict.fromkeys([rest, " " * last + rest[last:]]))
+
+
+def without_fences(answer: str) -> str:
+    """An answer with white space, as long, for lines that begin and end a block of code in Markdown."""
+    return _FENCE.sub(_blank, answer)
+
+
+def _blank(piece: re.Match[str]) -> str:
+    return " " * len(piece[0])
+
+
+def check(form: Form) -> None:
+    """Raise `ValueError` with a type and its word unless a form reads back what it writes: mentions of one
+    and of two tokens, first, last and side by side in a sentence, for every type."""
+    tokens = ("Ada", "Byron", "met", "Bo", "Li")
+    for kind, name in form.types.items():
+        for places in ([(0, 1), (1, 2), (4, 5)], [(0, 2), (3, 5)]):
+            spans = tuple(Span(*place, kind) for place in places)
+            target = form.target(Sentence("", None, tokens, spans))
+            reading = form.read(target, tokens)
+            whole = reading.status == "ok" and not any(reading.dropped.values())
+            if tuple(reading.spans) != spans or not whole or not folded(name):
+                raise ValueError(
+                    f"type {_short(kind)}: an answer with the word {_short(name)} is not read back as it was "
+                    "written; expected a word that can be seen, is no other type's, holds no tag or line end"
+                )
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 60 else f"{text[:60]}…")

@@ -10,6 +10,7 @@ import bisect
 import itertools
 import json
 import random
+import shutil
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from ner_utils import backbones, data, efficiency, weights
+from ner_utils import backbones, data, digests, efficiency, paths, weights
 from ner_utils.data import IGNORED, Sentence
 from ner_utils.decoding import Answer, Decoder
 from ner_utils.predictions import Prediction
@@ -136,9 +137,14 @@ def merge(run: Run, adapter: Path) -> Path:
     if not run.model.lora:
         return adapter
     folder = run.scratch / f"merged-{adapter.name}"
+    if folder.is_dir() and (wrong := digests.verify(folder)):
+        print(f"{paths.relative(folder)}: damaged ({', '.join(wrong)}), so it is made again", flush=True)
+        shutil.rmtree(folder)
     if not folder.is_dir():
         partial = folder.with_name(f".{folder.name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
         load_for_prediction(run, adapter).save_pretrained(partial)
+        digests.write(partial)
         partial.rename(folder)
     return folder
 
@@ -244,21 +250,22 @@ def predict(
         model = load_for_prediction(run, adapter)
     generator = Generator(run, model, prompter)
     times = efficiency.latency(generator.predict_one, sentences[: run.latency_sentences])
-    generator.watch.seconds.clear()
+    generator.watch.clear()
     generator.cut_off = 0
     predictions, raw = generator.predict(sentences)
     run.scratch.mkdir(parents=True, exist_ok=True)
     with (run.scratch / "answers.jsonl").open("w", encoding="utf-8") as file:
         for sentence, answer in zip(sentences, raw, strict=True):
             file.write(json.dumps({"id": sentence.id, "answer": answer}, ensure_ascii=False) + "\n")
-    seconds = dict(generator.watch.seconds)
+    seconds, usage, cut_off = dict(generator.watch.seconds), generator.watch.usage, generator.cut_off
     cost = {
         "prediction_seconds": seconds,
         "sentences_per_second": len(sentences) / sum(seconds.values()),
         "batch_size": generator.rows,
-        "latency": times,
+        "prediction_usage": usage,
+        "latency": efficiency.latency_again(times, generator.predict_one, sentences[: run.latency_sentences]),
         "prediction_memory": efficiency.peak_memory(),
-        "prediction_truncation": {"cut_off_answers": generator.cut_off},
+        "prediction_truncation": {"cut_off_answers": cut_off},
         "device": backbones.device(),
         "threads": torch.get_num_threads(),
     }

@@ -10,13 +10,11 @@ from typing import Any
 
 from ner_utils.alignment import align, occurrences, repeated
 from ner_utils.data import Sentence
-from ner_utils.forms import DROPPED, Extent, Form, Reading, Status, without_thoughts
+from ner_utils.forms import DROPPED, Form, Reading
 from ner_utils.grammar import END, START, Edge, Free, Grammar
 from ner_utils.spans import Span, surface
+from ner_utils.stated_entities import find
 
-# A "[" of the surrounding prose is rarely followed by an object or by the list's end.
-_LIST = re.compile(r"\[(?=\s*[{\]])")
-_BETWEEN = re.compile(r"[\s,]*")  # items of a list
 _STRING = re.compile(rb'(?:[^"\\]|\\.)*\\?', re.DOTALL)
 # Tokens of a repeated mention that a grounded answer can point at beyond its first occurrence.
 REPEATED = 12
@@ -56,28 +54,27 @@ class JsonForm(Form):
         return {"text": [Edge(_mention(tokens), "kind")], "kind": kinds}
 
     def read(self, answer: str, tokens: Sequence[str]) -> Reading:
-        items, status = _find_list(answer)
+        items, status = find(answer, self.kind)
         mentions, extents, dropped = [], [], dict.fromkeys(DROPPED, 0)
-        for item, extent in items:
-            try:
-                text, name, number = self._parts(item)
-            except (KeyError, TypeError, ValueError):
+        for item in items:
+            if not item.is_entity or not self._says_where(item.fields):
                 dropped["malformed"] += 1
-                continue
-            if kind := self.kind(name):
-                mentions.append((text, kind, number))
-                extents.append(extent)
+            elif kind := self.kind(item.fields["type"]):
+                mentions.append((item.fields["text"], kind, self._number(item.fields)))
+                extents.append(item.extent)
             else:
                 dropped["unknown_type"] += 1
         placed = align(mentions, tokens)
         dropped["ungrounded"], dropped["duplicate"] = placed.ungrounded, placed.duplicate
         return Reading(placed.spans, [extents[origin] for origin in placed.origins], status, dropped)
 
-    def _parts(self, item: Any) -> tuple[str, str, int | None]:
-        """Text, type's name and number of an item."""
-        if not isinstance(item["text"], str) or not isinstance(item["type"], str) or not item["text"].strip():
-            raise ValueError("no entity")
-        return item["text"], item["type"], None
+    def _says_where(self, fields: dict[str, Any]) -> bool:
+        """Whether an item says all that the form asks for of a mention's place."""
+        return True
+
+    def _number(self, fields: dict[str, Any]) -> int | None:
+        """Which occurrence of its text a mention is; None is the next one."""
+        return None
 
 
 class JsonOccurrenceForm(JsonForm):
@@ -117,10 +114,11 @@ class JsonOccurrenceForm(JsonForm):
         kinds = [Edge(f'", "type": "{name}", "occurrence": ', f"number{label}") for name in names]
         return {f"kind{label}": kinds, f"number{label}": numbers, "close": [Edge("}", "more")]}
 
-    def _parts(self, item: Any) -> tuple[str, str, int | None]:
-        if type(item["occurrence"]) is not int or item["occurrence"] < 1:
-            raise ValueError("no place")
-        return *super()._parts(item)[:2], item["occurrence"]
+    def _says_where(self, fields: dict[str, Any]) -> bool:
+        return type(fields.get("occurrence")) is int and fields["occurrence"] >= 1
+
+    def _number(self, fields: dict[str, Any]) -> int | None:
+        return fields["occurrence"]
 
 
 def _escaped(text: str) -> str:
@@ -172,42 +170,3 @@ def _rest_of_text(piece: bytes) -> bytes | None:
 
 def _rest_of_number(piece: bytes) -> bytes | None:
     return b"" if piece else b"1"
-
-
-def _find_list(answer: str) -> tuple[list[tuple[Any, Extent]], Status]:
-    """The items of an answer's list and where they stand."""
-    begin = len(answer) - len(answer.lstrip())
-    value, end = _decode(answer, begin)
-    if isinstance(value, list) and not answer[end:].strip():
-        return _items(answer, begin), "ok"
-    text = without_thoughts(answer)
-    found = _LIST.search(text)
-    if not found:
-        return [], "failed"
-    value, _ = _decode(text, found.start())
-    if isinstance(value, list):
-        return _items(text, found.start()), "recovered"
-    objects, at = [], text.find("{", found.start())
-    while at >= 0:
-        value, end = _decode(text, at)
-        objects += [(value, (at, end))] if isinstance(value, dict) else []
-        at = text.find("{", end)
-    return objects, "recovered" if objects else "failed"
-
-
-def _items(text: str, begin: int) -> list[tuple[Any, Extent]]:
-    """The items of the valid list that begins there."""
-    items, at = [], _BETWEEN.match(text, begin + 1).end()
-    while text[at] != "]":
-        value, end = _decode(text, at)
-        items.append((value, (at, end)))
-        at = _BETWEEN.match(text, end).end()
-    return items
-
-
-def _decode(text: str, begin: int):
-    """The JSON value that begins there and where it ends; None and the next place if there is none."""
-    try:
-        return json.JSONDecoder().raw_decode(text, begin)
-    except (ValueError, RecursionError):  # not JSON, a number too long for Python, too deep
-        return None, begin + 1

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ner_utils import data, paths, sealed, stages
+from ner_utils.digests import differing, sha256
 from ner_utils.predictions import ResultError
 from ner_utils.run import Run
 
@@ -52,7 +53,7 @@ def inputs(run: Run) -> dict[str, dict[str, str]]:
     weights = getattr(run.model, "weights", None)
     if weights and weights.folder:
         files = sorted(path for path in Path(weights.folder).iterdir() if path.is_file())
-        found["weights"] = {path.name: sealed.file_digest(path) for path in files}
+        found["weights"] = {path.name: sha256(path) for path in files}
     return found
 
 
@@ -65,7 +66,7 @@ def write_manifest(run: Run, files: Iterable[str]) -> Path:
         **environment(),
         "stages": stages.of(run),
         "inputs": inputs(run),
-        "files": {name: sealed.file_digest(run.results / name) for name in sorted(files)},
+        "files": {name: sha256(run.results / name) for name in sorted(files)},
     }
     path = manifest_path(run)
     sealed.write_json(path, values)
@@ -82,7 +83,7 @@ def read_manifest(run: Run) -> dict[str, Any]:
     values = sealed.read_json(path, again)
     if values["fingerprint"] != run.fingerprint:
         raise ResultError(f"{paths.relative(path)}: its fingerprint is not the one in its name; {again}")
-    if wrong := sealed.differing(values["files"], run.results):
+    if wrong := differing(run.results, values["files"]):
         file = paths.relative(run.results / wrong[0])
         again = f"restore it, or delete {paths.relative(path)} and run make study STUDY={run.study}"
         raise ResultError(f"{file}: missing or changed since the run wrote it; {again}")
@@ -91,13 +92,35 @@ def read_manifest(run: Run) -> dict[str, Any]:
 
 def check_inputs(run: Run, manifest: dict[str, Any]) -> None:
     """Raise `ResultError` where a file that a finished run has read is at hand and has changed since."""
-    for kind, now in inputs(run).items():
-        before = manifest["inputs"].get(kind, {})
-        for name in sorted(now.keys() & before.keys()):
-            if now[name] != before[name]:
+    _compare(run.results, manifest["inputs"], inputs(run))
+
+
+def begin_training(run: Run) -> None:
+    """Keep the checksums of what a training reads beside its checkpoints. Raises `ResultError` where it began
+    with other files: half a training on each would pass for one on these."""
+    if not check_training(run):
+        sealed.write_json(run.scratch / "inputs.json", inputs(run))
+
+
+def check_training(run: Run) -> bool:
+    """Whether a training of this run has begun here. Raises `ResultError` where a file that it has read has
+    changed since."""
+    kept = run.scratch / "inputs.json"
+    if not kept.is_file():
+        return False
+    again = f"delete {paths.relative(run.scratch)} to train anew"
+    _compare(run.scratch, sealed.read_json(kept, again), inputs(run))
+    return True
+
+
+def _compare(made: Path, before: dict[str, dict[str, str]], now: dict[str, dict[str, str]]) -> None:
+    for kind, files in now.items():
+        known = before.get(kind, {})
+        for name in sorted(files.keys() & known.keys()):
+            if files[name] != known[name]:
                 raise ResultError(
-                    f"{paths.relative(run.results)}: made from another {name} (sha256 {before[name][:12]}, "
-                    f"here {now[name][:12]}); restore that file, or delete this folder to make the run again"
+                    f"{paths.relative(made)}: made from another {name} (sha256 {known[name][:12]}, "
+                    f"here {files[name][:12]}); restore it, or delete this folder to make the run again"
                 )
 
 

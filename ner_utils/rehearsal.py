@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from ner_utils import data, experiment, messages, weights
+from ner_utils import data, experiment, forms, messages, weights
 from ner_utils.data import Sentence
 from ner_utils.run import Run
 from ner_utils.sections import ConfigError
@@ -84,6 +84,7 @@ def _generation(
     limit, room = run.model.training.max_length, run.model.max_new_tokens
     try:
         prompter = Prompter(run, source)
+        forms.check(prompter.format)
         teacher = Prompter(run, source, run.held_out) if run.held_out else prompter
         if run.model.dev_draw == "first":
             samples["dev"] = samples.get("dev", [])[: run.dev_sample]

@@ -36,7 +36,7 @@ from ner_utils import (
 )
 from ner_utils.claims import key
 from ner_utils.latex import escape
-from ner_utils.study import ALPHA, SHARES, Results, few_documents
+from ner_utils.study import ALPHA, SHARES, Results, doubts, few_documents
 
 # Measures with a digit after the point in running text; shares have one and a percent sign.
 DECIMALS = ("micro_f1", "macro_f1", "precision", "recall", "f1", "dev_f1", "dev_f1_at_lowest_loss")
@@ -102,7 +102,8 @@ def overview(results: Results) -> str:
     seeds = ", ".join(map(str, results.study.seeds))
     lines += ["", f"{', '.join(results.corpora)}, strict match, test; seed {seeds}; runs of commit "]
     lines[-1] += f"{', '.join(commits)} on {', '.join(machines)}."
-    lines += [f"\n{text}." for text in few_documents(results.stored)]
+    warned = [*few_documents(results.stored), *doubts(results.stored)]
+    lines += [f"\n**Warning:** {line}." for line in warned]
     parts = [f"# {results.study.title}\n", f"{results.study.question}\n", "\n".join(lines) + "\n"]
     return "\n".join(filter(None, [*parts, guide.overview(results.once(_advice))]))
 

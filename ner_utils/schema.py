@@ -245,7 +245,7 @@ class Dataset(Strict):
     flaws: Literal["refuse", "drop"] = "refuse"  # mentions and lines that contradict themselves
     domain: str | None = None  # the column or field that says where a sentence is from
     types: Annotated[dict[Words, Words], Field(min_length=1)]
-    definitions: dict[str, str] = {}  # what types mean, for prompts that say so
+    definitions: dict[str, Words] = {}  # what types mean, for prompts that say so
     splits: dict[Literal["train", "dev", "test"], Split]
     hub: HubData | None = None
     languages: list[Name] = []  # others in which it exists: <name>.<language>, {language} in file names

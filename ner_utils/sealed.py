@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ner_utils import paths
+from ner_utils.digests import differing, sha256
 from ner_utils.predictions import ResultError
 
 _SEAL = re.compile(rb',\n "sha256": "([0-9a-f]{64})"\n\}\n\Z')
@@ -51,31 +52,16 @@ def write_whole(path: Path, content: bytes) -> None:
     partial.replace(path)
 
 
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def differing(files: dict[str, str], folder: Path) -> list[str]:
-    """Those of ``files`` (name: SHA-256) that are missing in the folder or differ."""
-    return [name for name, digest in files.items() if not _is(folder / name, digest)]
-
-
-def _is(path: Path, digest: str) -> bool:
-    return path.is_file() and file_digest(path) == digest
-
-
 def seal_files(target: Path, files: Iterable[Path], remedy: str) -> None:
     """Write the digests of files to ``target``, with what makes them again."""
-    listed = {os.path.relpath(path, target.parent): file_digest(path) for path in sorted(files)}
+    listed = {os.path.relpath(path, target.parent): sha256(path) for path in sorted(files)}
     write_json(target, {"remedy": remedy, "files": listed})
 
 
 def verify_files(target: Path, remedy: str) -> None:
     """Raise `ResultError` where a file of a list differs from what was written."""
     listed = read_json(target, remedy)
-    if wrong := differing(listed["files"], target.parent):
+    if wrong := differing(target.parent, listed["files"]):
         file = paths.relative((target.parent / wrong[0]).resolve())
         raise ResultError(f"{file}: changed since it was written; {listed['remedy']}")
 

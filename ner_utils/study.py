@@ -6,7 +6,8 @@ Needs no corpus and no model. Scores, shares and differences are in percent here
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ner_utils import audit, config, evaluation, paths, provenance, scoring, statistics, tuning
+from ner_utils import audit, config, efficiency, evaluation, paths, provenance, scoring, statistics, tuning
 from ner_utils.forms import DROPPED
 from ner_utils.predictions import ResultError
 from ner_utils.protocol import Study
@@ -56,7 +57,7 @@ def load_results(study: str, overrides: str = "") -> Results:
             for item in machines.values()
         )
         warnings.append(f"times and memory were taken on different machines: {made}")
-    warnings += few_documents(stored)
+    warnings += [*few_documents(stored), *doubts(stored)]
     return Results(study, settings, stored, audits, list(dict.fromkeys(warnings)))
 
 
@@ -71,6 +72,34 @@ def few_documents(stored: Sequence[Stored]) -> list[str]:
                 "documents, so that intervals and tests resample sentences and may be too narrow"
             )
     return list(said.values())
+
+
+NAMED = 12  # systems that a warning names; the others are counted
+
+
+def doubts(stored: Iterable[Stored]) -> list[str]:
+    """What a reader must know about the runs: whose times are not to be trusted, who predicts nothing, and
+    whose training diverged. A line each, with the systems' ids; none where all is well."""
+    times, nothing, diverged = {}, {}, {}
+    for item in stored:
+        name = f"{item.run.system} on {item.run.dataset_name}"
+        for doubt in efficiency.doubts(item.efficiency):
+            times.setdefault(name, {})[doubt.partition(" (")[0]] = None
+        if not item.metrics["predicted"]:
+            nothing.setdefault(name, {})[f"seed {item.run.seed}"] = None
+        if not all(math.isfinite(look["dev_loss"]) for look in item.efficiency.get("looks", ())):
+            diverged.setdefault(name, {})[f"seed {item.run.seed}"] = None
+    lines = {
+        "times are not to be trusted, because the machine was busy while they were taken": times,
+        "no mention is predicted in any sentence": nothing,
+        "the loss on dev is not a number, so the training diverged": diverged,
+    }
+    return [f"{line}: {_listed(systems)}" for line, systems in lines.items() if systems]
+
+
+def _listed(systems: dict[str, dict[str, None]]) -> str:
+    named = [f"{name} ({', '.join(parts)})" for name, parts in list(systems.items())[:NAMED]]
+    return "; ".join(named) + (f"; and {len(systems) - NAMED} more" if len(systems) > NAMED else "")
 
 
 def _load(run: Run) -> Stored:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
-import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from torch.utils.data import Sampler
 from transformers import Trainer, TrainerCallback
 from transformers.trainer_callback import ExportableState, PrinterCallback
 
-from ner_utils import backbones
+from ner_utils import backbones, digests, efficiency, paths
 from ner_utils.data import IGNORED
 from ner_utils.run import Run
 
@@ -26,40 +26,44 @@ transformers.logging.disable_progress_bar()
 transformers.logging.set_verbosity_error()
 
 
+class Diverged(RuntimeError):
+    """The loss on dev is not a number: the weights are worth nothing."""
+
+
 class Looks(TrainerCallback, ExportableState):
     """Evaluates and saves at declared steps, stops when patience is spent, and keeps time.
 
     Seconds live in the checkpoint, so that they add up over interruptions; work that a killed
-    process lost is not counted. Optimisation steps and looks are timed apart.
+    process lost is not counted. Optimisation steps and looks are timed apart. Raises `Diverged`.
     """
+
+    KEPT = ("training_seconds", "looks_seconds", "training_usage", "looks_usage", "starts")
 
     def __init__(self, steps: list[int], patience: int) -> None:
         self.steps, self.patience = steps, patience
         self.training_seconds = self.looks_seconds = 0.0
+        self.training_usage: efficiency.Usage = {}
+        self.looks_usage: efficiency.Usage = {}
         self.starts = 0
-        self._mark = 0.0
+        self._mark = efficiency.mark()
         self._looking = False
 
     def state(self) -> dict[str, Any]:
         return {
             "args": {"steps": self.steps, "patience": self.patience},
-            "attributes": {
-                name: getattr(self, name) for name in ("training_seconds", "looks_seconds", "starts")
-            },
+            "attributes": {name: getattr(self, name) for name in self.KEPT},
         }
 
     def on_train_begin(self, args, state, control, **kwargs):
         self.starts += 1
 
     def on_step_begin(self, args, state, control, **kwargs):
-        self._mark = time.perf_counter()
+        self._mark = efficiency.mark()
 
     def on_step_end(self, args, state, control, **kwargs):
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-        now = time.perf_counter()
-        self.training_seconds += now - self._mark
-        self._mark = now
+        start, self._mark = self._mark, efficiency.mark()
+        self.training_usage = efficiency.add(self.training_usage, efficiency.usage(start, self._mark))
+        self.training_seconds = self.training_usage["seconds"]
         self._looking = state.global_step in self.steps
         control.should_evaluate = control.should_save = self._looking
         if state.global_step % max(1, state.max_steps // 20) == 0:
@@ -69,12 +73,21 @@ class Looks(TrainerCallback, ExportableState):
     def on_log(self, args, state, control, **kwargs):
         # A look logs twice in the generative arm: its loss, then the F1 of what it generated.
         if self._looking:
-            now = time.perf_counter()
-            self.looks_seconds += now - self._mark
-            self._mark = now
+            start, self._mark = self._mark, efficiency.mark()
+            self.looks_usage = efficiency.add(self.looks_usage, efficiency.usage(start, self._mark))
+            self.looks_seconds = self.looks_usage["seconds"]
+
+    def on_evaluate(self, args, state, control, metrics, **kwargs):
+        if not math.isfinite(metrics.get("eval_loss", 0.0)):
+            raise Diverged(
+                f"after step {state.global_step} the loss on dev is {metrics['eval_loss']}: the training has "
+                "diverged. Lower model.training.learning_rate"
+                + (", or use a GPU with bf16: this one computes in fp16" if args.fp16 else "")
+            )
 
     def on_save(self, args, state, control, **kwargs):
         self._looking = False
+        digests.write(Path(args.output_dir) / f"checkpoint-{state.global_step}")
         looks = looks_of(state.log_history)
         kept = {state.global_step, state.best_global_step, lowest_loss(looks)["step"]}
         for folder in Path(args.output_dir).glob("checkpoint-*"):
@@ -206,38 +219,59 @@ def total_steps(run: Run, sentences: int) -> int:
     return max(1, -(-batches // settings.accumulation_steps)) * settings.epochs
 
 
-def last_checkpoint(folder: Path) -> Path | None:
-    """The newest whole checkpoint: its state file is written last, and must be readable."""
-    whole = []
-    for path in folder.glob("checkpoint-*"):
-        try:
-            state = json.loads((path / "trainer_state.json").read_text())
-        except (OSError, json.JSONDecodeError):
+def last_checkpoint(folder: Path, ended: Callable[[dict], bool]) -> tuple[Path, dict] | None:
+    """The newest checkpoint that training can go on from, and its trainer's state; ``ended`` says whether a
+    state is that of a training that is over.
+
+    A checkpoint is taken if its files are those that were written, and so are those of the checkpoints that
+    its state calls the best so far. Where they are gone, because a later one was better, training makes that
+    one again; a training that is over does not. Prints which checkpoints are damaged.
+    """
+    whole: dict[int, tuple[Path, dict]] = {}
+    damaged: set[str] = set()
+    for path in sorted(folder.glob("checkpoint-*")):
+        if wrong := digests.verify(path):
+            damaged.add(path.name)
+            reason = "not saved to its end" if wrong == [digests.NAME] else f"damaged ({', '.join(wrong)})"
+            print(f"{paths.relative(path)} is {reason} and is not used", flush=True)
             continue
-        whole.append((state["global_step"], path))
-    return max(whole)[1] if whole else None
+        state = json.loads((path / "trainer_state.json").read_text(encoding="utf-8"))
+        whole[state["global_step"]] = path, state
+    for _, (path, state) in sorted(whole.items(), reverse=True):
+        needed = {f"checkpoint-{state['best_global_step']}"}
+        needed.add(f"checkpoint-{lowest_loss(looks_of(state['log_history']))['step']}")
+        at_hand = needed <= {path.name for path, _ in whole.values()}
+        if at_hand or (needed.isdisjoint(damaged) and not ended(state)):
+            return path, state
+    return None
 
 
 def train(trainer: Trainer, run: Run) -> dict[str, Any]:
     """Train or go on training, and tell what happened.
 
-    Returns training_seconds and looks_seconds (wall clock, checkpointing in neither), starts (1 +
-    interruptions), steps, looks, losses (step, training loss), best_checkpoint, and the
-    one that the loss would have chosen.
+    Returns training_seconds and looks_seconds (wall clock, checkpointing in neither) with the CPU's usage
+    during each (see `efficiency.usage`), starts (1 + interruptions), steps, looks, losses (step, training
+    loss), best_checkpoint, and the one that the loss would have chosen. Raises `Diverged`.
     """
-    folder = Path(trainer.args.output_dir)
+    folder, patience = Path(trainer.args.output_dir), run.model.training.patience
     total = total_steps(run, len(trainer.train_dataset))
     trainer.remove_callback(PrinterCallback)
-    trainer.add_callback(Looks(look_steps(total, run.looks), run.model.training.patience))
-    checkpoint = last_checkpoint(folder)
-    state = json.loads((checkpoint / "trainer_state.json").read_text()) if checkpoint else None
-    if state and (
-        state["global_step"] >= total or spent(looks_of(state["log_history"]), run.model.training.patience)
-    ):
+    trainer.add_callback(Looks(look_steps(total, run.looks), patience))
+
+    def ended(state: dict) -> bool:
+        return state["global_step"] >= total or spent(looks_of(state["log_history"]), patience)
+
+    kept = last_checkpoint(folder, ended)
+    checkpoint, state = kept or (None, None)
+    if state and ended(state):  # it was interrupted after its last checkpoint
         clock = state["stateful_callbacks"]["Looks"]["attributes"]
+        clock = clock | {"starts": clock["starts"] + 1}
     else:
         if checkpoint:
             print(f"going on from {checkpoint.name}", flush=True)
+        else:
+            for path in [*folder.glob("checkpoint-*"), *folder.glob("merged-*")]:
+                shutil.rmtree(path)
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         looks = next(item for item in trainer.callback_handler.callbacks if isinstance(item, Looks))
         clock = looks.state()["attributes"]

@@ -64,7 +64,7 @@ def search(run: Run, system: System, settings: Tuning) -> dict[str, Any]:
     """
     import optuna
 
-    from ner_utils import experiment  # late: it loads torch
+    from ner_utils import experiment, training  # late: they load torch
 
     corpus = data.load(run.dataset_name, run.dataset)
     corpus = {split: corpus[split] for split in ("train", "dev")}  # test is not for looking at
@@ -74,10 +74,14 @@ def search(run: Run, system: System, settings: Tuning) -> dict[str, Any]:
         values = {key: _suggest(trial, key, choice) for key, choice in system.space.items()}
         model = config.load_model(system.model, {**system.overrides, **values})
         tried = run.model_copy(update={"model": model, "seed": settings.seed, "study": f"{run.study}/tuning"})
-        record = experiment.train(tried, corpus)
-        seconds = record["training_seconds"] + record["looks_seconds"]
-        score = max(look["dev_f1"] for look in record["looks"])
-        trials.append({"values": values, "dev_f1": score, "seconds": seconds, "starts": record["starts"]})
+        try:
+            record = experiment.train(tried, corpus, checkpoints=False)
+            seconds, starts = record["training_seconds"] + record["looks_seconds"], record["starts"]
+            score = max(look["dev_f1"] for look in record["looks"])
+        except training.Diverged as error:  # an answer, too: these settings are worth nothing
+            print(error, flush=True)
+            score, seconds, starts = 0.0, 0.0, 1
+        trials.append({"values": values, "dev_f1": score, "seconds": seconds, "starts": starts})
         print(f"{run.system}, trial {len(trials)} of {settings.trials}: {say(values)}: ", end="")
         print(f"dev F1 {100 * score:.1f}, {seconds:.0f} s", flush=True)
         _tidy(tried)

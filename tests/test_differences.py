@@ -88,6 +88,22 @@ def test_intervals_are_those_of_each_bucket_alone():
         assert bounds == pytest.approx(alone)
 
 
+def test_buckets_without_an_interval():
+    """What is predicted in sentences without mentions has a score of 0 by convention, and no interval."""
+    gold = [Sentence(f"s{at}", None, ("x", "y"), (Span(0, 1, "A"),) if at % 2 else ()) for at in range(40)]
+    said = [Prediction(row.id, (Span(1, 2, "A"),)) for row in gold]
+    counted = breakdown.count(gold, {"one": [said], "two": [said]}, gold)
+    rows = {(row["factor"], row["bucket"]): row for row in breakdown.scores(gold, counted, 50)}
+    none, one = (rows["mentions in sentence", bucket] for bucket in ("none", "1"))
+    assert (none["f1"], none["low"], none["high"], none["gold"]) == (0, None, None, 0)
+    # None of the 20 sentences with a mention has a hit; they hold 20 predictions, and 20 mentions.
+    share = 1 - 0.025 ** (1 / 20)
+    assert (one["f1"], one["low"], one["high"]) == pytest.approx((0, 0, 100 * 2 * share * 20 / (20 + 20)))
+    gains = {row["bucket"]: row for row in breakdown.gains(gold, counted, [["one", "two"]], 50)}
+    assert "none" not in gains and gains["1"]["low"] == -gains["1"]["high"] == -one["high"]
+    json.dumps([*rows.values(), *gains.values()], allow_nan=False)
+
+
 # -------------------------------------------------------------------------------- errors
 @given(corpora)
 def test_every_mention_is_sorted_once(corpus):

@@ -1,12 +1,13 @@
 """Estimates before any download: counts against published ones, bytes against what the libraries allocate."""
 
 import gc
+import re
 import sys
 from contextlib import nullcontext
 
 import pytest
 
-from ner_utils import config, fit, footprint, generation, preflight, speed, weights
+from ner_utils import config, fit, footprint, generation, paths, preflight, provenance, speed, weights
 from ner_utils.footprint import Batch
 from ner_utils.weights import WeightsError
 
@@ -176,12 +177,52 @@ def test_it_refuses_where_it_is_told_to(card, code, said, monkeypatch, capsys):
 
 
 def test_preflight_warns_and_goes_on(monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr(fit.os, "sysconf", lambda name: 1)
+    monkeypatch.setattr(fit.efficiency, "memory_limit", lambda: 1)
     monkeypatch.setattr(preflight.provenance, "is_done", lambda run: run.system != "minilm")
     preflight.check("first-look")
     said = capsys.readouterr().out.splitlines()
     assert len(said) == 1
     assert said[0].startswith("warning: minilm on demo needs about ")
+
+
+def test_what_would_fit_is_said(monkeypatch):
+    """The largest batch that the estimate admits, by halves of the declared one."""
+    run = run_of("demo", "demo", "minilm")
+    assert run.model.training.batch_size == 16
+
+    def needs(size):
+        training = run.model.training.model_copy(update={"batch_size": size})
+        changed = run.model.model_copy(update={"training": training})
+        found = fit.estimate(run.model_copy(update={"model": changed}), None)
+        return found.training + 2 * fit.PROCESS
+
+    for limit, said in [
+        (needs(4) + 1, "model.training.batch_size=4 fits "),
+        (needs(1) + 1, "model.training.batch_size=1 fits "),
+        (needs(1) - 1, "even model.training.batch_size=1 needs .*lower model.training.max_length"),
+        (needs(16) + 1, "something else took memory; or lower model.training.batch_size=16"),
+    ]:
+        monkeypatch.setattr(fit.efficiency, "memory_limit", lambda limit=limit: limit)
+        assert re.search(said, fit.advice(run, "training")), limit
+    monkeypatch.setattr(fit.efficiency, "memory_limit", lambda: 1)
+    assert "model.prediction_batch_tokens=1 needs" in fit.advice(run, "prediction")
+    unknown = run.model_copy(update={"model": run.model.model_copy(update={"architecture": None})})
+    assert fit.advice(unknown, "training") == "lower model.training.batch_size, now 16"
+
+
+def test_a_cpus_speed_is_measured_or_called_an_assumption(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(paths, "RESULTS", tmp_path)
+    run = run_of("first-look", "demo", "minilm")
+    assumed = fit.estimate(run, None).minutes
+    here = provenance.environment()["machine"]
+    bench = {"flops": 4 * fit.ASSUMED.flops, "bytes": 4 * fit.ASSUMED.bandwidth}
+    monkeypatch.setattr(sys, "argv", ["fit", "first-look"])
+    for machine, factor, word in [({"processor": "A Z80"}, 1, "assumed"), (here, 4, "measured")]:
+        provenance.write_json(tmp_path / "bench" / "bench.json", bench | {"machine": machine})
+        assert fit.estimate(run, None).minutes == pytest.approx(assumed / factor)
+        fit.main()
+        said = capsys.readouterr().out.splitlines()[-1]
+        assert said.startswith(f"CPU: {250 * factor:.0f} GFLOP/s and {10 * factor:.0f} GB/s, {word}")
 
 
 def test_without_an_architecture_nothing_is_known(params):

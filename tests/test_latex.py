@@ -141,3 +141,19 @@ def test_any_script_is_printed(tmp_path):
     for character in "".join(kinds[:4]):
         assert printed.count(f"U+{ord(character):04X}") >= 7
     assert printed.count("Łódź") >= 7
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "text"),
+    [
+        (38.33, 45.84, "38.3 to 45.8"),
+        (-1.2, 0.04, "$-$1.2 to 0.0"),
+        (0, 0.03, "0.00 to 0.03"),
+        (99.96, 100, "99.96 to 100.00"),
+        (0, 0, "0.0 to 0.0"),
+        (0, 1e-9, "0.0000 to 0.0000"),
+        (float("nan"), float("nan"), "--"),
+    ],
+)
+def test_ends_of_an_interval_are_told_apart(low, high, text):
+    assert latex.interval(low, high) == text

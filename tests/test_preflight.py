@@ -251,6 +251,19 @@ def test_a_template_that_refuses(trial, make_tiny_llama):
         preflight.check("trial")
 
 
+def test_words_that_a_form_does_not_read_back(trial, monkeypatch):
+    """`forms.check` has tests of its own; here it is asked with the form that the prompt has."""
+
+    def refuse(form):
+        raise ValueError(f"type PER: {form.types['PER']} is not read back")
+
+    monkeypatch.setattr(rehearsal.forms, "check", refuse)
+    system = "  writer: {model: smollm2-135m, zero_shot: true, overrides: {type_names: {PER: human}}}"
+    trial.study(STUDY.replace("  tagger: {model: minilm}", system))
+    with pytest.raises(ConfigError, match="systems.writer: .*type PER: human is not read back"):
+        preflight.check("trial")
+
+
 # ----------------------------------------------------------------------------- grammars
 def test_a_sentence_without_a_grammar_is_named_before_training(trial):
     """llguidance holds so many symbols and no more: tags of 300 tokens with 100 types are too many."""

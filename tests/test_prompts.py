@@ -6,9 +6,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from ner_utils import config
 from ner_utils.data import Sentence
 from ner_utils.forms import DROPPED
 from ner_utils.json_forms import JsonForm
+from ner_utils.schema import Dataset, Model
+from ner_utils.sections import ConfigError, check
 from ner_utils.spans import Span, spans_from_tags, tags_from_spans
 
 TYPES = {"PER": "person", "LOC": "location", "creative-work": "creative work"}
@@ -45,6 +48,25 @@ def test_target():
         r'[{"text": "Zoë said \"", "type": "person"}, {"text": "שלום 🙂", "type": "location"}]'
     )
     assert FORMAT.target(Sentence("s", None, ("a",), ())) == "[]"
+
+
+@pytest.mark.parametrize("key", ["types", "definitions"])
+def test_words_for_types_are_stripped_and_not_empty(key):
+    values = config.load_dataset("demo").model_dump()
+    dataset = check(
+        Dataset, values | {key: {kind: f"\u00a0{kind} in words\t" for kind in values["types"]}}, "x"
+    )
+    assert getattr(dataset, key)["PER"] == "PER in words"
+    with pytest.raises(ConfigError, match=rf"x: {key}\.PER: .* at least 1 character"):
+        check(Dataset, values | {key: dict.fromkeys(values["types"], " \n")}, "x")
+
+
+def test_other_words_of_a_model_are_stripped_and_not_empty(load_model):
+    values = load_model("smollm2-135m").model_dump()
+    model = check(Model, values | {"type_names": {"PER": " human being "}}, "x")
+    assert model.type_names == {"PER": "human being"}
+    with pytest.raises(ConfigError, match=r"x: type_names\.PER: .* at least 1 character"):
+        check(Model, values | {"type_names": {"PER": ""}}, "x")
 
 
 # ----------------------------------------------------------------------- there and back

@@ -1,11 +1,13 @@
 """Numbers, tables, claims and the plain discussion, as the thesis takes them."""
 
 import re
+from dataclasses import replace
 
 import pytest
 
-from ner_utils import claims, config, design, ledger, paths, report, study, tables, thesis
+from ner_utils import claims, config, design, ledger, paths, report, sealed, study, tables, thesis
 from ner_utils.config import ConfigError
+from ner_utils.digests import sha256
 from ner_utils.predictions import ResultError
 
 TABLES = "audit break_even comparisons conventions corpus costs efficiency energy ensembles "
@@ -223,3 +225,76 @@ def test_a_study_beside_is_run_and_checked_like_the_study(with_another, add_stud
         add_study("main", f"beside: [{name}]\n{(paths.PARAMS / 'studies' / 'plain.yaml').read_text()}")
         with pytest.raises(ConfigError, match=rf"main.yaml: beside: '{name}' is no other study"):
             config.load_study("main")
+
+
+def test_doubtful_times_and_empty_predictions_are_said(made_up):
+    """In the overview and on the thesis' page of warnings; stored results without a usage have no doubts."""
+    results = made_up()
+    assert study.doubts(results.stored) == []
+    assert "Warning" not in report.overview(results)
+    busy = {"seconds": 10.0, "cpu_seconds": 9.0, "other_seconds": 12.0, "cores": 2, "threads": 2, "load": 4.0}
+    first, second, *others = results.stored
+    spoilt = first.efficiency | {"training_usage": busy}
+    spoilt["latency"] = spoilt["latency"] | {"usage": busy}
+    wild = [look | {"dev_loss": float("nan")} for look in second.efficiency["looks"]]
+    stored = [
+        replace(first, efficiency=spoilt),
+        replace(
+            second,
+            metrics=second.metrics | {"predicted": 0},
+            efficiency=second.efficiency | {"looks": wild},
+        ),
+        *others,
+    ]
+    lines = study.doubts(stored)
+    a, b = (f"{item.run.system} on demo" for item in (first, second))
+    assert lines == [
+        "times are not to be trusted, because the machine was busy while they were taken: "
+        f"{a} (training, latency)",
+        f"no mention is predicted in any sentence: {b} (seed {second.run.seed})",
+        f"the loss on dev is not a number, so the training diverged: {b} (seed {second.run.seed})",
+    ]
+    said = report.overview(replace(results, stored=stored))
+    assert all(f"**Warning:** {line}." in said for line in lines)
+    many = [
+        replace(first, run=first.run.model_copy(update={"system": f"s{number}"}), efficiency=spoilt)
+        for number in range(200)
+    ]
+    (line,) = study.doubts(many)
+    assert len(line) < 700
+    assert line.endswith("and 188 more")
+
+
+def test_too_few_documents_are_said(made_up):
+    """In warnings, which the thesis prints, and in the overview; intervals are those of sentences."""
+    results = made_up()
+    assert "documents" not in report.overview(results)
+    assert not any("fewer than 20 documents" in line for line in results.warnings)
+    alone = results.summary.set_index("system").loc["minilm"]
+    for file in paths.RESULTS.glob("plain/demo/*/*/counts.jsonl"):
+        text = re.sub(r'"document": "[^"]*"', '"document": "one"', file.read_text(encoding="utf-8"))
+        file.write_text(text, encoding="utf-8")
+        metrics = sealed.read_json(file.with_name("metrics.json"), "")
+        metrics["files"]["counts.jsonl"] = sha256(file)
+        sealed.write_json(file.with_name("metrics.json"), metrics)
+    few = study.load_results("plain", "protocol.resamples=50")
+    said = [line for line in few.warnings if "fewer than 20 documents" in line]
+    assert len(said) == 1 and said[0] in report.overview(few)
+    assert said[0].split(":")[0] in few.corpora
+    row = few.summary.set_index("system").loc["minilm"]
+    assert row["micro_f1_low"] < row["micro_f1"] == alone["micro_f1"] < row["micro_f1_high"]
+
+
+def test_a_score_of_nothing_has_an_interval(made_up):
+    """A system that finds nothing: its upper limit is printed, and told from 0 where it is small."""
+    results = made_up()
+    item = next(item for item in results.stored if item.run.untrained)
+    for row in item.counts:
+        row["counts"] = {kind: [0, 0, tp + fn] for kind, (tp, _, fn) in row["counts"].items()}
+    name = f"demo.{item.run.system}.micro_f1"
+    numbers = report.numbers(results)
+    assert numbers[f"{name}.low"].text == "0.0"
+    assert float(numbers[f"{name}.high"].text) == pytest.approx(numbers[f"{name}.high"].value, abs=0.05)
+    assert numbers[f"{name}.high"].value > 1
+    assert f"(0.0 to {numbers[f'{name}.high'].text})" in report.overview(results)
+    assert "0.0 to 0.0" not in tables.scores(results)

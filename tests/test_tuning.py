@@ -65,12 +65,12 @@ def test_a_search_from_start_to_end(study, monkeypatch, capsys):
         preflight.check(study)
     train, seen = experiment.train, []
 
-    def stop(run, corpus):
+    def stop(run, corpus, checkpoints):
         seen.append(run)
         assert set(corpus) == {"train", "dev"}  # test is out of reach
         if len(seen) == 2:
             raise KeyboardInterrupt
-        return train(run, corpus)
+        return train(run, corpus, checkpoints)
 
     monkeypatch.setattr(experiment, "train", stop)
     with pytest.raises(KeyboardInterrupt):

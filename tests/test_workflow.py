@@ -8,7 +8,7 @@ import subprocess
 import pytest
 from conftest import make
 
-from ner_utils import config, paths, provenance
+from ner_utils import config, paths, provenance, sealed
 
 
 def test_dry_run_explains_itself(clone):
@@ -48,7 +48,7 @@ def test_done_runs_are_not_planned_again_whatever_the_files_times(clone):
     folder = clone / run.results.relative_to(paths.ROOT)
     folder.mkdir(parents=True)
     manifest = folder / provenance.manifest_path(run).name
-    manifest.write_text("{}")
+    sealed.write_json(manifest, {"fingerprint": run.fingerprint, "files": {}, "inputs": {}})
     os.utime(manifest, (1, 1))  # older than everything
     code, said = make(clone, "dry-run", "STUDY=first-look")
     assert code == 0, said

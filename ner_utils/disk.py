@@ -1,0 +1,51 @@
+"""A full disk: which file did not fit?"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+LITTLE = 2**20  # bytes: with less left, a write that failed without a reason failed for this one
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Raise `OSError` with the file's name where the block fails because the disk, or the user's share of it,
+    is full. ``path`` is what the block writes: a file, or a folder, whose newest file is the one.
+
+    torch and safetensors report a full disk with other exceptions, and no library names the file.
+    """
+    try:
+        yield
+    except Exception as error:
+        number = _full(error, path)
+        if number is None or getattr(error, "filename", None):
+            raise
+        said = f"{os.strerror(number)}, {_free(path) / 1e6:,.0f} MB are free"
+        raise OSError(number, said, str(_newest(path))) from None
+
+
+def _full(error: Exception, path: Path) -> int | None:
+    """The number of the error where it says that the disk is full."""
+    if isinstance(error, OSError):
+        return error.errno if error.errno in FULL else None
+    said = str(error)
+    # torch's writer of archives keeps the reason to itself.
+    if "inline_container" in said and _free(path) < LITTLE:
+        return errno.ENOSPC
+    return next((number for number in FULL if os.strerror(number) in said), None)
+
+
+def _free(path: Path) -> int:
+    """Free bytes of the disk on which a path lies, or will lie."""
+    return shutil.disk_usage(next(each for each in (path, *path.absolute().parents) if each.exists())).free
+
+
+def _newest(path: Path) -> Path:
+    files = [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else []
+    return max(files, key=lambda file: file.stat().st_mtime_ns, default=path)
