@@ -13,16 +13,8 @@ from ner_utils.run import Run
 from ner_utils.sections import ConfigError
 
 # Their positions begin after the id of padding (transformers' create_position_ids_from_input_ids).
-OFFSET = (
-    "roberta",
-    "roberta-prelayernorm",
-    "camembert",
-    "xlm-roberta",
-    "xlm-roberta-xl",
-    "xmod",
-    "longformer",
-)
-OFFSET += ("luke", "data2vec-text", "ibert", "mpnet", "esm", "layoutlmv3", "lilt", "markuplm")
+OFFSET = ("roberta", "roberta-prelayernorm", "camembert", "xlm-roberta", "xlm-roberta-xl", "xmod", "luke")
+OFFSET += ("longformer", "data2vec-text", "ibert", "mpnet", "esm", "layoutlmv3", "lilt", "markuplm")
 
 
 def check(run: Run, corpus: dict[str, list[Sentence]]) -> Iterator[str]:
@@ -86,10 +78,10 @@ def _generation(
         prompter = Prompter(run, source)
         forms.check(prompter.format)
         teacher = Prompter(run, source, run.held_out) if run.held_out else prompter
-        if run.model.dev_draw == "first":
-            samples["dev"] = samples.get("dev", [])[: run.dev_sample]
-        elif "dev" in samples:
-            samples["dev"] = data.draw(samples["dev"], run.dev_sample, run.seed)
+        if "dev" in samples:
+            first = samples["dev"][: run.dev_sample]
+            drawn = data.draw(samples["dev"], run.dev_sample, run.seed)
+            samples["dev"] = first if run.model.dev_draw == "first" else drawn
         longest = 0
         for split, sentences in samples.items():
             # A token has a byte at least, so that few sentences need be tokenised to know the longest.
@@ -126,7 +118,7 @@ def _check_grammars(run: Run, source: str, prompter, sentences: Sequence[Sentenc
 
     from ner_utils.constraints import Constraints
 
-    vocabulary = max(AutoConfig.from_pretrained(source).get_text_config().vocab_size, len(prompter.tokenizer))
+    vocabulary = AutoConfig.from_pretrained(source).get_text_config().vocab_size
     how = (run.model.constrained, prompter.format, prompter.tokenizer, vocabulary, run.model.max_new_tokens)
     makes, chance = Constraints(*how), np.random.default_rng(0)
     for sentence in oddest(sentences):

@@ -13,7 +13,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ner_utils import latex, plots, statistics, telling
+from ner_utils import config, latex, plots, statistics, telling
 from ner_utils.latex import Column
 from ner_utils.run import Run
 from ner_utils.statistics import Interval
@@ -34,6 +34,11 @@ def undisturbed(run: Run, systems: Sequence[Run]) -> Run:
         return run.base
     wanted = {key: value for key, value in run.identity.items() if key != "perturbed"}
     return next(other for other in systems if not other.perturbed and other.identity == wanted)
+
+
+def counterpart(run: Run, overrides: str = "") -> Run:
+    """The same, from the run's study, whether or not it has results."""
+    return undisturbed(run, config.runs_of(run.study, overrides, run.dataset_name))
 
 
 def changes(results: Results) -> pd.DataFrame:

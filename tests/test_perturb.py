@@ -168,6 +168,8 @@ def test_what_is_not_trained_is_compared_with_the_same_model_and_settings(add_st
     assert frame["base_system"].to_dict() == {
         "lower": "minilm", "swap": "minilm", "upper": "asked", "emoji": "shown"
     }  # fmt: skip
+    run = config.load_run("disturbed", "demo", "upper", 0)
+    assert robustness.counterpart(run) == config.load_run("disturbed", "demo", "asked", 0)
     scores = results.summary.set_index("system")["micro_f1"]
     for name, base in (("upper", "asked"), ("emoji", "shown")):
         assert frame.loc[name, "change"] == pytest.approx(scores[name] - scores[base])
