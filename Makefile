@@ -26,7 +26,7 @@ fit: setup      # memory, disk and time that it would take, before anything is d
 	@python -m ner_utils.fit "$$STUDY" "$$OVERRIDES"
 
 thesis: setup   # typeset from stored results; never trains
-	$(BATCH) from_results=1
+	$(BATCH) --config from_results=1
 
 # Two at a time with a thread each: two processes that share two cores wait for each other's threads.
 test:           # all tests

@@ -7,7 +7,8 @@
 # fingerprint in its name: an edited configuration asks for another file, an interrupted run has none. Scores,
 # audits and comparisons hold the checksums of what they were made from, and are made again where these differ.
 # Only what is never committed follows file times: figures, generated LaTeX, the PDF.
-import shlex
+import os
+import re
 import sys
 from pathlib import Path
 
@@ -15,8 +16,9 @@ from ner_utils import compiled, paths, provenance, stale, thesis as written
 from ner_utils import config as params
 from ner_utils.predictions import ResultError
 
-STUDY = config.get("study", "demo")
-OVERRIDES = config.get("overrides") or ""
+# From the environment, which jobs inherit: --config would read the study 2024_06 as a number.
+STUDY = os.environ.get("STUDY") or "demo"
+OVERRIDES = os.environ.get("OVERRIDES", "")
 try:
     ALL = params.with_those_beside(STUDY, OVERRIDES)
     # Before anything runs; and a stale PDF must not pass for this configuration's.
@@ -33,13 +35,17 @@ AUDITS = expand("{corpus}/audit.json", corpus=CORPORA)
 COMPILED = expand("{corpus}/{name}.json", corpus=CORPORA, name=compiled.NAMES)
 PDF = paths.relative(paths.thesis_pdf(STUDY))
 WRITERS = [run for run in ALL if run.model.approach == "generation"]
-PROBED = "|".join({run.study for run in WRITERS}) or "(?!)"
+PROBED = "|".join({re.escape(run.study) for run in WRITERS}) or "(?!)"
 # Where ensembles lie, for the rules to look ahead from the study's name: another study may use their names.
-VOTING = "|".join({f"{run.study}/{run.dataset_name}/{run.system}/" for run in ALL if run.members}) or "(?!)"
+VOTES = {f"{run.study}/{run.dataset_name}/{run.system}/" for run in ALL if run.members}
+VOTING = "|".join(map(re.escape, VOTES)) or "(?!)"
 # What a notebook prints is logged by papermill (on stderr); its raw output would repeat a part of it.
+# Overrides are this study's, and not those of its companions. They are no `params`: where these change,
+# Snakemake makes every run anew, also those whose configuration is the same.
 PAPERMILL = (
-    "papermill >/dev/null --no-progress-bar --log-output --kernel python3 {input.notebook} {log:q}"
-    " -r study {wildcards.study:q} -r overrides {params.overrides}"
+    "papermill >/dev/null --no-progress-bar --log-output --kernel python3 {input.notebook:q} {log:q}"
+    " -r study {wildcards.study:q}"
+    " -r overrides \"$([ {wildcards.study:q} != {STUDY:q} ] || printf %s {OVERRIDES:q})\""
 )
 STALE = {paths.relative(file) for file in stale.files(ALL)} if not config.get("from_results") else set()
 NEWER = Path("runs/.stale")  # an input of each stale file, younger than it
@@ -50,11 +56,6 @@ if STALE:
 
 def newer(output):
     return lambda wildcards: [str(NEWER)] if output.format(**wildcards) in STALE else []
-
-
-def overrides(wildcards):
-    """For the shell; they are this study's, and not those of its companions."""
-    return shlex.quote(OVERRIDES if wildcards.study == STUDY else "")
 
 
 def run_of(wildcards):
@@ -104,7 +105,7 @@ rule thesis:
         chapters=sorted(paths.relative(file) for file in paths.THESIS.glob("[cd]*/*.tex")),
         script="scripts/typeset.sh",
     output: PDF
-    shell: "{input.script} {STUDY:q} {output:q}"
+    shell: "{input.script:q} {STUDY:q} {output:q}"
 
 
 rule analyse:
@@ -123,7 +124,7 @@ rule analyse:
         f"{GENERATED}/numbers.tex",
         f"{GENERATED}/claims.tex",
         paths.relative(written.digests(STUDY)),
-    params: overrides=shlex.quote(OVERRIDES)
+    params: overrides=OVERRIDES
     log: f"runs/{STUDY}/05_analysis.ipynb"
     shell: PAPERMILL.replace("{wildcards.study:q}", "{STUDY:q}")
 
@@ -139,7 +140,6 @@ if not config.get("from_results"):
             notebook=ancient("notebooks/01_data_exploration.ipynb"),
             newer=newer("results/{study}/{dataset}/audit.json"),
         output: "results/{study}/{dataset}/audit.json"
-        params: overrides=overrides
         log: "runs/{study}/{dataset}/01_data_exploration.ipynb"
         shell: f"{PAPERMILL} -r dataset {{wildcards.dataset:q}}"
 
@@ -155,7 +155,6 @@ if not config.get("from_results"):
                 ancient(paths.relative(provenance.manifest_path(base))) for base in [run_of(w).base] if base
             ],
         output: "results/{study}/{dataset}/{system}/seed{seed}/manifest-{fingerprint}.json"
-        params: overrides=overrides
         log: "runs/{study}/{dataset}/{system}/seed{seed}/train-{fingerprint}.ipynb"
         wildcard_constraints: seed=r"\d+", study=f"(?!{VOTING})[^/]+"
         # All cores, for what takes timings shares the machine with nothing; a job has its profile's share.
@@ -171,7 +170,6 @@ if not config.get("from_results"):
             notebook=ancient("notebooks/06_ensemble.ipynb"),
             members=lambda w: [ancient(paths.relative(provenance.manifest_path(run))) for run in run_of(w).members],
         output: "results/{study}/{dataset}/{system}/seed{seed}/manifest-{fingerprint}.json"
-        params: overrides=overrides
         log: "runs/{study}/{dataset}/{system}/seed{seed}/vote-{fingerprint}.ipynb"
         wildcard_constraints: seed=r"\d+", study=f"(?={VOTING})[^/]+"
         shell:
@@ -186,7 +184,6 @@ if not config.get("from_results"):
         output:
             "results/{study}/{dataset}/{system}/seed{seed}/metrics.json",
             "results/{study}/{dataset}/{system}/seed{seed}/counts.jsonl",
-        params: overrides=overrides
         log: "runs/{study}/{dataset}/{system}/seed{seed}/04_evaluation.ipynb"
         wildcard_constraints: seed=r"\d+"
         shell:
@@ -200,7 +197,7 @@ if not config.get("from_results"):
             metrics=metrics_on,
             newer=newer("results/{study}/{dataset}/differences.json"),
         output: "results/{study}/{dataset}/differences.json"
-        params: system=first, overrides=overrides  # the system whose sentences are shown
+        params: system=first  # the system whose sentences are shown
         log: "runs/{study}/{dataset}/07_differences.ipynb"
         shell: f"{PAPERMILL} -r dataset {{wildcards.dataset:q}} -r system {{params.system:q}}"
 
@@ -212,7 +209,7 @@ if not config.get("from_results"):
             metrics=metrics_on,
             newer=newer("results/{study}/{dataset}/confidence.json"),
         output: "results/{study}/{dataset}/confidence.json"
-        params: system=first, overrides=overrides
+        params: system=first
         log: "runs/{study}/{dataset}/08_confidence.ipynb"
         shell: f"{PAPERMILL} -r dataset {{wildcards.dataset:q}} -r system {{params.system:q}}"
 
@@ -224,7 +221,6 @@ if not config.get("from_results"):
             manifests=lambda w: [ancient(file) for file in MANIFESTS if file.startswith(f"results/{w.study}/{w.dataset}/")],
             newer=newer("results/{study}/{dataset}/contamination.json"),
         output: "results/{study}/{dataset}/contamination.json"
-        params: overrides=overrides
         log: "runs/{study}/{dataset}/09_contamination.ipynb"
         wildcard_constraints: study=PROBED
         threads: lambda _: workflow.cores

@@ -47,7 +47,7 @@ def load(name: str, runs: Sequence[Run]) -> dict[str, Any]:
 
 def runs_on(study: str, dataset: str, overrides: str) -> list[Run]:
     """The runs of a study on a corpus that met the same sentences."""
-    return undisturbed([run for run in config.runs_of(study, overrides) if run.dataset_name == dataset])
+    return undisturbed(config.runs_of(study, overrides, dataset))
 
 
 def undisturbed(runs: Sequence[Run]) -> list[Run]:

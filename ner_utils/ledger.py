@@ -240,7 +240,7 @@ def in_scope(scope: Scope, pair: Pair) -> bool:
     for bounds, row in ((scope.encoder_millions, pair.encoder), (scope.generator_millions, pair.generator)):
         if bounds and not bounds[0] <= row["parameters_millions"] <= bounds[1]:
             return False
-    return scope.corpora is None or pair.dataset.partition(".")[0] in scope.corpora
+    return scope.corpora is None or paths.corpus(pair.dataset) in scope.corpora
 
 
 def tab_ledger(results: Results, found: Mapping[str, float | str]) -> str:

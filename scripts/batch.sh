@@ -3,7 +3,7 @@
 # profiles/; on a cluster this runs on the node from which jobs are submitted.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-study=$1 overrides=$2
+export STUDY=$1 OVERRIDES=$2
 shift 2
 export NER_BATCH="${NER_BATCH:-} $$"  # what runs for it ends with it, see ner_utils/notebook.py
 export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}  # see Makefile; jobs of a cluster inherit it
@@ -15,11 +15,11 @@ flock --nonblock 9 || {
     [ $? != 1 ] || { echo "error: another study is running in this folder" >&2; exit 1; }
     echo "warning: runs/.lock: this file system has no locks: nothing keeps out a second study in this folder" >&2
 }
-run=(snakemake --profile "profiles/${PROFILE:-local}" --config study="$study" overrides="$overrides" "$@")
+run=(snakemake --profile "profiles/${PROFILE:-local}" "$@")
 case " $* " in
     # A reason may name each of a hundred files; the first ones say it.
     *" --dry-run "*) "${run[@]}" 2>&1 9>&- | sed -E 's/^(Reason: .{200}).+/\1 …/'; exit ;;
     *" from_results=1 "*) ;;
-    *) python -m ner_utils.preflight "$study" "$overrides" ;;
+    *) python -m ner_utils.preflight "$STUDY" "$OVERRIDES" ;;
 esac
 "${run[@]}" 9>&-

@@ -283,7 +283,7 @@ def test_a_sentence_without_a_grammar_is_named_before_training(trial):
 @pytest.mark.parametrize("form", ["json", "json-occurrence", "inline", "bio"])
 def test_grammars_of_odd_sentences(trial, warned, form):
     """Control and format characters, quotation marks, brackets, special tokens, 300 tokens."""
-    odd = [["\x00", "\x1b[2J", "\x7f", "\x9b"], ["\u202e", "\u200d", "a\u2028b", "a\u0085", "\t.", "a\nb"]]
+    odd = [["\x01", "\x1b[2J", "\x7f", "\x9b"], ["\u202e", "\u200d", "a\u2028b", "a\u0085", "\t.", "a\nb"]]
     odd += [['"', "\\", "[", "]", "'"], ["<|im_end|>", "</think>", "{", "}"], [f"w{n}" for n in range(300)]]
     odd += [["\U0001f468\u200d\U0001f469", "\ufffd", "\ue000"]]
     trial.split("test", [row(words) for words in odd])

@@ -1,5 +1,6 @@
 """`make` as a user meets it: what it would do, and what it says when it cannot."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -168,3 +169,31 @@ def test_without_latex_the_set_up_stops_before_any_work(clone, tmp_path):
     assert "apt-get install" in done.stderr
     assert "latexmk" in done.stderr
     assert "[setup] making" not in done.stdout
+
+
+def test_names_and_overrides_reach_the_shell_as_they_are(clone):
+    """A study 2024_06 is no number, ontonotes-5.0 no language, and an override no command."""
+    params = clone / "params"
+    demo = (params / "datasets" / "demo.yaml").read_text()
+    for name in ("ontonotes-5", "ontonotes-5.0"):
+        (params / "datasets" / f"{name}.yaml").write_text(demo)
+    shutil.copytree(clone / "corpora" / "demo", clone / "corpora" / "ontonotes-5.0")
+    (params / "studies" / "2024_06.yaml").write_text(ALONE.replace("[demo]", "[ontonotes-5.0]"))
+    override = "title=a'$(touch${IFS}pwned)`touch${IFS}pwned`\"b\\c'{x}"
+    target = "results/2024_06/ontonotes-5.0/audit.json"
+
+    def run(overrides, *arguments):
+        command = ["snakemake", "--profile", "profiles/local", *arguments, target]
+        asked = {"PYTHONPATH": str(clone), "STUDY": "2024_06", "OVERRIDES": overrides}
+        done = subprocess.run(command, cwd=clone, capture_output=True, text=True, env=os.environ | asked)
+        assert done.returncode == 0, done.stderr[-4000:]
+        return done.stdout + done.stderr
+
+    run(override)
+    assert "Nothing to be done" in run("title=other", "--dry-run"), "of a result that overrides do not change"
+    assert (clone / target).is_file()
+    assert not list(clone.rglob("pwned"))
+    notebook = (clone / "runs/2024_06/ontonotes-5.0/01_data_exploration.ipynb").read_text()
+    assert json.loads(notebook)["metadata"]["papermill"]["parameters"] == {
+        "study": "2024_06", "dataset": "ontonotes-5.0", "overrides": override
+    }  # fmt: skip
