@@ -60,8 +60,8 @@ def test_rooms_stay_small():
     lines = {
         path.name: len(path.read_text().splitlines()) for path in (paths.ROOT / "ner_utils").glob("*.py")
     }
-    assert sum(lines.values()) <= 10600
-    assert max(lines.values()) <= 340, lines
+    assert sum(lines.values()) <= 14100
+    assert max(lines.values()) <= 390, lines
 
 
 def test_no_corpus_but_our_own_is_committed():
