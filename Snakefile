@@ -10,6 +10,7 @@
 import os
 import re
 import sys
+import time
 from pathlib import Path
 
 from ner_utils import compiled, paths, provenance, stale, thesis as written
@@ -39,11 +40,10 @@ PROBED = "|".join({re.escape(run.study) for run in WRITERS}) or "(?!)"
 # Where ensembles lie, for the rules to look ahead from the study's name: another study may use their names.
 VOTES = {f"{run.study}/{run.dataset_name}/{run.system}/" for run in ALL if run.members}
 VOTING = "|".join(map(re.escape, VOTES)) or "(?!)"
-# What a notebook prints is logged by papermill (on stderr); its raw output would repeat a part of it.
 # Overrides are this study's, and not those of its companions. They are no `params`: where these change,
 # Snakemake makes every run anew, also those whose configuration is the same.
 PAPERMILL = (
-    "papermill >/dev/null --no-progress-bar --log-output --kernel python3 {input.notebook:q} {log:q}"
+    "python -m ner_utils.notebook {input.notebook:q} {log:q}"
     " -r study {wildcards.study:q}"
     " -r overrides \"$([ {wildcards.study:q} != {STUDY:q} ] || printf %s {OVERRIDES:q})\""
 )
@@ -51,7 +51,7 @@ STALE = {paths.relative(file) for file in stale.files(ALL)} if not config.get("f
 NEWER = Path("runs/.stale")  # an input of each stale file, younger than it
 if STALE:
     NEWER.parent.mkdir(exist_ok=True)
-    NEWER.touch()
+    NEWER.write_text(str(time.time_ns()))  # Snakemake ignores a younger file with the same content
 
 
 def newer(output):

@@ -8,7 +8,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ner_utils import breakdown, compiled, differences, errors, paths, report, scoring, span_table, statistics
+from ner_utils import (
+    breakdown,
+    compiled,
+    differences,
+    errors,
+    paths,
+    report,
+    scoring,
+    sealed,
+    span_table,
+    statistics,
+)
 from ner_utils.data import Sentence
 from ner_utils.predictions import Prediction, ResultError
 from ner_utils.spans import Span, spans_from_tags
@@ -245,10 +256,12 @@ def test_of_a_study(made_up, demo):
 def test_of_other_runs(made_up):
     results = made_up(name="vote")
     file = compiled.path("vote", "demo", "differences")
-    stored = json.loads(file.read_text())
-    stored["fingerprints"]["minilm, seed 1"] = "0" * 64
-    file.write_text(json.dumps(stored))
-    with pytest.raises(ResultError, match="differences.json: of other runs; run make study STUDY=vote"):
+    stored = sealed.read_json(file, "")
+    stored["predictions"]["minilm, seed 1"] = "0" * 64
+    sealed.write_json(file, stored)
+    with pytest.raises(
+        ResultError, match="differences.json: of other predictions; run make study STUDY=vote"
+    ):
         differences.write(results)
     file.unlink()
     with pytest.raises(ResultError, match="differences.json: not compiled"):
