@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ner_utils import config, paths, readers, schema, standoff
+from ner_utils import config, readers, schema, standoff
 from ner_utils.readers import DataError
 from ner_utils.spans import Span
 
@@ -700,11 +700,3 @@ def test_no_error_quotes_a_private_corpus(read, format, texts):
     with pytest.raises(DataError) as error:
         read(dataset(format, private=True), *texts)
     assert "secret" not in str(error.value)
-
-
-def test_damaged_files(tmp_path, monkeypatch):
-    """`bench/fuzz_readers.py` reads many more."""
-    monkeypatch.syspath_prepend(paths.ROOT / "bench")
-    from fuzz_readers import check
-
-    assert 100 < check(400, 1, tmp_path) < 390
