@@ -75,7 +75,7 @@ def usage(start: Mark, end: Mark) -> Usage:
     process that compute at a time, and ``load``, the machine's load average of a minute."""
     found = {"seconds": end.clock - start.clock, "cpu_seconds": end.own - start.own}
     if start.all is not None and end.all is not None:
-        found["other_seconds"] = end.all - start.all - found["cpu_seconds"]
+        found["other_seconds"] = max(0.0, end.all - start.all - found["cpu_seconds"])
     return found | {"cores": _cores(), "threads": _threads(), "load": os.getloadavg()[0]}
 
 
