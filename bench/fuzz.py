@@ -6,9 +6,9 @@ Each fuzzer makes inputs of a kind from a number and says what is wrong with how
 - readers: any exception but `DataError`, for every format of corpora.
 - yaml: any exception but `ConfigError`, in files of params and in overrides.
 
-Everywhere: a message of more than 1,000 characters, and reading that takes longer than ten seconds. Prints each
-new problem once with the number that makes it again, and ends with 1 where there are some. The tests run the
-same for a few hundred numbers.
+Everywhere: a message of more than 1,000 characters, and reading that takes longer than ten seconds. Prints
+each new problem once with the number that makes it again, and ends with 1 where there are some. The tests run
+the same for a few hundred numbers.
 """
 
 from __future__ import annotations
