@@ -259,9 +259,7 @@ def test_of_other_runs(made_up):
     stored = sealed.read_json(file, "")
     stored["predictions"]["minilm, seed 1"] = "0" * 64
     sealed.write_json(file, stored)
-    with pytest.raises(
-        ResultError, match="differences.json: of other predictions; run make study"
-    ):
+    with pytest.raises(ResultError, match="differences.json: of other predictions; run make study"):
         differences.write(results)
     file.unlink()
     with pytest.raises(ResultError, match="differences.json: not compiled"):
