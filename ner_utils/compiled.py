@@ -1,6 +1,6 @@
 """What is compiled from a study's stored predictions on a corpus, beside the corpus and without its text.
 
-``results/<study>/<dataset>/<name>.json`` holds it with the checksums of the predictions that it is about.
+``results/<study>/<dataset>/<name>.json`` holds it with what identifies the runs that it is about.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def path(study: str, dataset: str, name: str) -> Path:
 
 def write(name: str, runs: Sequence[Run], found: dict[str, Any]) -> dict[str, Any]:
     """Store what was found about all runs of a study on a corpus; returns what is stored."""
-    found = {"stages": stages.numbers("analysis"), "predictions": _predictions(runs), **found}
+    found = {"stages": stages.numbers("analysis"), "runs": _identified(name, runs), **found}
     sealed.write_json(path(runs[0].study, runs[0].dataset_name, name), found)
     return found
 
@@ -40,7 +40,7 @@ def load(name: str, runs: Sequence[Run]) -> dict[str, Any]:
     found = sealed.read_json(file, again)
     if found["stages"] != stages.numbers("analysis"):
         raise ResultError(f"{where}: made by other rules; {again}")
-    if found["predictions"] != _predictions(runs):
+    if found["runs"] != _identified(name, runs):
         raise ResultError(f"{where}: of other predictions; {again}")
     return found
 
@@ -69,7 +69,12 @@ def labels(results: Results) -> dict[str, str]:
     return {run.system: run.label for run in undisturbed([item.run for item in results.stored])}
 
 
-def _predictions(runs: Sequence[Run]) -> dict[str, str]:
-    return {
-        f"{run.system}, seed {run.seed}": provenance.content(provenance.read_manifest(run)) for run in runs
-    }
+def _identified(name: str, runs: Sequence[Run]) -> dict[str, str]:
+    """What must not change under something compiled: the runs' predictions, or, where pretrained models alone
+    were asked, the runs' configurations."""
+
+    def identity(run: Run) -> str:
+        asks_models = name == "contamination"
+        return run.fingerprint if asks_models else provenance.content(provenance.read_manifest(run))
+
+    return {f"{run.system}, seed {run.seed}": identity(run) for run in runs}

@@ -34,9 +34,10 @@ def verify(folder: Path) -> list[str]:
     """Names of the files that are missing or were changed, none where all is well; ``checksums.json`` itself
     where it is missing or cannot be read."""
     try:
-        return differing(folder, json.loads((folder / NAME).read_text(encoding="utf-8")))
-    except (OSError, ValueError, AttributeError):
+        sums = json.loads((folder / NAME).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
         return [NAME]
+    return differing(folder, sums) if isinstance(sums, dict) else [NAME]
 
 
 def differing(folder: Path, sums: dict[str, str]) -> list[str]:

@@ -287,7 +287,7 @@ def release_memory() -> None:
     """Give freed memory back to the system and to the GPU, for a fresh process that starts meanwhile."""
     gc.collect()
     torch = sys.modules.get("torch")
-    if torch and torch.cuda.is_initialized():
+    if torch and torch.cuda.is_available():
         torch.cuda.empty_cache()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's; it keeps freed blocks otherwise
     if trim:

@@ -257,7 +257,7 @@ def test_of_other_runs(made_up):
     results = made_up(name="vote")
     file = compiled.path("vote", "demo", "differences")
     stored = sealed.read_json(file, "")
-    stored["predictions"]["minilm, seed 1"] = "0" * 64
+    stored["runs"]["minilm, seed 1"] = "0" * 64
     sealed.write_json(file, stored)
     with pytest.raises(ResultError, match="differences.json: of other predictions; run make study"):
         differences.write(results)
