@@ -71,7 +71,7 @@ def running(folder, system):
     """Id of the running job that trains a system and has saved a checkpoint, once there is one."""
     deadline = time.monotonic() + 300
     while time.monotonic() < deadline:
-        saved = list(folder.glob(f"runs/cluster/demo/{system}/seed1/*/checkpoint-*/trainer_state.json"))
+        saved = list(folder.glob(f"runs/cluster/demo/{system}/seed1/*/checkpoint-*/checksums.json"))
         found = [number for name, number, state in jobs() if (name, state) == (system, "RUNNING")]
         if saved and found:
             return found[0]
