@@ -7,6 +7,8 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
+from ner_utils.disk import write_whole
+
 NAME = "checksums.json"
 
 
@@ -25,9 +27,7 @@ def write(folder: Path, names: Iterable[str] | None = None) -> None:
         files = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
         names = (name for name in files if name != NAME)
     sums = {name: sha256(folder / name) for name in sorted(names)}
-    partial = folder / f".{NAME}.partial"
-    partial.write_text(json.dumps(sums, indent=1) + "\n", encoding="utf-8")
-    partial.replace(folder / NAME)
+    write_whole(folder / NAME, (json.dumps(sums, indent=1) + "\n").encode())
 
 
 def verify(folder: Path) -> list[str]:

@@ -1,4 +1,4 @@
-"""A full disk: which file did not fit?"""
+"""Files written whole or not at all, and a full disk: which file did not fit?"""
 
 from __future__ import annotations
 
@@ -28,6 +28,14 @@ def naming(path: Path) -> Iterator[None]:
             raise
         said = f"{os.strerror(number)}, {_free(path) / 1e6:,.0f} MB are free"
         raise OSError(number, said, str(_newest(path))) from None
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_bytes(content)
+    partial.replace(path)
 
 
 def _full(error: Exception, path: Path) -> int | None:

@@ -11,6 +11,7 @@ from typing import Any
 from ner_utils import conventions, paths, predictions, provenance, scoring, sealed, span_table, stages
 from ner_utils.data import Sentence
 from ner_utils.digests import differing, sha256
+from ner_utils.disk import write_whole
 from ner_utils.predictions import Prediction, ResultError
 from ner_utils.run import Run
 
@@ -80,7 +81,7 @@ def write(run: Run, gold: Sequence[Sentence], predicted: Sequence[Prediction]) -
         json.dumps({"id": sentence.id, "document": sentence.document, "counts": counts})
         for sentence, counts in zip(gold, rows, strict=True)
     ]
-    sealed.write_whole(run.results / "counts.jsonl", ("\n".join(lines) + "\n").encode())
+    write_whole(run.results / "counts.jsonl", ("\n".join(lines) + "\n").encode())
     source = {
         "fingerprint": run.fingerprint,
         "stages": stages.numbers("scoring"),

@@ -18,6 +18,7 @@ from typing import Any
 
 from ner_utils import data, paths, sealed, stages
 from ner_utils.digests import differing, sha256
+from ner_utils.disk import write_whole
 from ner_utils.predictions import ResultError
 from ner_utils.run import Run
 
@@ -36,7 +37,7 @@ def is_done(run: Run) -> bool:
 
 def write_json(path: Path, values: Any) -> None:
     """Write a file whole or not at all; object keys keep their order."""
-    sealed.write_whole(path, (json.dumps(values, indent=1, ensure_ascii=False) + "\n").encode())
+    write_whole(path, (json.dumps(values, indent=1, ensure_ascii=False) + "\n").encode())
 
 
 def clear(run: Run) -> None:

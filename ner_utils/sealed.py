@@ -17,6 +17,7 @@ from typing import Any
 
 from ner_utils import paths
 from ner_utils.digests import differing, sha256
+from ner_utils.disk import write_whole
 from ner_utils.predictions import ResultError
 
 _SEAL = re.compile(rb',\n "sha256": "([0-9a-f]{64})"\n\}\n\Z')
@@ -42,14 +43,6 @@ def read_json(path: Path, remedy: str) -> dict[str, Any]:
     values = json.loads(content)
     del values["sha256"]
     return values
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(content)
-    partial.replace(path)
 
 
 def seal_files(target: Path, files: Iterable[Path], remedy: str) -> None:
