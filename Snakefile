@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ner_utils import compiled, paths, provenance, stale, thesis as written
 from ner_utils import config as params
-from ner_utils.predictions import ResultError
+from ner_utils.sealed import ResultError
 
 # From the environment, which jobs inherit: --config would read the study 2024_06 as a number.
 STUDY = os.environ.get("STUDY") or "demo"

@@ -17,7 +17,7 @@ from seqeval.metrics import classification_report
 from seqeval.scheme import IOB2
 
 from ner_utils import paths, provenance, scoring, sealed, span_table, statistics
-from ner_utils.spans import tag_names
+from ner_utils.tag_schemes import tag_names
 
 SENTENCES = 16_454
 TYPES = tuple(f"T{at:02d}" for at in range(15))

@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ner_utils import data, paths, scoring, sealed, stages
+from ner_utils import data, paths, sealed, stages
 from ner_utils.data import DataError, Sentence
-from ner_utils.predictions import ResultError
 from ner_utils.readers import DROPPED
 from ner_utils.schema import Dataset
+from ner_utils.sealed import ResultError
 from ner_utils.spans import Span, surface
 from ner_utils.standoff import TREATED
 
@@ -208,11 +208,12 @@ def agreement(folders: Iterable[Path]) -> dict[str, Any] | None:
     first, second = (_read_pass(file) for file in files)
     if first.keys() != second.keys():
         raise DataError(f"{files[0].parent}: the two passes cover different sentences")
+    mentions = sum(map(len, (*first.values(), *second.values())))
     return {
         "sentences": len(first),
         "first_mentions": sum(map(len, first.values())),
         "second_mentions": sum(map(len, second.values())),
-        "f1": scoring.score(list(first.values()), [second[identity] for identity in first]).f1,
+        "f1": 2 * sum(len(first[each] & second[each]) for each in first) / max(mentions, 1),
         "differing_sentences": sum(first[identity] != second[identity] for identity in first),
     }
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ner_utils import config, paths, provenance, sealed, stages
-from ner_utils.predictions import ResultError
 from ner_utils.run import Run
+from ner_utils.sealed import ResultError
 from ner_utils.study import Results
 
 NAMES = ("differences", "confidence", "contamination")

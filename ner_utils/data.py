@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ner_utils import paths, readers, spans
-from ner_utils.digests import sha256 as digest_of
+from ner_utils import paths, readers, tag_schemes
+from ner_utils.files import sha256 as digest_of
 from ner_utils.readers import DataError, Sentence
 from ner_utils.schema import Dataset, File
 
@@ -23,7 +23,7 @@ IGNORED = -100  # the label that a loss skips
 
 def tag_names(dataset: Dataset) -> list[str]:
     """Tags in the order of their integer ids: O, then B and I of each type."""
-    return spans.tag_names(dataset.types)
+    return tag_schemes.tag_names(dataset.types)
 
 
 def load(name: str, dataset: Dataset) -> dict[str, list[Sentence]]:

@@ -19,8 +19,9 @@ from sklearn.model_selection import GroupKFold
 
 from ner_utils import evaluation, experiment, predictions, provenance, scoring, statistics
 from ner_utils.data import Sentence
-from ner_utils.predictions import Prediction, ResultError
+from ner_utils.predictions import Prediction
 from ner_utils.run import Run
+from ner_utils.sealed import ResultError
 from ner_utils.spans import Span
 
 FOLDS = 5

@@ -10,10 +10,10 @@ from typing import Any
 
 from ner_utils import conventions, paths, predictions, provenance, scoring, sealed, span_table, stages
 from ner_utils.data import Sentence
-from ner_utils.digests import differing, sha256
-from ner_utils.disk import write_whole
-from ner_utils.predictions import Prediction, ResultError
+from ner_utils.files import differing, sha256, write_whole
+from ner_utils.predictions import Prediction
 from ner_utils.run import Run
+from ner_utils.sealed import ResultError
 
 
 def evaluate(run: Run, gold: Sequence[Sentence], predicted: Sequence[Prediction]) -> dict[str, Any]:

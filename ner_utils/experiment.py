@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ner_utils import data, digests, disk, efficiency, locks, paths, predictions, provenance
+from ner_utils import data, efficiency, files, locks, paths, predictions, provenance
 from ner_utils.data import Sentence
 from ner_utils.perturb import perturb
 from ner_utils.run import Run
@@ -76,10 +76,10 @@ def train(run: Run, corpus: dict[str, list[Sentence]], checkpoints: bool = True)
     if record := _finished(run, checkpoints):
         return record
     run.scratch.mkdir(parents=True, exist_ok=True)
-    with locks.alone(run.scratch / "lock", "trains this run"), disk.naming(run.scratch):
+    with locks.alone(run.scratch / "lock", "trains this run"), files.naming(run.scratch):
         record = _train(run, training_sentences(run, corpus), _visible(run, corpus["dev"]))
         provenance.write_json(run.scratch / "training.json", record)
-        digests.write(run.scratch, ["training.json"])
+        files.write_checksums(run.scratch, ["training.json"])
     _warn(run, efficiency.doubts(record))
     return record
 
@@ -89,11 +89,13 @@ def _finished(run: Run, checkpoints: bool) -> dict[str, Any] | None:
     kept = run.scratch / "training.json"
     if not kept.is_file():
         return None
-    wrong = digests.verify(run.scratch)
+    wrong = files.verify_checksums(run.scratch)
     if not wrong:
         record = json.loads(kept.read_text(encoding="utf-8"))
         names = {record["best_checkpoint"], record["lowest_loss_checkpoint"]} if checkpoints else ()
-        wrong = [f"{name}/{file}" for name in sorted(names) for file in digests.verify(run.scratch / name)]
+        wrong = [
+            f"{name}/{file}" for name in sorted(names) for file in files.verify_checksums(run.scratch / name)
+        ]
     if wrong:
         folder = paths.relative(run.scratch)
         print(f"{folder}: missing or damaged: {', '.join(wrong)}; so it is made again", flush=True)
@@ -155,7 +157,7 @@ def predict(run: Run, checkpoint: Path | None, sentences: list[Sentence]) -> tup
     """Predict in a fresh process, so that time and memory are prediction's own. Raises `RuntimeError` where
     memory does not suffice for one sentence at a time, or the system killed the process."""
     try:
-        with efficiency.Energy() as energy, disk.naming(run.scratch):
+        with efficiency.Energy() as energy, files.naming(run.scratch):
             predicted, cost = efficiency.in_fresh_process(_predictor(run), run, checkpoint, sentences)
     except efficiency.Killed as error:
         raise _failure(run, "prediction", error) from None
@@ -209,7 +211,7 @@ def seal(
     provenance.check_training(run.base or run)
     provenance.clear(run)
     files = {"predictions.jsonl": predicted} | ({"dev.jsonl": on_dev} if on_dev else {})
-    with disk.naming(run.results):
+    with files.naming(run.results):
         for name, rows in files.items():
             predictions.write(run.results / name, rows)
         provenance.write_json(run.results / "efficiency.json", record | cost)

@@ -17,7 +17,7 @@ from typing import Literal
 
 import pandas as pd
 
-from ner_utils import conventions, lines, scoring, span_table, spans, statistics
+from ner_utils import conventions, lines, scoring, span_table, spans, statistics, tag_schemes
 from ner_utils.data import DataError, Sentence
 from ner_utils.messages import brief
 from ner_utils.spans import Span
@@ -27,8 +27,8 @@ RESAMPLES = 10_000
 
 @dataclass(frozen=True)
 class File:
-    """A file's sentences: tokens, their tags as `spans.plain_tag` has them and their lines, and the document
-    of each sentence, if any."""
+    """A file's sentences: tokens, their tags as `tag_schemes.plain_tag` has them, the lines on which they
+    stand, and the document of each sentence, if any."""
 
     path: str
     tokens: list[tuple[str, ...]]
@@ -51,7 +51,7 @@ def read(
     ``scheme`` (iob2, iob1, bioes, bilou, bmes), letters of others are refused. Tags without a type (``B``)
     have the type ``mention``. Raises `DataError` with file and line.
     """
-    letters = spans.SCHEMES[_known(scheme)] if scheme else "BIESLUM"
+    letters = tag_schemes.SCHEMES[_known(scheme)] if scheme else "BIESLUM"
     found = File(str(path), [], [], [], [])
     meanings: dict[str, str] = {}
     typed: tuple[bool, str] | None = None  # whether tags have types, and where the first one stands
@@ -64,7 +64,7 @@ def read(
             if not each.strip():
                 raise DataError(f"{where}: empty token")
             try:
-                meanings[tag] = spans.plain_tag(tag, letters)
+                meanings[tag] = tag_schemes.plain_tag(tag, letters)
             except ValueError as error:
                 raise DataError(f"{where}: not a tag: {brief(tag)} ({error})") from None
             if tag != "O":
@@ -141,13 +141,13 @@ def _tables(
     files = (gold, *others)
     kinds = [set(span_table.from_tags(file.tags).types) for file in files]
     for file, found in zip(files[1:], kinds[1:], strict=True):
-        if kinds[0] and found and ({spans.UNTYPED} in (kinds[0], found)) and not kinds[0] & found:
-            one, other = (gold, file) if kinds[0] == {spans.UNTYPED} else (file, gold)
+        if kinds[0] and found and ({tag_schemes.UNTYPED} in (kinds[0], found)) and not kinds[0] & found:
+            one, other = (gold, file) if kinds[0] == {tag_schemes.UNTYPED} else (file, gold)
             raise DataError(f"{one.path} has tags without types, {other.path} with types")
     if discard:
         _check_scheme(gold, _known(discard))
     types = sorted(set.union(*kinds))
-    return [span_table.from_tags(file.tags, types, discard and spans.plain(discard)) for file in files]
+    return [span_table.from_tags(file.tags, types, discard and tag_schemes.plain(discard)) for file in files]
 
 
 def _check_sentences(gold: File, other: File, by_position: bool) -> None:
@@ -167,8 +167,10 @@ def _check_sentences(gold: File, other: File, by_position: bool) -> None:
 
 def _check_scheme(gold: File, scheme: str) -> None:
     """Raise `DataError` where another scheme would have written more of the tags of gold."""
-    repairs = {each: sum(spans.spans_from_tags(tags, each)[1] for tags in gold.tags) for each in spans.PLAIN}
-    best, declared = min(repairs, key=repairs.__getitem__), spans.plain(scheme)
+    repairs = {
+        each: sum(spans.spans_from_tags(tags, each)[1] for tags in gold.tags) for each in tag_schemes.PLAIN
+    }
+    best, declared = min(repairs, key=repairs.__getitem__), tag_schemes.plain(scheme)
     if repairs[declared] > repairs[best]:
         raise DataError(
             f"discard={scheme!r}: {gold.path} is not written in that scheme, which would discard "
@@ -177,8 +179,8 @@ def _check_scheme(gold: File, scheme: str) -> None:
 
 
 def _known(scheme: str) -> str:
-    if scheme not in spans.SCHEMES:
-        raise ValueError(f"unknown scheme {brief(scheme)}; there are {', '.join(spans.SCHEMES)}")
+    if scheme not in tag_schemes.SCHEMES:
+        raise ValueError(f"unknown scheme {brief(scheme)}; there are {', '.join(tag_schemes.SCHEMES)}")
     return scheme
 
 

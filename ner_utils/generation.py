@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from ner_utils import backbones, data, digests, efficiency, paths, weights
+from ner_utils import backbones, data, efficiency, files, paths, weights
 from ner_utils.chat_templates import ChatTemplate
 from ner_utils.control_tokens import as_text, control_tokens
 from ner_utils.data import IGNORED, Sentence
@@ -171,14 +171,14 @@ def merge(run: Run, adapter: Path) -> Path:
     if not run.model.lora:
         return adapter
     folder = run.scratch / f"merged-{adapter.name}"
-    if folder.is_dir() and (wrong := digests.verify(folder)):
+    if folder.is_dir() and (wrong := files.verify_checksums(folder)):
         print(f"{paths.relative(folder)}: damaged ({', '.join(wrong)}), so it is made again", flush=True)
         shutil.rmtree(folder)
     if not folder.is_dir():
         partial = folder.with_name(f".{folder.name}.partial")
         shutil.rmtree(partial, ignore_errors=True)
         load_for_prediction(run, adapter).save_pretrained(partial)
-        digests.write(partial)
+        files.write_checksums(partial)
         partial.rename(folder)
     return folder
 

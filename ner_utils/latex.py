@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from ner_utils.disk import write_whole
+from ner_utils.files import write_whole
 
 if TYPE_CHECKING:
     import pandas as pd

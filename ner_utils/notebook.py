@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ner_utils import disk
+from ner_utils import files
 
 LINES = 6  # of an exception's message at most
 PERIOD = 1.0  # seconds between two looks at the workflow's processes
@@ -30,7 +30,7 @@ def run(notebook: Path, log: Path, parameters: dict[str, Any]) -> str:
     from papermill.exceptions import PapermillExecutionError
 
     try:
-        with disk.naming(log):
+        with files.naming(log):
             execute_notebook(
                 notebook, log, parameters, kernel_name="python3", progress_bar=False, log_output=True
             )

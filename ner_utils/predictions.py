@@ -8,13 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ner_utils.data import Sentence
+from ner_utils.sealed import ResultError
 from ner_utils.spans import Span
 
 DIGITS = 4  # after the point, of stored confidences
-
-
-class ResultError(Exception):
-    """A stored result that cannot be used; the message names file and reason."""
 
 
 @dataclass(frozen=True)

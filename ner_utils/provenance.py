@@ -17,10 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from ner_utils import data, paths, sealed, stages
-from ner_utils.digests import differing, sha256
-from ner_utils.disk import write_whole
-from ner_utils.predictions import ResultError
+from ner_utils.files import differing, sha256, write_whole
 from ner_utils.run import Run
+from ner_utils.sealed import ResultError
 
 PACKAGES = ("torch", "transformers", "tokenizers", "peft", "trl", "bitsandbytes", "datasets", "accelerate")
 

@@ -19,8 +19,9 @@ from ner_utils import lines, standoff
 from ner_utils.lines import DataError, Flaws
 from ner_utils.messages import brief, shortened, visible
 from ner_utils.schema import Dataset
-from ner_utils.spans import Span, plain, plain_tags, spans_from_tags, tags_from_spans
+from ner_utils.spans import Span, spans_from_tags, tags_from_spans
 from ner_utils.standoff import Mention
+from ner_utils.tag_schemes import plain, plain_tags
 
 DROPPED = "dropped_flaws"  # beside `standoff.TREATED`: what a file could not state, and was left out
 
@@ -150,7 +151,7 @@ def _read_jsonl(dataset: Dataset, flaws: Flaws, path: Path) -> Iterator[Sentence
 
 
 def _names(tags: list[Any], meanings: dict[type, dict[Any, str]], where: str, dataset: Dataset) -> list[str]:
-    """Tags of a JSON object as `spans.plain_tag` has them."""
+    """Tags of a JSON object as `tag_schemes.plain_tag` has them."""
     kind = type(tags[0]) if tags else str
     if kind is int and kind not in meanings:
         raise DataError(

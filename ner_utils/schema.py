@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from ner_utils import messages, spans
+from ner_utils import messages, tag_schemes
 
 Positive = Annotated[int, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -273,7 +273,7 @@ class Dataset(Strict):
                 raise ValueError(f"{key}: format {self.format} has none")
         if self.columns.count("token") != 1 or self.columns.count("tag") != 1:
             raise ValueError("columns: expected token and tag among them, each once")
-        known = spans.plain_tags(list(self.types), self.scheme)
+        known = tag_schemes.plain_tags(list(self.types), self.scheme)
         if unknown := [name for name in self.tags if name not in known]:
             raise ValueError(f"tags: {unknown[0]!r} is no tag of these types in scheme {self.scheme}")
         if len(set(self.tags)) < len(self.tags):

@@ -16,9 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from ner_utils import paths
-from ner_utils.digests import differing, sha256
-from ner_utils.disk import write_whole
-from ner_utils.predictions import ResultError
+from ner_utils.files import differing, sha256, write_whole
+
+
+class ResultError(Exception):
+    """A stored result that cannot be used; the message names file and reason."""
+
 
 _SEAL = re.compile(rb',\n "sha256": "([0-9a-f]{64})"\n\}\n\Z')
 

@@ -1,4 +1,4 @@
-"""Spans: the only place that knows tags and their schemes."""
+"""Spans of tokens, and how tags become spans."""
 
 from __future__ import annotations
 
@@ -15,50 +15,12 @@ class Span(NamedTuple):
     type: str
 
 
-# Prefixes of the tags of a scheme. IOB1 writes B- only where a mention of the same type ends just before
-# (Ramshaw and Marcus 1995, aclanthology.org/W95-0107); BIOES marks last tokens and single ones, too, and
-# BILOU (Ratinov and Roth 2009, aclanthology.org/W09-1119) and BMES are BIOES by other letters.
-SCHEMES = {"iob2": "BI", "iob1": "BI", "bioes": "BIES", "bilou": "BILU", "bmes": "BMES"}
-PLAIN = ("iob2", "iob1", "bioes")  # those that the functions here tell apart
-_IN_BIOES = {"L": "E", "U": "S", "M": "I"}
-UNTYPED = "mention"  # the type of tags that name none
-
-
-def plain(scheme: str) -> str:
-    """The scheme whose letters `plain_tag` gives to tags of this one."""
-    return scheme if scheme in PLAIN else "bioes"
-
-
-def plain_tag(tag: str, letters: str = "BIESLUM", untyped: str = UNTYPED) -> str:
-    """A tag as a file has it (``L-PER``, or ``B`` without a type) in the form that all functions here read
-    (``E-PER``, ``B-mention``). Raises `ValueError` on what is neither O nor one of ``letters`` with a type
-    or alone."""
-    if tag == "O":
-        return tag
-    letter, dash, kind = tag.partition("-")
-    if len(letter) != 1 or letter not in letters or (dash and not kind.strip()):
-        raise ValueError(f"expected O, or one of {', '.join(letters)} with a dash and a type")
-    return f"{_IN_BIOES.get(letter, letter)}-{kind or untyped}"
-
-
-def plain_tags(types: Sequence[str], scheme: str) -> dict[str, str]:
-    """The tags that files of a corpus may hold, each with its `plain_tag`; a tag needs no type where there is
-    one type alone."""
-    tags = tag_names(types, scheme) + (list(SCHEMES[scheme]) if len(types) == 1 else [])
-    return {tag: plain_tag(tag, SCHEMES[scheme], types[0]) for tag in tags}
-
-
-def tag_names(types: Iterable[str], scheme: str = "iob2") -> list[str]:
-    """All tags of a scheme: O, then those of each type."""
-    return ["O", *(f"{prefix}-{kind}" for kind in types for prefix in SCHEMES[scheme])]
-
-
 def spans_from_tags(tags: Sequence[str], scheme: str = "iob2") -> tuple[list[Span], int]:
     """Spans of a sequence of tags, and how many of these had to be repaired.
 
-    The scheme is one of `PLAIN`; `plain_tag` translates others. The repair policy is conlleval's: a tag that
-    continues a mention where none of its type can go on opens one, and a mention ends where nothing continues
-    it. Repaired are the tags that the scheme would have written otherwise.
+    The scheme is one of `tag_schemes.PLAIN`; `tag_schemes.plain_tag` translates others. The repair policy is
+    conlleval's: a tag that continues a mention where none of its type can go on opens one, and a mention ends
+    where nothing continues it. Repaired are the tags that the scheme would have written otherwise.
     """
     spans: list[Span] = []
     if tags.count("O") == len(tags):
@@ -77,7 +39,7 @@ def spans_from_tags(tags: Sequence[str], scheme: str = "iob2") -> tuple[list[Spa
 
 
 def tags_from_spans(spans: Iterable[Span], length: int, scheme: str = "iob2") -> list[str]:
-    """Tags of sorted, non-overlapping spans over ``length`` tokens, in a scheme of `PLAIN`."""
+    """Tags of sorted, non-overlapping spans over ``length`` tokens, in a scheme of `tag_schemes.PLAIN`."""
     tags = ["O"] * length
     for start, end, kind in spans:
         if not 0 <= start < end <= length:

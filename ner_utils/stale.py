@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ner_utils import audit, compiled, data, evaluation, provenance
-from ner_utils.predictions import ResultError
 from ner_utils.run import Run
+from ner_utils.sealed import ResultError
 
 
 def check(runs: Sequence[Run]) -> None:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ner_utils.data import Sentence
-from ner_utils.predictions import ResultError
+from ner_utils.sealed import ResultError
 
 LEAST = 20  # groups below which sentences are resampled
 LEVEL = 0.05  # what an interval leaves out, half of it on each side

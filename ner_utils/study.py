@@ -17,9 +17,9 @@ import pandas as pd
 
 from ner_utils import audit, config, efficiency, evaluation, paths, provenance, scoring, statistics, tuning
 from ner_utils.forms import DROPPED
-from ner_utils.predictions import ResultError
 from ner_utils.protocol import Study
 from ner_utils.run import Run
+from ner_utils.sealed import ResultError
 
 ALPHA = 0.05
 SEED = 0  # of resampling: the same documents are drawn for every system

@@ -16,7 +16,7 @@ from torch.utils.data import Sampler
 from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import ExportableState, PrinterCallback
 
-from ner_utils import backbones, digests, efficiency, paths
+from ner_utils import backbones, efficiency, files, paths
 from ner_utils.data import IGNORED
 from ner_utils.run import Run
 
@@ -87,7 +87,7 @@ class Looks(TrainerCallback, ExportableState):
 
     def on_save(self, args, state, control, **kwargs):
         self._looking = False
-        digests.write(Path(args.output_dir) / f"checkpoint-{state.global_step}")
+        files.write_checksums(Path(args.output_dir) / f"checkpoint-{state.global_step}")
         looks = looks_of(state.log_history)
         kept = {state.global_step, state.best_global_step, lowest_loss(looks)["step"]}
         for folder in Path(args.output_dir).glob("checkpoint-*"):
@@ -237,9 +237,9 @@ def last_checkpoint(folder: Path, ended: Callable[[dict], bool]) -> tuple[Path, 
     whole: dict[int, tuple[Path, dict]] = {}
     damaged: set[str] = set()
     for path in sorted(folder.glob("checkpoint-*")):
-        if wrong := digests.verify(path):
+        if wrong := files.verify_checksums(path):
             damaged.add(path.name)
-            reason = "not saved to its end" if wrong == [digests.NAME] else f"damaged ({', '.join(wrong)})"
+            reason = "not saved to its end" if wrong == [files.CHECKSUMS] else f"damaged ({', '.join(wrong)})"
             print(f"{paths.relative(path)} is {reason} and is not used", flush=True)
             continue
         state = json.loads((path / "trainer_state.json").read_text(encoding="utf-8"))

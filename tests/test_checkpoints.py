@@ -123,7 +123,7 @@ def test_the_one_before_is_taken(tmp_path, capsys):
         folder.mkdir()
         seen = {at: loss for at, loss in losses.items() if at <= step}
         (folder / "trainer_state.json").write_text(json.dumps(state(best, step, seen)))
-        training.digests.write(folder)
+        training.files.write_checksums(folder)
     shutil.rmtree(tmp_path / "checkpoint-1")
     last = training.last_checkpoint(tmp_path, never)
     assert (last[0].name, last[1]["global_step"]) == ("checkpoint-3", 3)
@@ -140,7 +140,7 @@ def test_a_checkpoint_without_checksums_was_not_saved_to_its_end(
     run, small, undisturbed, monkeypatch, capsys
 ):
     interrupted(run, small, monkeypatch, 2)
-    (run.scratch / "checkpoint-2" / training.digests.NAME).unlink()
+    (run.scratch / "checkpoint-2" / training.files.CHECKSUMS).unlink()
     assert training.last_checkpoint(run.scratch, never) is None
     assert "checkpoint-2 is not saved to its end" in capsys.readouterr().out
 

@@ -21,7 +21,8 @@ from ner_utils import (
     statistics,
 )
 from ner_utils.data import Sentence
-from ner_utils.predictions import Prediction, ResultError
+from ner_utils.predictions import Prediction
+from ner_utils.sealed import ResultError
 from ner_utils.spans import Span, spans_from_tags
 
 TYPES = ("A", "B", "C")

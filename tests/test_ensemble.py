@@ -22,7 +22,7 @@ from ner_utils import (
     scoring,
     tables,
 )
-from ner_utils.predictions import ResultError
+from ner_utils.sealed import ResultError
 from ner_utils.spans import Span
 
 GOOD, BAD, BOTH = np.array([1, 0]), np.array([0, 1]), np.array([1, 1])

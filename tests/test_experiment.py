@@ -10,7 +10,8 @@ import sys
 import pytest
 
 from ner_utils import evaluation, experiment, paths, predictions, provenance, stages, weights
-from ner_utils.predictions import Prediction, ResultError
+from ner_utils.predictions import Prediction
+from ner_utils.sealed import ResultError
 
 # Trains in a process of its own, which dies after a step where one is given.
 TRAIN = """

@@ -5,7 +5,8 @@ import shutil
 import pytest
 
 from ner_utils import audit, config, data, evaluation, experiment, paths, provenance, schema, stale
-from ner_utils.predictions import Prediction, ResultError
+from ner_utils.predictions import Prediction
+from ner_utils.sealed import ResultError
 
 TEXT = {"train": "Ada\tB-PER\nsings\tO\n\nBo\tB-PER\n\nin\tO\nRome\tB-LOC\n", "dev": "Al\tB-PER\n\nit\tO\n"}
 TEXT["test"] = "Eve\tB-PER\nsings\tO\n\nin\tO\nOslo\tB-LOC\n"

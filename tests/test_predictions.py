@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from ner_utils import predictions
 from ner_utils.data import Sentence
 from ner_utils.forms import DROPPED
-from ner_utils.predictions import Prediction, ResultError
+from ner_utils.predictions import Prediction
+from ner_utils.sealed import ResultError
 from ner_utils.spans import Span
 
 SENTENCES = [

@@ -7,8 +7,8 @@ import pytest
 
 from ner_utils import claims, config, design, ledger, paths, report, sealed, study, tables, thesis
 from ner_utils.config import ConfigError
-from ner_utils.digests import sha256
-from ner_utils.predictions import ResultError
+from ner_utils.files import sha256
+from ner_utils.sealed import ResultError
 
 TABLES = "audit break_even comparisons conventions corpus costs efficiency energy ensembles "
 TABLES += (

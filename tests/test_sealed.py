@@ -5,7 +5,7 @@ import random
 import pytest
 
 from ner_utils import compiled, paths, sealed, stale, study
-from ner_utils.predictions import ResultError
+from ner_utils.sealed import ResultError
 
 VALUES = {"f1": 0.25, "types": {"PER": [1, 2]}, "text": "Łódź\u2028", "nested": {"sha256": "no seal"}}
 

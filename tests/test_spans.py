@@ -7,16 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ner_utils import alignment
-from ner_utils.spans import (
-    Span,
-    plain,
-    plain_tag,
-    plain_tags,
-    spans_from_tags,
-    surface,
-    tag_names,
-    tags_from_spans,
-)
+from ner_utils.spans import Span, spans_from_tags, surface, tags_from_spans
+from ner_utils.tag_schemes import plain, plain_tag, plain_tags, tag_names
 
 TYPES = ("PER", "LOC", "creative-work")
 TAGS = ("O", *(f"{prefix}-{kind}" for prefix in "BI" for kind in TYPES))

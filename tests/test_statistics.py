@@ -9,7 +9,7 @@ import scipy.stats
 
 from ner_utils import scoring, statistics
 from ner_utils.data import Sentence
-from ner_utils.predictions import ResultError
+from ner_utils.sealed import ResultError
 from ner_utils.statistics import holm, interval, paired_test, tabulate
 
 TYPES = ("A", "B", "C")

@@ -7,7 +7,7 @@ import pytest
 import synthetic
 
 from ner_utils import config, data, evaluation, paths, provenance, sealed, study
-from ner_utils.predictions import ResultError
+from ner_utils.sealed import ResultError
 
 OVERRIDES = "protocol.resamples=50 "
 

@@ -11,7 +11,7 @@ import pytest
 from conftest import make
 
 from ner_utils import config, paths, plots, report, sealed, study
-from ner_utils.predictions import ResultError
+from ner_utils.sealed import ResultError
 
 SMALL = "tuned"  # a study whose thesis is soon built again
 DISCUSSION = f"thesis/discussions/{SMALL}.tex"
