@@ -17,20 +17,20 @@ study: setup    # train, evaluate and typeset whatever is missing
 	$(BATCH)
 
 tune: setup     # search hyperparameters for the systems whose settings are tuned, on dev alone
-	@python -m ner_utils.tuning "$$STUDY" "$$OVERRIDES"
+	@python -m ner_utils.experiments.tuning "$$STUDY" "$$OVERRIDES"
 
 dry-run: setup  # say what `make study` would do, and why
 	$(BATCH) --dry-run
 
 fit: setup      # memory, disk and time that it would take, before anything is downloaded
-	@python -m ner_utils.fit "$$STUDY" "$$OVERRIDES"
+	@python -m ner_utils.experiments.memory.fit "$$STUDY" "$$OVERRIDES"
 
 thesis: setup   # typeset from stored results; never trains
 	$(BATCH) --config from_results=1
 
 # Two at a time with a thread each: two processes that share two cores wait for each other's threads.
 test:           # all tests
-	@scripts/setup.sh test && python -m ner_utils.weights && ruff check . && \
+	@scripts/setup.sh test && python -m ner_utils.models.weights && ruff check . && \
 		OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 bench: setup    # speed against plain library calls, side by side; and on a busy machine

@@ -13,9 +13,11 @@ import sys
 import time
 from pathlib import Path
 
-from ner_utils import compiled, paths, provenance, stale, thesis as written
 from ner_utils import config as params
+from ner_utils import paths
+from ner_utils.results import findings, provenance, stale
 from ner_utils.sealed import ResultError
+from ner_utils import thesis as written
 
 # From the environment, which jobs inherit: --config would read the study 2024_06 as a number.
 STUDY = os.environ.get("STUDY") or "demo"
@@ -33,7 +35,7 @@ GENERATED = f"thesis/generated/{STUDY}"
 MANIFESTS = [paths.relative(provenance.manifest_path(run)) for run in ALL]
 METRICS = expand("{run}/metrics.json", run=RUNS)
 AUDITS = expand("{corpus}/audit.json", corpus=CORPORA)
-COMPILED = expand("{corpus}/{name}.json", corpus=CORPORA, name=compiled.NAMES)
+COMPILED = expand("{corpus}/{name}.json", corpus=CORPORA, name=findings.NAMES)
 PDF = paths.relative(paths.thesis_pdf(STUDY))
 WRITERS = [run for run in ALL if run.model.approach == "generation"]
 PROBED = "|".join({re.escape(run.study) for run in WRITERS}) or "(?!)"
@@ -43,7 +45,7 @@ VOTING = "|".join(map(re.escape, VOTES)) or "(?!)"
 # Overrides are this study's, and not those of its companions. They are no `params`: where these change,
 # Snakemake makes every run anew, also those whose configuration is the same.
 PAPERMILL = (
-    "python -m ner_utils.notebook {input.notebook:q} {log:q}"
+    "python -m ner_utils.experiments.notebook {input.notebook:q} {log:q}"
     " -r study {wildcards.study:q}"
     " -r overrides \"$([ {wildcards.study:q} != {STUDY:q} ] || printf %s {OVERRIDES:q})\""
 )
@@ -76,7 +78,7 @@ def needs(key):
     """What a job asks for: its run, or the largest generator of its study. Estimated late: that takes seconds."""
 
     def estimate(wildcards):
-        from ner_utils import fit
+        from ner_utils.experiments.memory import fit
 
         if hasattr(wildcards, "system"):
             return fit.resources(run_of(wildcards))[key]

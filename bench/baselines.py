@@ -20,10 +20,12 @@ from transformers import (
     set_seed,
 )
 
-from ner_utils import config, data, fit, generation, tagging, weights
-from ner_utils.data import Sentence
-from ner_utils.run import Run
-from ner_utils.spans import spans_from_tags
+from ner_utils import config, data
+from ner_utils.config.run import Run
+from ner_utils.data.corpus import Sentence
+from ner_utils.data.spans import spans_from_tags
+from ner_utils.experiments.memory import fit
+from ner_utils.models import generation, tagging, weights
 
 
 class Clock(TrainerCallback):

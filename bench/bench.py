@@ -20,7 +20,8 @@ import baselines
 import fit
 import rows
 
-from ner_utils import config, data, paths, provenance, sealed
+from ner_utils import config, data, paths, sealed
+from ner_utils.results import provenance
 
 
 # ---------------------------------------------------------------------------- report

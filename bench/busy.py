@@ -72,7 +72,8 @@ def main() -> None:
     if parser.parse_args().steps:
         print(steps_a_second())
         return
-    from ner_utils import paths, provenance
+    from ner_utils import paths
+    from ner_utils.results import provenance
 
     rows = []
     cores, load = len(os.sched_getaffinity(0)), os.getloadavg()[0]

@@ -21,24 +21,14 @@ from typing import Any, NamedTuple
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from ner_utils import (
-    backbones,
-    config,
-    data,
-    efficiency,
-    fit,
-    footprint,
-    generation,
-    paths,
-    provenance,
-    schema,
-    sealed,
-    tagging,
-    weights,
-)
-from ner_utils.data import Sentence
-from ner_utils.run import Run
-from ner_utils.spans import Span
+from ner_utils import config, data, efficiency, paths, sealed
+from ner_utils.config import schema
+from ner_utils.config.run import Run
+from ner_utils.data.corpus import Sentence
+from ner_utils.data.spans import Span
+from ner_utils.experiments.memory import fit, footprint
+from ner_utils.models import backbones, generation, tagging, weights
+from ner_utils.results import provenance
 
 STEPS = 8
 # What the table asks of every model: examples of 256 tokens, an LLM's with an answer of 64, and a beginning
@@ -131,14 +121,14 @@ def measure(setting: Setting) -> tuple[int, float]:
     import bitsandbytes  # noqa: F401 (here, or it would count as the model's)
     from transformers import DataCollatorForTokenClassification, Trainer  # noqa: F401
 
-    from ner_utils import adapters
+    from ner_utils.models.generation import qlora
 
     run, folder = run_of(setting), Path(tempfile.mkdtemp())
     paths.RUNS = folder
     sentence, batch = sentence_of(setting, run), batch_of(setting, run)
     before = resident("VmRSS")
     if setting.what == "training":
-        train = tagging.train if run.model.approach == "tagging" else adapters.train
+        train = tagging.train if run.model.approach == "tagging" else qlora.train
         done = train(run, [sentence] * (STEPS * run.model.training.batch_size), [sentence] * 2)
         seconds = done["training_seconds"] / done["steps"]
     elif run.model.approach == "tagging":

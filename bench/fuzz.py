@@ -24,13 +24,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ner_utils import config, data, paths, readers
-from ner_utils.data import Sentence
-from ner_utils.prompts import FORMS
-from ner_utils.readers import DataError
-from ner_utils.schema import Dataset, Model
-from ner_utils.sections import ConfigError, check, read_yaml
-from ner_utils.spans import Span, tags_from_spans
+from ner_utils import config, data, paths
+from ner_utils.config.schema import Dataset, Model
+from ner_utils.config.sections import ConfigError, check, read_yaml
+from ner_utils.data import readers
+from ner_utils.data.corpus import Sentence
+from ner_utils.data.readers import DataError
+from ner_utils.data.spans import Span, tags_from_spans
+from ner_utils.forms.registry import FORMS
 
 LONGEST_MESSAGE = 1000  # characters: a few lines
 LONGEST_READING = 10  # seconds

@@ -16,22 +16,13 @@ import baselines
 import torch
 from transformers import AutoModelForCausalLM
 
-from ner_utils import (
-    adapters,
-    backbones,
-    config,
-    data,
-    efficiency,
-    evaluation,
-    experiment,
-    generation,
-    paths,
-    schema,
-    scoring,
-    statistics,
-    tagging,
-    weights,
-)
+from ner_utils import config, data, efficiency, paths, scoring
+from ner_utils.config import schema
+from ner_utils.experiments import experiment
+from ner_utils.models import backbones, generation, tagging, weights
+from ner_utils.models.generation import qlora
+from ner_utils.results import evaluation
+from ner_utils.scoring import significance
 
 TURNS = 3
 PARALLEL = (32, 64)  # batch sizes of which the plain way may take the better
@@ -133,7 +124,7 @@ def learnt_adapters(dataset: str, corpus: dict, size: Sizes) -> tuple[Any, Any, 
     run = load_run(dataset, "smollm2-qlora", "protocol.looks=1")
     named = [sentence for sentence in data.draw(corpus["train"], None, 0) if sentence.spans]
     named = named[: size["learnt"]]
-    adapter = experiment.best_checkpoint(run, adapters.train(run, named, corpus["dev"][:8]))
+    adapter = experiment.best_checkpoint(run, qlora.train(run, named, corpus["dev"][:8]))
     theirs = run.scratch / "sft"
     baselines.train_sft(run, named, str(theirs))
     found = [generation.predict(run, folder, corpus["dev"])[0] for folder in (adapter, theirs)]
@@ -225,7 +216,7 @@ def llm_training_row(
     ours, theirs = [], []
     for turn in range(TURNS):
         again = run.model_copy(update={"study": f"bench-{turn}"})
-        record = adapters.train(again, sentences, corpus["dev"][:4])
+        record = qlora.train(again, sentences, corpus["dev"][:4])
         ours.append(len(sentences) / record["training_seconds"])
         theirs.append(len(sentences) / baselines.train_sft(run, sentences, str(again.scratch / "sft")))
     prompter = generation.Prompter(run, weights.resolve(run.model.weights))
@@ -254,8 +245,8 @@ def dev_f1(corpus: dict, types: Any, predicted: list) -> str:
     counts = evaluation.sentence_counts(corpus["dev"], predicted)
     pairs = zip(corpus["dev"], counts, strict=True)
     rows = [{"id": s.id, "document": s.document, "counts": values} for s, values in pairs]
-    tables, groups = statistics.tabulate({"it": [rows]}, types)
-    found = statistics.interval(tables["it"], groups, "micro_f1", 1000, 0)
+    tables, groups = significance.tabulate({"it": [rows]}, types)
+    found = significance.interval(tables["it"], groups, "micro_f1", 1000, 0)
     return "{:.1f} ({:.1f} to {:.1f})".format(*(100 * value for value in found))
 
 

@@ -16,8 +16,10 @@ from rows import timed
 from seqeval.metrics import classification_report
 from seqeval.scheme import IOB2
 
-from ner_utils import paths, provenance, scoring, sealed, span_table, statistics
-from ner_utils.tag_schemes import tag_names
+from ner_utils import paths, scoring, sealed
+from ner_utils.config.tag_schemes import tag_names
+from ner_utils.results import provenance
+from ner_utils.scoring import significance, span_table
 
 SENTENCES = 16_454
 TYPES = tuple(f"T{at:02d}" for at in range(15))
@@ -57,20 +59,20 @@ def theirs(gold: list[list[str]], said: list[list[str]]) -> dict[str, float]:
 
 def micro_alone(systems: list[np.ndarray], groups: np.ndarray) -> None:
     """The interval of one system's micro F1, and its test against another."""
-    statistics.interval(systems[0], groups, "micro_f1", RESAMPLES, 0)
-    statistics.paired_test(systems[0], systems[1], groups, "micro_f1", RESAMPLES, 0)
+    significance.interval(systems[0], groups, "micro_f1", RESAMPLES, 0)
+    significance.paired_test(systems[0], systems[1], groups, "micro_f1", RESAMPLES, 0)
 
 
 def everything(systems: list[np.ndarray], groups: np.ndarray) -> None:
     """Micro, macro and each type of every system, and both scores of all pairs, tested."""
     for counts in systems:
-        statistics.intervals(counts, groups, RESAMPLES, 0)
+        significance.intervals(counts, groups, RESAMPLES, 0)
     for metric in ("micro_f1", "macro_f1"):
         for counts in systems:
-            statistics.interval(counts, groups, metric, RESAMPLES, 0)
+            significance.interval(counts, groups, metric, RESAMPLES, 0)
         for a, b in combinations(systems, 2):
-            statistics.interval(a, groups, metric, RESAMPLES, 0, b)
-            statistics.paired_test(a, b, groups, metric, RESAMPLES, 0)
+            significance.interval(a, groups, metric, RESAMPLES, 0, b)
+            significance.paired_test(a, b, groups, metric, RESAMPLES, 0)
 
 
 def main() -> None:

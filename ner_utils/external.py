@@ -17,10 +17,13 @@ from typing import Literal
 
 import pandas as pd
 
-from ner_utils import conventions, lines, scoring, span_table, spans, statistics, tag_schemes
-from ner_utils.data import DataError, Sentence
+from ner_utils import scoring
+from ner_utils.config import tag_schemes
+from ner_utils.data import lines, spans
+from ner_utils.data.corpus import DataError, Sentence
+from ner_utils.data.spans import Span
 from ner_utils.messages import brief
-from ner_utils.spans import Span
+from ner_utils.scoring import significance, span_table, surface_scores
 
 RESAMPLES = 10_000
 
@@ -99,7 +102,7 @@ def score(gold: File, predicted: File, discard: str | None = None, by_position: 
     found |= {name: tallies[name].score for name in scoring.SCHEMES[1:]}
     gold_spans, said_spans = _spans(right), _spans(said)
     sentences = [Sentence("", None, *row) for row in zip(gold.tokens, gold_spans, strict=True)]
-    by_others = conventions.scores(sentences, said_spans)
+    by_others = surface_scores.scores(sentences, said_spans)
     found |= {name.replace("_", " "): each for name, each in by_others.items()}
     # A type may have the name of a row above.
     found |= {f"type: {kind}": each for kind, each in scoring.by_type(counts).items()}
@@ -121,11 +124,11 @@ def compare(
     sentences where gold names fewer than `statistics.LEAST` documents. ``by_position`` as in `score`."""
     right, *sides = _tables(gold, a, b, by_position=by_position)
     counts = [scoring.count(right, side)[None].astype(float) for side in sides]
-    groups, resampled = statistics.grouping(gold.documents)
-    scores = [statistics.interval(side, groups, metric, 1, seed).estimate for side in counts]
-    bounds = statistics.interval(counts[0], groups, metric, resamples, seed, counts[1])
-    least = statistics.smallest_difference(*counts, groups, metric, alpha=0.05)
-    p = statistics.paired_test(*counts, groups, metric, resamples, seed)
+    groups, resampled = significance.grouping(gold.documents)
+    scores = [significance.interval(side, groups, metric, 1, seed).estimate for side in counts]
+    bounds = significance.interval(counts[0], groups, metric, resamples, seed, counts[1])
+    least = significance.smallest_difference(*counts, groups, metric, alpha=0.05)
+    p = significance.paired_test(*counts, groups, metric, resamples, seed)
     names = ("a", "b", "difference", "low", "high", "smallest to be found")
     values = [100 * value for value in (*scores, *bounds, least)]
     rounded = {key: round(value, 4) for key, value in zip((*names, "p"), (*values, p), strict=True)}

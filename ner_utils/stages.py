@@ -10,11 +10,6 @@ values and fails where behaviour changed and the number did not.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from ner_utils.run import Run
-
 NUMBERS = {
     "data": 1,  # from a corpus' files to sentences
     "perturbation": 1,  # disturbed test sentences
@@ -30,25 +25,6 @@ NUMBERS = {
 }
 
 
-def of(run: Run) -> dict[str, int]:
-    """The stages that decide a run's predictions, with their numbers."""
-    names = ["data"]
-    if run.perturbed:
-        names.append("perturbation")
-    if run.members:
-        names.append("ensemble")
-    elif run.model.approach == "tagging":
-        names.append("tagging")
-    else:
-        names += ["generation", "reading"]
-    return numbers(*names)
-
-
 def numbers(*names: str) -> dict[str, int]:
     """Stages by name, with their numbers."""
     return {name: NUMBERS[name] for name in names}
-
-
-def raised(run: Run) -> dict[str, int]:
-    """Those stages of a run whose number is above 1 and asks for another fingerprint: all but reading."""
-    return {name: number for name, number in of(run).items() if number > 1 and name != "reading"}

@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 export STUDY=$1 OVERRIDES=$2
 shift 2
-export NER_BATCH="${NER_BATCH:-} $$"  # what runs for it ends with it, see ner_utils/notebook.py
+export NER_BATCH="${NER_BATCH:-} $$"  # what runs for it ends with it, see ner_utils/experiments/notebook.py
 export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}  # see Makefile; jobs of a cluster inherit it
 # The lock dies with its process, whatever kills it; the children must not inherit it. It is this
 # machine's: from another login node a study is kept out by its runs' own locks alone.
@@ -20,6 +20,6 @@ case " $* " in
     # A reason may name each of a hundred files; the first ones say it.
     *" --dry-run "*) "${run[@]}" 2>&1 9>&- | sed -E 's/^(Reason: .{200}).+/\1 …/'; exit ;;
     *" from_results=1 "*) ;;
-    *) python -m ner_utils.preflight "$STUDY" "$OVERRIDES" ;;
+    *) python -m ner_utils.experiments.preflight "$STUDY" "$OVERRIDES" ;;
 esac
 "${run[@]}" 9>&-

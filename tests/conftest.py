@@ -9,9 +9,11 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from ner_utils import config, data, paths, schema, weights
-from ner_utils.json_forms import JsonForm
-from ner_utils.run import Run
+from ner_utils import config, data, paths
+from ner_utils.config import schema
+from ner_utils.config.run import Run
+from ner_utils.forms.json_list import JsonForm
+from ner_utils.models import weights
 
 # No deadline: a loaded machine is no bug.
 hypothesis.settings.register_profile("kit", deadline=None)
@@ -283,7 +285,7 @@ def studies(tmp_path, monkeypatch):
 def made_up(tmp_path, monkeypatch, studies, write_made_up):
     """``made_up(overrides, study)`` writes a study's made-up results and loads them; figures and what
     the thesis takes go to a temporary folder, too."""
-    from ner_utils import provenance, study
+    from ner_utils.results import provenance, study
 
     for name in ("RESULTS", "RUNS", "FIGURES", "THESIS"):
         monkeypatch.setattr(paths, name, tmp_path / name.lower())

@@ -4,20 +4,13 @@ from __future__ import annotations
 
 import random
 
-from ner_utils import (
-    audit,
-    compiled,
-    confidence,
-    config,
-    contamination,
-    data,
-    differences,
-    ensemble,
-    evaluation,
-    experiment,
-)
-from ner_utils.predictions import Prediction
-from ner_utils.run import Run
+from ner_utils import config, data
+from ner_utils.analyses import confidence, contamination, differences
+from ner_utils.config.run import Run
+from ner_utils.data import audit
+from ner_utils.data.predictions import Prediction
+from ner_utils.experiments import ensemble, experiment
+from ner_utils.results import evaluation, findings
 
 # How much of the gold a system finds, and with which share of it wrong.
 SKILL = {"minilm": (0.45, 0.3), "smollm2-qlora": (0.27, 0.35), "smollm2-zero-shot": (0.02, 0.6)}
@@ -35,8 +28,8 @@ def write(study: str, overrides: str = "") -> None:
     for name, corpus in corpora.items():
         differences.compare(study, name, overrides, corpus)
         confidence.assess(study, name, overrides, corpus)
-        runs = compiled.runs_on(study, name, overrides)
-        compiled.write("contamination", runs, {"models": _probed(runs)})
+        runs = findings.runs_on(study, name, overrides)
+        findings.write("contamination", runs, {"models": _probed(runs)})
 
 
 def _probed(runs: list[Run]) -> dict:

@@ -6,7 +6,8 @@ from collections import namedtuple
 
 import pytest
 
-from ner_utils import files, provenance
+from ner_utils import files
+from ner_utils.results import provenance
 
 
 def test_a_file_of_our_own(tmp_path):

@@ -5,7 +5,7 @@ import pytest
 from seqeval.metrics import f1_score
 
 from ner_utils import external
-from ner_utils.data import DataError
+from ner_utils.data.corpus import DataError
 
 GOLD = "-DOCSTART- O\n\nAnna\tB-PER\nof\tO\nBern\tB-LOC\n\n\nRome\tB-LOC\n"
 MINE = "-DOCSTART- -X- O\r\n\r\nAnna NNP B-PER\r\nof IN O\r\nBern NNP B-PER\r\n\r\nRome NNP S-LOC"

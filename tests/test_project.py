@@ -1,6 +1,7 @@
 """The files around the code: pins, README, licences, and the layout that README promises."""
 
 import re
+import subprocess
 import tomllib
 
 import yaml
@@ -56,12 +57,19 @@ def test_readme_shows_the_committed_results_and_no_others():
     assert "\n".join(table) in text
 
 
-def test_rooms_stay_small():
-    lines = {
-        path.name: len(path.read_text().splitlines()) for path in (paths.ROOT / "ner_utils").glob("*.py")
-    }
+def test_files_and_folders_stay_small():
+    package = paths.ROOT / "ner_utils"
+    lines = {path: len(path.read_text().splitlines()) for path in package.rglob("*.py")}
     assert sum(lines.values()) <= 14100
     assert max(lines.values()) <= 390, lines
+    for folder in {path.parent for path in lines}:
+        files = [path.name for path in folder.glob("*.py") if path.name != "__init__.py"]
+        assert len(files) <= 9, (folder, files)
+
+
+def test_imports_go_one_way():
+    done = subprocess.run(["lint-imports", "--no-logo"], cwd=paths.ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
 
 
 def test_no_corpus_but_our_own_is_committed():

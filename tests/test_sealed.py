@@ -4,7 +4,8 @@ import random
 
 import pytest
 
-from ner_utils import compiled, paths, sealed, stale, study
+from ner_utils import paths, sealed
+from ner_utils.results import findings, stale, study
 from ner_utils.sealed import ResultError
 
 VALUES = {"f1": 0.25, "types": {"PER": [1, 2]}, "text": "Łódź\u2028", "nested": {"sha256": "no seal"}}
@@ -42,8 +43,8 @@ def test_what_is_no_sealed_file_is_named(tmp_path, content):
 
 def load():
     results = study.load_results("plain", "protocol.resamples=50 ")
-    for name in compiled.NAMES:
-        compiled.of_study(results, name)
+    for name in findings.NAMES:
+        findings.of_study(results, name)
 
 
 def places(size):

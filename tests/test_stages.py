@@ -14,28 +14,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ner_utils import (
-    adapters,
-    audit,
-    confidence,
-    config,
-    contamination,
-    differences,
-    ensemble,
-    errors,
-    evaluation,
-    generation,
-    perturb,
-    readers,
-    stages,
-    tagging,
-    weights,
-)
-from ner_utils.predictions import Prediction
-from ner_utils.prompts import FORMS
-from ner_utils.readers import Sentence
-from ner_utils.schema import Dataset
-from ner_utils.spans import Span
+from ner_utils import config, stages
+from ner_utils.analyses import confidence, contamination, differences
+from ner_utils.config.schema import Dataset
+from ner_utils.data import audit, perturb, readers
+from ner_utils.data.predictions import Prediction
+from ner_utils.data.readers import Sentence
+from ner_utils.data.spans import Span
+from ner_utils.experiments import ensemble
+from ner_utils.forms.registry import FORMS
+from ner_utils.models import generation, tagging, weights
+from ner_utils.models.generation import qlora
+from ner_utils.results import evaluation
+from ner_utils.scoring import error_types
 
 GOLDEN = Path(__file__).parent / "golden.json"
 ROUGH = {"tagging": 1e-2, "generation": 1e-2}  # processors differ in last digits, which training magnifies
@@ -143,7 +134,7 @@ def generation_stage(make_run, make_tiny_llama, twenty):
     run = make_run(
         "tiny-llama", {"max_new_tokens": 8, "training.epochs": 2}, weights_folder=make_tiny_llama()
     )
-    record = adapters.train(run, twenty, twenty[:4])
+    record = qlora.train(run, twenty, twenty[:4])
     prompter = generation.Prompter(run, weights.resolve(run.model.weights))
     generator = generation.Generator(run, generation.load_for_prediction(run, None), prompter)
     answers = generator.answers(twenty[:8])
@@ -213,7 +204,7 @@ def analysis_stage(made_up, demo):
         "calibration": {name: value for name, value in sure["before"].items() if name != "bins"},
         "asked": {name: [s.tokens for s in each] for name, each in contamination.sets(demo).items()},
         "gap": contamination.gap([1, 2, 3, 4, 5, 0], [1, 1, 1, 5, 0, 0]),
-        "two annotations": errors.ceiling(
+        "two annotations": error_types.ceiling(
             [Sentence(kind, None, ("Ada", "sings"), (Span(0, 1, kind),)) for kind in ("PER", "PER", "ORG")]
         ),
     }

@@ -1,0 +1,1 @@
+"""What does a study ask of its predictions? One file for each question."""

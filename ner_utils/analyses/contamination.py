@@ -1,0 +1,182 @@
+"""Has a language model read the test set? A probe: how much of a sentence it can complete, word for word.
+
+*Zero-shot* means that a model was not adapted, not that it has not seen the text: public test sets are older
+than the models. The pretrained model, as it is, continues the first half of a test sentence, and the words
+that it repeats exactly are counted. A sentence can also be guessed, so that two controls stand beside it: the
+same sentences with other names in them, which nobody has published, completed from *their* first half; and
+sentences of our own English demonstration corpus, which is younger than the models. A model that knows the
+original by heart completes it better than its counterpart. The probe finds verbatim memory and nothing
+subtler: its silence is no proof (on such probes see Carlini et al. 2023, arXiv 2202.07646).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import accumulate, takewhile
+from typing import Any
+
+import numpy as np
+
+from ner_utils import config, data, efficiency
+from ner_utils.config.run import Run
+from ner_utils.data.corpus import Sentence
+from ner_utils.data.perturb import perturb
+from ner_utils.models import weights
+from ner_utils.rendering import latex, save
+from ner_utils.rendering.latex import Column
+from ner_utils.results import findings
+from ner_utils.results.study import Results
+
+PROBED = 100  # sentences at most
+LEAST = 10  # tokens of a sentence that can be probed
+WORDS = 5  # that must be repeated for a sentence to count as known
+LIMIT = 16  # new tokens
+CONTROL = "demo"
+SETS = {
+    "test": "Test sentences",
+    "counterparts": "The same, with other names",
+    "control": "Demonstration corpus",
+}
+
+
+def draw(corpus: dict[str, list[Sentence]]) -> list[Sentence]:
+    """Test sentences with a mention in their first half, so that a counterpart can begin otherwise."""
+    early = [s for s in corpus["test"] if any(span.end <= len(s.tokens) // 2 for span in s.spans)]
+    return data.draw([s for s in early if len(s.tokens) >= LEAST], PROBED, seed=0)
+
+
+def sets(corpus: dict[str, list[Sentence]]) -> dict[str, list[Sentence]]:
+    """The sentences to be completed, by the keys of `SETS`; of those that `draw` finds, the ones whose
+    counterparts begin otherwise. The others have no other name of their type: both would be one prompt."""
+    drawn = draw(corpus)
+    pairs = zip(drawn, perturb(drawn, "swap", corpus["train"]), strict=True)
+    pairs = [(one, other) for one, other in pairs if _differ(halves(one)[0], halves(other)[0])]
+    control = data.load_split(CONTROL, config.load_dataset(CONTROL), "test")
+    return {
+        "test": [one for one, _ in pairs],
+        "counterparts": [other for _, other in pairs],
+        "control": [s for s in control if len(s.tokens) >= LEAST][:PROBED],
+    }
+
+
+def _differ(one: list[str], other: list[str]) -> bool:
+    """Whether a word differs, and not the number of words alone."""
+    return any(a != b for a, b in zip(one, other, strict=False))
+
+
+def halves(sentence: Sentence) -> tuple[list[str], list[str]]:
+    """A sentence's first words, and those that are to be found."""
+    middle = len(sentence.tokens) // 2
+    return list(sentence.tokens[:middle]), list(sentence.tokens[middle:])
+
+
+def repeated(completion: str, wanted: Sequence[str]) -> int:
+    """How many of the wanted words a completion begins with, exactly; white space does not matter."""
+    text = "".join(completion.split())
+    return sum(1 for _ in takewhile(text.startswith, accumulate(wanted)))
+
+
+def probe(run: Run, asked: dict[str, list[Sentence]]) -> dict[str, list[int]]:
+    """How many words of each sentence's second half the pretrained model of a run repeats at once."""
+    import transformers
+
+    from ner_utils.models import generation
+
+    transformers.logging.disable_progress_bar()
+    base = run.model_copy(update={"untrained": True})
+    prompter = generation.Prompter(base, weights.resolve(run.model.weights))
+    tokenizer = prompter.tokenizer
+    model = generation.load_for_prediction(base, None)
+    decoder = generation.Decoder(model, [], tokenizer.pad_token_id, prompter.ends(model), LIMIT)
+    begin, found = tokenizer.bos_token or "", {}
+    for name, sentences in asked.items():
+        prompts = [prompter.ids(begin + prompter.calm(" ".join(halves(s)[0]))) for s in sentences]
+        order = sorted(range(len(prompts)), key=lambda at: -len(prompts[at]))
+        words = found[name] = [0] * len(prompts)
+        answers = decoder.answers([prompts[at] for at in order], run.model.prediction_batch_size)
+        for at, answer in ((order[answer.index], answer) for answer in answers):
+            text = tokenizer.decode(answer.tokens, skip_special_tokens=True)
+            words[at] = repeated(text, halves(sentences[at])[1])
+    return found
+
+
+def investigate(
+    study: str, dataset: str, overrides: str, corpus: dict[str, list[Sentence]]
+) -> dict[str, Any]:
+    """Probe every language model of a study on a corpus, and store what is found."""
+    runs = findings.runs_on(study, dataset, overrides)
+    models = {run.model.weights: run for run in reversed(runs) if run.model.approach == "generation"}
+    asked, found = sets(corpus), {}
+    for run in reversed(models.values()):
+        words = efficiency.in_fresh_process(probe, run, asked)  # whose memory is free again afterwards
+        found[run.model.label] = {name: summary(each) for name, each in words.items() if each}
+        if asked["test"]:
+            found[run.model.label]["gap"] = gap(words["test"], words["counterparts"])
+    left_out = len(draw(corpus)) - len(asked["test"])
+    return findings.write("contamination", runs, {"models": found, "left_out": left_out})
+
+
+def summary(words: Sequence[int]) -> dict[str, float]:
+    """Mean number of repeated words, and the share of sentences, in percent, of which `WORDS` or more are."""
+    known = np.array(words) >= WORDS
+    return {"sentences": len(words), "words": float(np.mean(words)), "known": 100 * float(known.mean())}
+
+
+def gap(test: Sequence[int], counterparts: Sequence[int], resamples: int = 10_000) -> dict[str, float | None]:
+    """The mean number of words by which sentences are better known than their counterparts, with its paired
+    95 % bootstrap interval; None for its ends where all differences are equal, which a resample repeats."""
+    more = np.subtract(test, counterparts)
+    if np.ptp(more) == 0:
+        return {"words": float(more[0]), "low": None, "high": None}
+    chance = np.random.default_rng(0)
+    means = more[chance.integers(len(more), size=(resamples, len(more)))].mean(axis=1)
+    low, high = np.percentile(means, [2.5, 97.5])
+    return {"words": float(more.mean()), "low": float(low), "high": float(high)}
+
+
+# ---------------------------------------------------------------------------- telling
+def write(results: Results) -> list[str]:
+    """Write the table where the study's thesis finds it; its name."""
+    found = results.once(findings.of_study, "contamination")
+    reports = {results.corpus_label(name): each for name, each in found.items()}
+    left_out = {label: each.get("left_out", 0) for label, each in reports.items()}
+    text = tab_contamination({label: each["models"] for label, each in reports.items()}, left_out)
+    return save.write(results.name, {"tab_contamination": text}, {})
+
+
+def tab_contamination(found: dict[str, dict[str, Any]], left_out: Mapping[str, int] = {}) -> str:
+    """Models and sets down; ``left_out`` counts the sentences of each corpus that have no counterpart."""
+    columns = [Column("Model"), Column("Sentences of"), Column("Sentences", 0)]
+    columns += [Column("Words repeated", 2), Column(rf"{WORDS} or more (\%)", 1)]
+    columns += [Column("Test less counterpart", layout="r")]
+    rows: list[Any] = []
+    for corpus, models in found.items():
+        rows += [corpus] if len(found) > 1 and models else []
+        for model, each in models.items():
+            for name, title in SETS.items():
+                if name in each:
+                    if name == "counterparts" and left_out.get(corpus):
+                        title += f" ({left_out[corpus]} sentences without others left out)"
+                    values = [each[name][key] for key in ("sentences", "words", "known")]
+                    rows.append([model if name == "test" else "", title, *values, _said(name, each)])
+    return latex.tabular(columns, rows) if rows else latex.statement("No system of this study is an LLM.")
+
+
+def _said(name: str, each: dict[str, Any]) -> str | None:
+    if name != "counterparts":
+        return None
+    low, high = (np.nan if each["gap"][end] is None else each["gap"][end] for end in ("low", "high"))
+    return latex.Raw(f"{latex.number(each['gap']['words'], 2)} ({latex.interval(low, high, 2)})")
+
+
+def numbers(results: Results) -> dict[tuple[str, ...], float]:
+    """What the thesis may quote or judge: the extremes over the models of a corpus."""
+    found = {}
+    for dataset, each in results.once(findings.of_study, "contamination").items():
+        gaps = [model["gap"] for model in each["models"].values() if "gap" in model]
+        for end, pick in (("low", min), ("high", max)) if gaps else ():
+            values = [gap[end] for gap in gaps if gap[end] is not None]
+            found[dataset, "contamination", f"gap_{end}"] = pick(values, default=np.nan)
+        known = [model["test"]["known"] for model in each["models"].values() if "test" in model]
+        found |= {(dataset, "contamination", "known"): max(known)} if known else {}
+    return found

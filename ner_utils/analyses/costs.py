@@ -1,0 +1,235 @@
+"""What systems cost in money, and from which volume on one is cheaper than another.
+
+Money is time at the prices by the hour that a study declares for its machine. All systems of a study run on
+one machine, so that a volume at which two cost the same does not depend on the price.
+
+Times vary from run to run, so that each ratio of two systems' times has an interval (`ratio`). Where it
+includes 1, no system is called faster or cheaper.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy import stats
+
+from ner_utils.config import tuned
+from ner_utils.rendering import latex
+from ner_utils.rendering.latex import Column
+from ner_utils.results.study import Results
+from ner_utils.scoring.significance import Interval
+
+Row = Mapping[str, Any]  # of `Results.summary`, or of `Results.runs`
+# An assumption: two times of one architecture on one machine differ by this factor at most. In the stored
+# studies on WNUT-17, MiniLM's median latency differs between the systems of one study by up to 1.28, but for
+# one timing that other work on the machine spoilt.
+TOLERANCE = 1.3
+
+
+class Timed(NamedTuple):
+    """A system's label, its times (as `seconds_of` has them), those of each of its runs, and the machines on
+    which they were taken."""
+
+    label: str
+    mean: Mapping[str, float]
+    runs: Sequence[Mapping[str, float]]
+    machines: Collection[str] = ()
+
+
+def dollars(seconds: float, price: float) -> float:
+    """Of so many seconds at a price by the hour."""
+    return seconds / 3600 * price
+
+
+def seconds_of(row: Row) -> dict[str, float]:
+    """Seconds of training with its looks, of 1,000 sentences in the batches that are best for the system, of
+    1,000 one at a time, which is the same batch for all, and of 1,000 that take as long as the median one."""
+    training = [
+        0.0 if row[name] != row[name] else row[name] for name in ("training_seconds", "looks_seconds")
+    ]
+    return {
+        "training": sum(training),
+        "batches": 1000 / row["sentences_per_second"],
+        "single": row["latency_mean_ms"],
+        "median": row["latency_p50_ms"],
+    }
+
+
+def timed(results: Results, dataset: str, system: str) -> Timed:
+    """The times of a system of a study."""
+
+    def rows_of(frame: Any) -> list[dict[str, Any]]:
+        return frame[(frame["dataset"] == dataset) & (frame["system"] == system)].to_dict("records")
+
+    (row,) = rows_of(results.summary)
+    machines = {
+        json.dumps(item.manifest["machine"], sort_keys=True)
+        for item in results.stored
+        if (item.run.dataset_name, item.run.system) == (dataset, system)
+    }
+    return Timed(row["label"], seconds_of(row), [seconds_of(run) for run in rows_of(results.runs)], machines)
+
+
+def ratio(a: Timed, b: Timed, how: str) -> Interval | None:
+    """How many times as long ``a`` takes as ``b``, with its interval; None where one of them takes no time
+    at all, and where the times were taken on different machines.
+
+    The interval is Welch's of the difference of the mean logarithms over runs. It is never narrower than
+    `TOLERANCE` to either side, and it is this wide where a system has one run: the runs of a system are timed
+    one after the other, and what the machine does differently for another system is not in their spread.
+    """
+    timed_both = a.mean[how] > 0 and b.mean[how] > 0  # an ensemble's median may not have been measured
+    if not timed_both or len({*a.machines, *b.machines}) > 1:
+        return None
+    estimate, wide = a.mean[how] / b.mean[how], _width(a, b, how)
+    return Interval(estimate, estimate / wide, estimate * wide)
+
+
+def at_least(times: Interval) -> int:
+    """How many times as long something takes at least, as a whole number of which two digits count."""
+    least = int(times.low)
+    return least - least % 10 ** max(0, len(str(least)) - 2)
+
+
+def _width(a: Timed, b: Timed, how: str) -> float:
+    """The factor by which a ratio of times may be off to either side."""
+    if [run[how] for run in a.runs] == [run[how] for run in b.runs]:
+        return 1.0  # one measurement, as of the training that two systems share
+    logs = [np.log([run[how] for run in each.runs]) for each in (a, b) if each.mean[how]]
+    if len(logs) < 2 or min(map(len, logs)) < 2:
+        return TOLERANCE
+    errors = [each.var(ddof=1) / len(each) for each in logs]
+    if (error := sum(errors)) < 1e-18:
+        return TOLERANCE
+    freedom = error**2 / sum(part**2 / (len(each) - 1) for part, each in zip(errors, logs, strict=True))
+    return max(TOLERANCE, math.exp(stats.t.ppf(0.975, freedom) * math.sqrt(error)))
+
+
+def faster(a: Timed, b: Timed, how: str) -> Timed | None:
+    """Which of two takes less time; None where the interval of their ratio includes 1."""
+    found = ratio(a, b, how)
+    return None if found is None or found.low <= 1 <= found.high else a if found.high < 1 else b
+
+
+def break_even(a: Timed, b: Timed, how: str = "batches") -> Interval | None:
+    """Sentences after which ``a`` and ``b`` have cost the same, training included, with the volumes that the
+    ends of the intervals of training and prediction give; all 0 where the faster one is never the dearer.
+    None where no difference in time is shown."""
+    quick = faster(a, b, how)
+    if quick is None:
+        return None
+    slow = b if quick is a else a
+    wide, trained = _width(a, b, how), _width(a, b, "training")
+
+    def volume(learning: float, reading: float) -> float:
+        """With the training of the faster one and a sentence of the slower one longer by these factors."""
+        ahead = learning * quick.mean["training"] - slow.mean["training"]
+        return max(0.0, ahead) / (reading * slow.mean[how] - quick.mean[how]) * 1000
+
+    return Interval(volume(1, 1), volume(1 / trained, wide), volume(trained, 1 / wide))
+
+
+def verdict(a: Timed, b: Timed, how: str = "batches") -> str | None:
+    """Which system is cheaper, and from which volume on; None where no difference in time is shown."""
+    volume = break_even(a, b, how)
+    if volume is None:
+        return None
+    quick = faster(a, b, how)
+    if volume.high == 0:
+        return f"{quick.label}, always"
+    low, middle, high = (_rounded(each) for each in (volume.low, volume.estimate, volume.high))
+    return f"{quick.label}, from {middle} sentences on ({low} to {high})"
+
+
+def _rounded(volume: float) -> str:
+    """Two figures say enough of an estimate."""
+    return f"{float(f'{volume:.2g}'):,.0f}"
+
+
+def tab_costs(results: Results) -> str:
+    """Cents for training and for 1,000 sentences, at the lower and the higher price."""
+    prices = results.study.protocol.dollars_per_hour
+    if not prices:
+        return latex.statement("This study declares no price of its machine.")
+    columns = [Column("System")]
+    for over in ("Training", "1,000 sentences, batches", "1,000, one at a time"):
+        columns += [Column(title, layout="r", over=over) for title in ("low", "high")]
+
+    def row(values: Row) -> Sequence:
+        spent = seconds_of(values)
+        shown = (spent[how] for how in ("training", "batches", "single"))
+        cents = (100 * dollars(seconds, price) for seconds in shown for price in prices)
+        return [values["label"], *map(latex.significant, cents)]
+
+    return latex.tabular(columns, latex.blocks(results.undisturbed.summary, row))
+
+
+def tab_break_even(results: Results) -> str:
+    """For each declared comparison, which system is the cheaper one, and from which volume on; a dash where
+    no difference in time is shown."""
+    rows: list[Sequence] = []
+    for pair in results.comparisons.to_dict("records"):
+        a, b = (timed(results, pair["dataset"], pair[side]) for side in ("a", "b"))
+        many = f"{pair['corpus']}: " if len(results.corpora) > 1 else ""
+        rows.append([f"{many}{a.label}", b.label, verdict(a, b), verdict(a, b, "single")])
+    if not rows:
+        return latex.statement("This study declares no comparison.")
+    columns = [
+        Column("System", layout="p{3cm}"),
+        Column("Against", layout="p{3cm}"),
+        Column("Cheaper in batches", layout="p{3.6cm}"),
+        Column("Cheaper one at a time", layout="p{3.6cm}"),
+    ]
+    return latex.tabular(columns, rows)
+
+
+def tab_tuning(results: Results) -> str:
+    """What each search for hyperparameters spent and found."""
+    if not results.tuning:
+        return latex.statement("No system of this study was tuned: settings are as declared.")
+    prices = results.study.protocol.dollars_per_hour or []
+    columns = [Column("System"), Column("Trials", 0)]
+    columns += [Column(title, 1, over=r"Dev \Fone") for title in ("declared", "lowest", "chosen")]
+    columns += [Column("Minutes", 1), Column(r"Cost (\$)", layout="r"), Column("Chosen")]
+    rows: list[Any] = []
+    for run, found in results.tuning:
+        many = f"{run.dataset.label}: " if len(results.corpora) > 1 else ""
+        scores = [100 * trial["dev_f1"] for trial in found["trials"]]
+        money = " to ".join(f"{dollars(found['seconds'], price):.3f}" for price in prices)
+        row = [many + run.label, len(scores), scores[0], min(scores), max(scores), found["seconds"] / 60]
+        rows.append([*row, money, tuned.say(found["chosen"])])
+    return latex.tabular(columns, rows)
+
+
+def tab_energy(results: Results) -> str:
+    """Energy of training, and of a thousand sentences, in watt hours; loading included."""
+    columns = [Column("System"), Column("Training (Wh)", 2), Column(r"1,000 sentences (Wh)", 2)]
+    rows = [
+        [row["label"], row["training_joules"] / 3600, row["prediction_joules"] / 3.6 / row["sentences"]]
+        for row in results.undisturbed.summary.to_dict("records")
+    ]
+    return latex.tabular(columns, rows)
+
+
+def tables(results: Results) -> dict[str, str]:
+    """File names without suffix, and what belongs into them."""
+    return {make.__name__: make(results) for make in (tab_costs, tab_break_even, tab_tuning, tab_energy)}
+
+
+def numbers(results: Results) -> dict[tuple[str, ...], float]:
+    """Of each declared comparison, by the parts of their keys: ratios of times of `ratio`, and volumes of
+    `break_even` in batches, where a difference in time is shown; each with its interval."""
+    found = {}
+    for pair in results.comparisons.to_dict("records"):
+        a, b = (timed(results, pair["dataset"], pair[side]) for side in ("a", "b"))
+        name = pair["dataset"], f"{pair['a']}-vs-{pair['b']}"
+        intervals = {f"time.{how}": ratio(a, b, how) for how in a.mean} | {"break_even": break_even(a, b)}
+        for what, bounds in intervals.items():
+            if bounds:
+                parts = {what: bounds.estimate, f"{what}.low": bounds.low, f"{what}.high": bounds.high}
+                found |= {(*name, part): value for part, value in parts.items()}
+    return found

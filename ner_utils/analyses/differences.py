@@ -1,0 +1,201 @@
+"""Where the systems of a study differ, on each corpus: compiled beside the corpus, stored without its text,
+and told as tables and figures of the thesis.
+
+``results/<study>/<dataset>/differences.json`` holds what `breakdown` and `errors` find.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from ner_utils import config
+from ner_utils.data.corpus import Sentence
+from ner_utils.data.predictions import Prediction
+from ner_utils.experiments import experiment
+from ner_utils.forms.base import DROPPED
+from ner_utils.rendering import latex, plots, save
+from ner_utils.rendering.latex import Column
+from ner_utils.results import evaluation, findings
+from ner_utils.results.study import Results
+from ner_utils.scoring import breakdown, error_types
+from ner_utils.scoring.span_table import SpanTable
+
+
+# -------------------------------------------------------------------------- compiling
+def compare(study: str, dataset: str, overrides: str, corpus: dict[str, list[Sentence]]) -> dict[str, Any]:
+    """All runs of a study on a corpus, compared and stored. Raises `ResultError` where one is missing."""
+    runs = findings.runs_on(study, dataset, overrides)
+    gold = experiment.test_sentences(runs[0], corpus)
+    predicted: dict[str, list] = {}
+    tables: dict[str, list[SpanTable]] = {}
+    for run in runs:
+        said = evaluation.load_predictions(run, gold)
+        predicted.setdefault(run.system, []).append(said)
+        right, table = evaluation.span_tables(run, gold, said)
+        tables.setdefault(run.system, []).append(table)
+    rules = config.load_study(study, config.split_overrides(overrides)).protocol
+    counted = breakdown.count(gold, predicted, corpus["train"])
+    pairs = [pair for pair in rules.comparisons if counted.keys() >= set(pair)]
+    words = [sentence.tokens for sentence in gold]
+    sorted_ = {
+        name: [error_types.sort(right, table, words) for table in each] for name, each in tables.items()
+    }
+    single = {run.system: tables[run.system] for run in runs if not run.members}
+    written = {name: list(map(_unplaced, each)) for name, each in predicted.items() if each[0][0].status}
+    found = {
+        "buckets": breakdown.scores(gold, counted, rules.resamples),
+        "gains": breakdown.gains(gold, counted, pairs, rules.resamples),
+        "errors": {name: _mean([kinds for kinds, _ in each]) for name, each in sorted_.items()},
+        "unplaced": {name: _mean(each) for name, each in written.items()},
+        "types": list(right.types),
+        "confusion": {
+            name: np.mean([matrix for _, matrix in each], axis=0).round(2).tolist()
+            for name, each in sorted_.items()
+        },
+        "agreement": error_types.agreement(tables),
+        "oracle": error_types.oracle(right, single),
+        "ceiling": error_types.ceiling(gold),
+    }
+    return findings.write("differences", runs, found)
+
+
+def _unplaced(predicted: Sequence[Prediction]) -> dict[str, int]:
+    """What a system wrote that became no mention: answers that could not be read, and items, by reason."""
+    dropped = Counter({"unreadable answers": sum(each.status == "failed" for each in predicted)})
+    for each in predicted:
+        dropped.update(each.dropped)
+    return {name.replace("_", " "): dropped[name] for name in ("unreadable answers", *DROPPED)}
+
+
+def _mean(rows: Sequence[dict[str, int]]) -> dict[str, float]:
+    return {key: sum(row[key] for row in rows) / len(rows) for key in rows[0]}
+
+
+# ---------------------------------------------------------------------------- telling
+def write(results: Results) -> list[str]:
+    """Write tables and figure where the study's thesis finds them; their names."""
+    stored = results.once(findings.of_study, "differences")
+    found = {results.corpus_label(dataset): report for dataset, report in stored.items()}
+    labels = findings.labels(results)
+    makers = (tab_buckets, tab_errors, tab_agreement)
+    tables = {make.__name__: make(found, labels) for make in makers}
+    return save.write(results.name, tables, {"fig_buckets": fig_buckets(found, labels)})
+
+
+def _headed(found: dict[str, Any], rows: Any) -> Iterator[Any]:
+    for label, report in found.items():
+        if len(found) > 1:
+            yield label
+        yield from rows(report)
+
+
+def tab_buckets(found: dict[str, Any], labels: dict[str, str]) -> str:
+    """F1 in every bucket, beside the number of gold mentions."""
+    columns = [
+        Column(""),
+        Column("Mentions", 0),
+        *(Column(head, 1) for head in latex.heads(list(labels.values()))),
+    ]
+
+    def rows(report: dict[str, Any]) -> Iterator[Any]:
+        table = pd.DataFrame(report["buckets"])
+        for factor, block in table.groupby("factor", sort=False):
+            yield factor[0].upper() + factor[1:]
+            for bucket, lines in block.groupby("bucket", sort=False):
+                scores = dict(zip(lines["system"], lines["f1"], strict=True))
+                many = lines["gold"].max()
+                yield [bucket, many, *(scores.get(name) if many else None for name in labels)]
+
+    return latex.tabular(columns, _headed(found, rows))
+
+
+def tab_errors(found: dict[str, Any], labels: dict[str, str]) -> str:
+    """Every predicted and every missed mention once, by kind; what was written beside them, by reason."""
+    columns = [Column(""), *(Column(head, 0) for head in latex.heads(list(labels.values())))]
+
+    def rows(report: dict[str, Any]) -> Iterator[Any]:
+        lost = {system: report["unplaced"].get(system, {}) for system in labels}
+        written = dict.fromkeys(name for each in lost.values() for name in each)
+        yield "Mentions"
+        for kind in error_types.KINDS:
+            yield [kind, *(report["errors"].get(system, {}).get(kind) for system in labels)]
+        if written:
+            yield "Written, and no mention"
+        for name in written:
+            yield [name, *(lost[system].get(name) for system in labels)]
+
+    return latex.tabular(columns, _headed(found, rows))
+
+
+def tab_agreement(found: dict[str, Any], labels: dict[str, str]) -> str:
+    """F1 of systems against each other; on the diagonal, of a system's runs."""
+    heads = latex.heads(list(labels.values()))
+    columns = [Column("System"), *(Column(head, 1) for head in heads)]
+
+    def rows(report: dict[str, Any]) -> Iterator[Any]:
+        pairs = {(row["a"], row["b"]): row["f1"] for row in report["agreement"]}
+        for at, a in enumerate(labels):
+            row = [pairs.get((b, a), pairs.get((a, b))) if k <= at else None for k, b in enumerate(labels)]
+            number = f"{heads[at]}  " if len(heads) > latex.MANY else ""
+            yield [number + labels[a], *row]
+
+    return latex.tabular(columns, _headed(found, rows))
+
+
+def numbers(results: Results) -> dict[tuple[str, ...], float]:
+    """What the thesis may quote or judge: values by the parts of their keys."""
+    found = {}
+    for dataset, report in results.once(findings.of_study, "differences").items():
+        for row in report["buckets"]:
+            for name in ("f1", "low", "high", "gold", "predicted"):
+                found[dataset, row["system"], row["factor"], row["bucket"], name] = _number(row[name])
+        for row in report["gains"]:
+            at = f"{row['a']}-vs-{row['b']}", row["factor"], row["bucket"]
+            found |= {(dataset, *at, name): _number(row[name]) for name in ("difference", "low", "high")}
+        for system, kinds in report["errors"].items():
+            lost = report["unplaced"].get(system, {})
+            found |= {(dataset, system, "errors", kind): number for kind, number in (kinds | lost).items()}
+        for row in report["agreement"]:
+            found[dataset, f"{row['a']}-and-{row['b']}", "agreement"] = row["f1"]
+        found |= {(dataset, "oracle", name): value for name, value in report["oracle"].items()}
+        found |= {(dataset, "ceiling", name): value for name, value in report["ceiling"].items()}
+    return found
+
+
+def _number(stored: float | None) -> float:
+    return float("nan") if stored is None else stored
+
+
+@plots.styled
+def fig_buckets(found: dict[str, Any], labels: dict[str, str]) -> Figure:
+    """F1 with intervals by mention length, surface and sentence length: where systems may change places."""
+    shown = ("mention length", "surface in train", "sentence length")
+    blocks = [(label, factor) for label in found for factor in shown]
+    heights = [len(breakdown.FACTORS[factor]) for _, factor in blocks]
+    marks = plots.marks_of(labels.values())
+    size = (plots.WIDTH, min(7.6, 0.16 * len(marks) * sum(heights) + 0.35 * len(blocks) + 0.5))
+    figure, axes = plt.subplots(
+        len(blocks), 1, figsize=size, sharex=True, squeeze=False, height_ratios=heights, layout="constrained"
+    )
+    for axis, (label, factor) in zip(axes[:, 0], blocks, strict=True):
+        rows = [row for row in found[label]["buckets"] if row["factor"] == factor]
+        buckets = breakdown.FACTORS[factor]
+        many = {row["bucket"]: max(r["gold"] for r in rows if r["bucket"] == row["bucket"]) for row in rows}
+        plots.name_rows(axis, [f"{bucket} ({many.get(bucket, 0):,.0f})" for bucket in buckets])
+        axis.set_title(f"{label}: {factor}" if len(found) > 1 else factor)
+        for at, (system, name) in enumerate(labels.items()):
+            shift = 0.7 * ((at + 0.5) / len(labels) - 0.5)
+            for row in (row for row in rows if row["system"] == system and row["gold"]):
+                y, mark = buckets.index(row["bucket"]) + shift, marks[name]
+                axis.plot([row["low"], row["high"]], [y, y], color=mark["color"], linewidth=1.1)
+                axis.plot(row["f1"], y, **mark, markersize=3.5)
+    axes[-1, 0].set_xlabel("Strict F1, with 95 % interval; in brackets the gold mentions")
+    plots.legend(figure, marks)
+    return figure

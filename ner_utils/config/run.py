@@ -1,0 +1,126 @@
+"""A run: a system of a study on a corpus with a seed, resolved, and what identifies it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from ner_utils import paths, stages
+from ner_utils.config.schema import Dataset, Ensemble, GenerationModel, Positive, Strict, TaggingModel
+
+FORMAT = 1  # of stored predictions; what stages do is numbered in `stages`
+
+
+class Run(Strict):
+    """One run, resolved: everything that decides its predictions, and its names."""
+
+    study: str
+    dataset_name: str
+    system: str
+    label: str
+    dataset: Dataset
+    model: Annotated[TaggingModel | GenerationModel | Ensemble, Field(discriminator="approach")]
+    untrained: bool  # zero-shot, or with few_shot examples in its prompt
+    few_shot: Annotated[int, Field(ge=0)] = 0
+    train_sentences: Positive | None
+    base: Run | None = None  # whose weights this run predicts with
+    selected_by: Literal["f1", "loss"] = "f1"  # what chose the checkpoint on dev
+    held_out: tuple[str, ...] = ()  # types that training neither showed nor named
+    perturbed: str | None = None  # the way in which the test sentences that it meets are disturbed
+    members: tuple[Run, ...] = ()  # who vote, where this is an ensemble
+    seed: Annotated[int, Field(ge=0)]
+    looks: Positive
+    dev_sample: Positive | None
+    test_sentences: Positive | None
+    dev_predictions: Positive | None = None
+    latency_sentences: Positive
+
+    @property
+    def results(self) -> Path:
+        """Folder of the run's small, committed files."""
+        return paths.RESULTS / self.study / paths.run_id(self.dataset_name, self.system, self.seed)
+
+    @property
+    def scratch(self) -> Path:
+        """Folder of checkpoints and raw outputs; a changed configuration gets another one."""
+        run = paths.run_id(self.dataset_name, self.system, self.seed)
+        return paths.RUNS / self.study / run / self.fingerprint[:12]
+
+    @property
+    def stages(self) -> dict[str, int]:
+        """The stages that decide the predictions, with their numbers. All but reading are a part of the
+        identity where their number is above 1."""
+        names = ["data"]
+        if self.perturbed:
+            names.append("perturbation")
+        if self.members:
+            names.append("ensemble")
+        elif self.model.approach == "tagging":
+            names.append("tagging")
+        else:
+            names += ["generation", "reading"]
+        return stages.numbers(*names)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What decides the predictions, and nothing else (no labels, no study's name)."""
+        # Keys at their defaults say nothing: a new key with a default leaves old fingerprints alone.
+        decisive = {"format", "types", "splits", "hub", "columns", "separator", "scheme", "tags"}
+        decisive |= {"overlaps", "flaws"}
+        dataset = self.dataset.model_dump(include=decisive, exclude_defaults=True)
+        for split in dataset["splits"].values():
+            for file in (split, split.get("annotations", {})):
+                file.pop("url", None)  # where a file came from does not matter, its checksum does
+        if getattr(self.model, "definitions", False):
+            dataset["definitions"] = self.dataset.definitions
+        dataset["types"] = [
+            list(pair) for pair in dataset["types"].items()
+        ]  # their order decides tags and prompts
+        model = self.model.model_dump(
+            exclude={"label", "architecture"}, exclude_none=True, exclude_defaults=True
+        )
+        protocol: dict[str, Any] = {"looks": self.looks}
+        if self.model.approach == "generation":  # tagging looks at all of dev
+            protocol["dev_sample"] = self.dev_sample
+        if self.untrained or self.members:
+            for untrained in ("training", "lora", "merge_adapter", "loss", "dev_draw", "type_order"):
+                model.pop(untrained, None)
+            protocol = {}
+        if self.test_sentences:
+            protocol["test_sentences"] = self.test_sentences
+        if self.dev_predictions:
+            protocol["dev_predictions"] = self.dev_predictions
+        if self.perturbed:
+            protocol["perturbed"] = self.perturbed
+        if self.members:
+            protocol["members"] = [member.fingerprint for member in self.members]
+        if self.selected_by != "f1":
+            protocol["selected_by"] = self.selected_by
+        if self.held_out:
+            protocol["held_out"] = list(self.held_out)
+        if self.few_shot:
+            protocol["few_shot"] = self.few_shot
+        if self.base:
+            protocol["weights_of"] = self.base.fingerprint
+        raised = {name: n for name, n in self.stages.items() if n > 1 and name != "reading"}
+        if raised:
+            protocol["stages"] = raised
+        return {
+            "format": FORMAT,
+            "dataset": {"name": self.dataset_name, **dataset},
+            "model": model,
+            "zero_shot": self.untrained,
+            "train_sentences": self.train_sentences,
+            "seed": self.seed,
+            **protocol,
+        }
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) over `identity`."""
+        text = json.dumps(self.identity, sort_keys=True, ensure_ascii=False)
+        return hashlib.sha256(text.encode()).hexdigest()

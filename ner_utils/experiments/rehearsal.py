@@ -1,0 +1,150 @@
+"""A run on trial: tokenizer, prompts and grammars on its sentences, before any of it is trained."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from ner_utils import data, forms, messages
+from ner_utils.config.run import Run
+from ner_utils.config.sections import ConfigError
+from ner_utils.data.corpus import Sentence
+from ner_utils.experiments import experiment
+from ner_utils.models import weights
+
+# Their positions begin after the id of padding (transformers' create_position_ids_from_input_ids).
+OFFSET = ("roberta", "roberta-prelayernorm", "camembert", "xlm-roberta", "xlm-roberta-xl", "xmod", "luke")
+OFFSET += ("longformer", "data2vec-text", "ibert", "mpnet", "esm", "layoutlmv3", "lilt", "markuplm")
+
+
+def check(run: Run, corpus: dict[str, list[Sentence]]) -> Iterator[str]:
+    """Try what a run will do with its sentences; yields warnings of those that will be cut. Raises
+    `ConfigError` for what would fail, and `WeightsError` where the weights cannot be had."""
+    where = f"params/studies/{run.study}.yaml: systems.{run.system}"
+    source = weights.resolve(run.model.weights)
+    most, limit = positions(source), run.model.training.max_length
+    if most and limit > most and not run.untrained:
+        raise ConfigError(
+            f"{where}: training.max_length is {limit}, but {run.model.label} has positions for {most} tokens"
+        )
+    samples = {"test": experiment.test_sentences(run, corpus)}
+    if not (run.untrained or run.base):
+        samples |= {"train": experiment.training_sentences(run, corpus), "dev": corpus["dev"]}
+    trial = _tagging if run.model.approach == "tagging" else _generation
+    yield from trial(run, source, samples, most, where)
+
+
+def positions(source: str) -> int | None:
+    """The tokens for which a model has positions; None where it needs none."""
+    from transformers import AutoConfig
+
+    settings = AutoConfig.from_pretrained(source).get_text_config()
+    most = getattr(settings, "max_position_embeddings", None)
+    if most and settings.model_type in OFFSET:
+        most -= settings.pad_token_id + 1
+    return most
+
+
+def _tagging(
+    run: Run, source: str, samples: dict[str, list[Sentence]], most: int | None, where: str
+) -> Iterator[str]:
+    from ner_utils.models import tagging
+
+    limit = run.model.training.max_length
+    try:
+        tokenizer = tagging.load_tokenizer(source, run.model.pad_token)
+        special = tokenizer.num_special_tokens_to_add()
+        for split, sentences in samples.items():
+            # A token has a character at least, so that most sentences need not be tokenised.
+            long = [each for each in sentences if _size(each) + len(each.tokens) + special > limit]
+            rows = tagging.encode(long, tokenizer, limit, run.model.labelled) if long else []
+            full = ((s, row) for s, row in zip(long, rows, strict=True) if len(row["input_ids"]) == limit)
+            if cut := sum(len(s.tokens) - 1 not in row["word"] for s, row in full):
+                yield (
+                    f"{where}: max_length {limit} cuts {cut:,} of {len(sentences):,} sentences of "
+                    f"{run.dataset_name}, {split}: the mentions that are cut off count as missed"
+                )
+    except (RuntimeError, ValueError) as error:
+        raise ConfigError(f"{where}: {error}") from None
+
+
+def _generation(
+    run: Run, source: str, samples: dict[str, list[Sentence]], most: int | None, where: str
+) -> Iterator[str]:
+    from ner_utils.models.generation.generator import Prompter
+
+    limit, room = run.model.training.max_length, run.model.max_new_tokens
+    try:
+        prompter = Prompter(run, source)
+        forms.check(prompter.format)
+        teacher = Prompter(run, source, run.held_out) if run.held_out else prompter
+        if "dev" in samples:
+            first = samples["dev"][: run.dev_sample]
+            drawn = data.draw(samples["dev"], run.dev_sample, run.seed)
+            samples["dev"] = first if run.model.dev_draw == "first" else drawn
+        longest = 0
+        for split, sentences in samples.items():
+            # A token has a byte at least, so that few sentences need be tokenised to know the longest.
+            for sentence in sorted(sentences, key=_size, reverse=True)[:20]:
+                longest = max(longest, len(prompter.ids(prompter.prompt(sentence))))
+            if split == "train":
+                base = len(teacher.example(Sentence("", None, ("a",), ()))["input_ids"])
+                long = [s for s in sentences if base + _size(s) + len(teacher.answer(s).encode()) > limit]
+                cut = sum(len(teacher.example(sentence)["input_ids"]) > limit for sentence in long)
+                if cut:
+                    yield (
+                        f"{where}: max_length {limit} cuts {cut:,} of {len(sentences):,} training examples "
+                        f"of {run.dataset_name}: their answers are learnt without an end"
+                    )
+        if most and longest + room > most:
+            yield (
+                f"{where}: the longest prompt on {run.dataset_name} has {longest:,} tokens and its answer "
+                f"may have {room:,}, but {run.model.label} was made for {most:,}"
+            )
+    except Exception as error:  # templates and tokenizers raise errors of many libraries
+        reason = (str(error).splitlines() or [""])[0]
+        raise ConfigError(f"{where}: its prompt cannot be made ({type(error).__name__}: {reason})") from None
+    if run.model.constrained != "none":
+        _check_grammars(run, source, prompter, [each for part in samples.values() for each in part], where)
+
+
+def _size(sentence: Sentence) -> int:
+    return len(sentence.text.encode())
+
+
+def _check_grammars(run: Run, source: str, prompter, sentences: Sequence[Sentence], where: str) -> None:
+    """Write an answer at random to the longest sentences and to the first with each kind of character."""
+    from transformers import AutoConfig
+
+    from ner_utils.models.generation.constraints import Constraints
+
+    vocabulary = AutoConfig.from_pretrained(source).get_text_config().vocab_size
+    how = (run.model.constrained, prompter.format, prompter.tokenizer, vocabulary, run.model.max_new_tokens)
+    makes, chance = Constraints(*how), np.random.default_rng(0)
+    for sentence in oddest(sentences):
+        try:
+            answer = makes.of([prompter.calm(token) for token in sentence.tokens])
+            written = answer.begin()
+            while not written or written[-1] != makes.end:
+                written = answer.choose(chance.normal(size=vocabulary))[0]
+        except (RuntimeError, ValueError) as error:
+            reason = messages.shortened((str(error).splitlines() or [""])[0], 120)
+            raise ConfigError(
+                f"{where}: there is no grammar for answers to sentence {sentence.id} of {run.dataset_name} "
+                f"({len(sentence.tokens)} tokens, {len(prompter.format.types)} types: {reason}); choose "
+                "constrained: schema or none, or another output_format"
+            ) from None
+
+
+def oddest(sentences: Sequence[Sentence]) -> list[Sentence]:
+    """The sentences of most tokens and of most characters, and the first with each Unicode category."""
+    chosen = {max(sentences, key=lambda each: len(each.tokens)).id, max(sentences, key=_size).id}
+    seen: set[str] = set()
+    for sentence in sentences:
+        kinds = {unicodedata.category(char) for char in set(sentence.text)}
+        if kinds - seen:
+            chosen.add(sentence.id)
+            seen |= kinds
+    return [sentence for sentence in sentences if sentence.id in chosen]

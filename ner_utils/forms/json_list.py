@@ -1,0 +1,172 @@
+"""Answers as a JSON list of entities, with or without the number of the occurrence that is meant."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from ner_utils.data.corpus import Sentence
+from ner_utils.data.spans import Span, surface
+from ner_utils.forms.alignment import align, occurrences, repeated
+from ner_utils.forms.base import DROPPED, Form, Reading
+from ner_utils.forms.grammar import END, START, Edge, Free, Grammar
+from ner_utils.forms.stated_entities import find
+
+_STRING = re.compile(rb'(?:[^"\\]|\\.)*\\?', re.DOTALL)
+# Tokens of a repeated mention that a grounded answer can point at beyond its first occurrence.
+REPEATED = 12
+
+
+class JsonForm(Form):
+    """A JSON list of ``{"text": surface, "type": name}``, in order of appearance: a repeated surface is
+    its next occurrence (paper A)."""
+
+    answers = (
+        'Answer with a JSON list of {"text": ..., "type": ...} in order of appearance, '
+        "or [] if there are none.",
+        'Reply with a JSON list alone, one {"text": ..., "type": ...} an entity, first to last; '
+        "reply [] where nothing is mentioned.",
+        'Write them as one JSON array of objects {"text": ..., "type": ...} in the order of the text, '
+        "an empty array [] if the text has none.",
+    )
+
+    def target(self, sentence: Sentence) -> str:
+        return json.dumps([self._item(sentence.tokens, span) for span in sentence.spans], ensure_ascii=False)
+
+    def _item(self, tokens: Sequence[str], span: Span) -> dict[str, Any]:
+        return {"text": surface(tokens, span), "type": self.types[span.type]}
+
+    def grammar(self, tokens: Sequence[str] | None) -> Grammar:
+        return Grammar(
+            {
+                START: [Edge("[]", END), Edge('[{"text": "', "text")],
+                **self._entity(tokens),
+                "more": [Edge("]", END), Edge(', {"text": "', "text")],
+            }
+        )
+
+    def _entity(self, tokens: Sequence[str] | None) -> dict[str, list[Edge]]:
+        """From an entity's text to what follows the entity."""
+        kinds = [Edge(f'", "type": "{_escaped(name)}"}}', "more") for name in self.types.values()]
+        return {"text": [Edge(_mention(tokens), "kind")], "kind": kinds}
+
+    def read(self, answer: str, tokens: Sequence[str]) -> Reading:
+        items, status = find(answer, self.kind)
+        mentions, extents, dropped = [], [], dict.fromkeys(DROPPED, 0)
+        for item in items:
+            if not item.is_entity or not self._says_where(item.fields):
+                dropped["malformed"] += 1
+            elif kind := self.kind(item.fields["type"]):
+                mentions.append((item.fields["text"], kind, self._number(item.fields)))
+                extents.append(item.extent)
+            else:
+                dropped["unknown_type"] += 1
+        placed = align(mentions, tokens)
+        dropped["ungrounded"], dropped["duplicate"] = placed.ungrounded, placed.duplicate
+        return Reading(placed.spans, [extents[origin] for origin in placed.origins], status, dropped)
+
+    def _says_where(self, fields: dict[str, Any]) -> bool:
+        """Whether an item says all that the form asks for of a mention's place."""
+        return True
+
+    def _number(self, fields: dict[str, Any]) -> int | None:
+        """Which occurrence of its text a mention is; None is the next one."""
+        return None
+
+
+class JsonOccurrenceForm(JsonForm):
+    """The same with ``"occurrence": n``: the n-th place, from 1, where the surface stands in the sentence,
+    so that repeated surfaces can be told apart (arXiv 2601.17898 compares such forms)."""
+
+    answers = (
+        'Answer with a JSON list of {"text": ..., "type": ..., "occurrence": ...} in order of appearance, '
+        "or [] if there are none; occurrence counts from 1 where the same text stands several times.",
+        'Reply with a JSON list alone, one {"text": ..., "type": ..., "occurrence": ...} an entity, first to '
+        "last, with 1 for the first place where its text stands, 2 for the second; reply [] where nothing is "
+        "mentioned.",
+        'Write them as one JSON array of objects {"text": ..., "type": ..., "occurrence": ...} in the order '
+        "of the text, the occurrence being 1 unless the text stood there before; an empty array [] if the "
+        "text has none.",
+    )
+
+    def _item(self, tokens: Sequence[str], span: Span) -> dict[str, Any]:
+        places = occurrences(surface(tokens, span), tokens)
+        number = 1 + places.index((span.start, span.end))
+        return super()._item(tokens, span) | {"occurrence": number}
+
+    def _entity(self, tokens: Sequence[str] | None) -> dict[str, list[Edge]]:
+        if tokens is None:
+            number = Free("NUMBER", "/[1-9][0-9]?/", re.compile(rb"[0-9]*"), _rest_of_number, 1)
+            return self._counted("", [Edge(number, "close")]) | {"text": [Edge(_mention(None), "kind")]}
+        nodes = {"text": [Edge(_mention(tokens), "kind1")], **self._counted("1", [Edge("1", "close")])}
+        for text, times in repeated(tokens, REPEATED):
+            # A repeated text is a span, too: both readings stay open until its number is written.
+            nodes["text"].append(Edge(_escaped(text), f"kind{times}"))
+            numbers = [Edge(str(number), "close") for number in range(1, times + 1)]
+            nodes |= self._counted(str(times), numbers)
+        return nodes
+
+    def _counted(self, label: str, numbers: list[Edge]) -> dict[str, list[Edge]]:
+        names = [_escaped(name) for name in self.types.values()]
+        kinds = [Edge(f'", "type": "{name}", "occurrence": ', f"number{label}") for name in names]
+        return {f"kind{label}": kinds, f"number{label}": numbers, "close": [Edge("}", "more")]}
+
+    def _says_where(self, fields: dict[str, Any]) -> bool:
+        return type(fields.get("occurrence")) is int and fields["occurrence"] >= 1
+
+    def _number(self, fields: dict[str, Any]) -> int | None:
+        return fields["occurrence"]
+
+
+def _escaped(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)[1:-1]
+
+
+def _mention(tokens: Sequence[str] | None) -> Free:
+    """A mention's text inside its quotes: any, or a span of tokens."""
+    if tokens is None:
+        text = r'/([^"\\\x00-\x20]|\\["\\\/bfnrt])([^"\\\x00-\x1f]|\\["\\\/bfnrt])*/'
+        return Free("MENTION", text, _STRING, _rest_of_text, 4)
+    words = [_escaped(token) for token in tokens]
+    chunks = json.dumps({"substring_chunks": list(_between(words))}, ensure_ascii=False)
+    text = f"SPAN & /[^ ]((.|\\n)*[^ ])?/\nSPAN: %regex {chunks}"
+    longest = 1 + max(len(word.encode()) for word in words)
+    return Free("MENTION", text, _STRING, lambda piece: _rest_of_span(piece, words), longest)
+
+
+def _between(words: Sequence[str]) -> Iterator[str]:
+    yield words[0]
+    for word in words[1:]:
+        yield from (" ", word)
+
+
+def _rest_of_span(piece: bytes, words: Sequence[str]) -> bytes | None:
+    """What is missing to the end of a token, where the mention begins like that."""
+    rests = []
+    for start in range(len(words)):
+        text = " ".join(words[start:]).encode()
+        if text.startswith(piece):
+            ends = itertools.accumulate(1 + len(word.encode()) for word in words[start:])
+            end = next(end - 1 for end in ends if end > max(1, len(piece)))
+            rests.append(text[len(piece) : end])
+    return min(rests, key=len, default=None)
+
+
+def _rest_of_text(piece: bytes) -> bytes | None:
+    """What is missing to a text of whole characters, one of which can be seen."""
+    for size in range(4):
+        for first in (b"", b"\x80", b"\x90", b"\xa0", b"x", b"\\"):
+            rest = (first + b"\x80" * (size - 1))[:size]
+            try:
+                if json.loads(b'"' + piece + rest + b'"').strip():
+                    return rest
+            except ValueError:
+                continue
+    return None
+
+
+def _rest_of_number(piece: bytes) -> bytes | None:
+    return b"" if piece else b"1"

@@ -1,0 +1,142 @@
+"""Pretrained models as both arms load them: device, dtype, 4-bit weights, adapters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForTokenClassification
+
+from ner_utils.config.schema import Lora
+
+HEADS = ["classifier", "score"]  # of token classification: trained whole, never adapted or quantised
+
+
+def device() -> str:
+    """Where models are computed."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def report_device() -> None:
+    """Print on which GPU this process computes: it uses one, whatever their number."""
+    if torch.cuda.is_available():
+        at, number = torch.cuda.current_device(), torch.cuda.device_count()
+        print(f"computing on cuda:{at} ({torch.cuda.get_device_name(at)}), {number} visible", flush=True)
+
+
+def dtype() -> torch.dtype:
+    """Dtype of computation: bf16 on cards that have it, fp16 on older ones, fp32 on a CPU."""
+    if not torch.cuda.is_available():
+        return torch.float32
+    return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+
+
+def load(auto: Any, source: str | Path, quantisation: str | None, **settings: Any) -> Any:
+    """A pretrained model on the device, its linear layers in NF4 where asked for."""
+    settings = {"dtype": dtype(), "device_map": {"": device()}} | settings
+    if quantisation is None:
+        return auto.from_pretrained(source, **settings)
+    from bitsandbytes.nn import Linear4bit
+
+    # Given none, the library spares the head of a language model.
+    spared = HEADS if auto is AutoModelForTokenClassification else None
+    model = auto.from_pretrained(source, quantization_config=nf4(dtype(), spared), **settings)
+    for module in model.modules():
+        # On a CPU with bf16 units, bitsandbytes would repack weights at the first evaluation and round
+        # them once more: what is trained after a look would not be what was trained before it.
+        if isinstance(module, Linear4bit):
+            module.support_avx512bf16_for_cpu = False
+    return model
+
+
+@torch.no_grad()
+def check_range(model: Any, ids: Sequence[int], label: str) -> None:
+    """Raise `FloatingPointError` where a model in fp16, in which older GPUs compute, overflows on the token
+    ids of a text. Models that were trained in bf16 may: Gemma 3 does."""
+    if model.dtype != torch.float16:
+        return
+    logits = model(input_ids=torch.tensor([ids[:128]], device=model.device)).logits
+    if not logits.isfinite().all():
+        raise FloatingPointError(
+            f"{label} overflows in float16, the dtype of this GPU: use one with bfloat16 (compute capability "
+            "8.0 or newer), or a CPU"
+        )
+
+
+def nf4(compute: torch.dtype, spared: list[str] | None = None) -> Any:
+    """How linear layers but the ``spared`` ones are kept in 4 bits."""
+    from transformers import BitsAndBytesConfig
+
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=compute,
+        llm_int8_skip_modules=spared,
+    )
+
+
+def is_causal(model_type: str) -> bool:
+    """Whether models of a type see what stands before a token alone: the library has them as causal language
+    models and not as masked ones."""
+    from transformers.models.auto import modeling_auto
+
+    masked = modeling_auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES
+    return model_type in modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and model_type not in masked
+
+
+def register_qwen_tagger() -> None:
+    """Qwen3.5's text model as a token classifier: the library has one with the vision tower alone."""
+    from transformers import Qwen3_5PreTrainedModel, Qwen3_5TextConfig
+    from transformers.modeling_layers import GenericForTokenClassification
+
+    bases = (GenericForTokenClassification, Qwen3_5PreTrainedModel)
+    tagger = type("Qwen3_5TextTagger", bases, {"__annotations__": {"config": Qwen3_5TextConfig}})
+    AutoModelForTokenClassification.register(Qwen3_5TextConfig, tagger, exist_ok=True)
+
+
+def with_adapter(model: Any, lora: Lora, task: str, quantised: bool) -> Any:
+    """The model with new adapters, which are all that is trained, beside the head of a tagger."""
+    from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
+
+    if quantised:
+        model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
+    return get_peft_model(
+        model,
+        LoraConfig(
+            r=lora.r,
+            lora_alpha=lora.alpha,
+            lora_dropout=lora.dropout,
+            target_modules=lora.target_modules,
+            exclude_modules=HEADS if task == "TOKEN_CLS" else None,
+            task_type=task,
+        ),
+    )
+
+
+def train_in_fp32(model: Any) -> None:
+    """One dtype for what is trained: adapters are made in bf16, and a resumed one comes back as fp32."""
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()
+
+
+def for_prediction(model: Any, adapter: Path | None, dequantise: bool, merge: bool) -> Any:
+    """A base model with the adapter of a checkpoint, to predict with."""
+    if dequantise:
+        model = model.dequantize().to(dtype())
+    if adapter is not None:
+        from peft import PeftModel
+
+        model = PeftModel.from_pretrained(model, adapter)
+        if merge:
+            model = model.merge_and_unload()
+    return model.eval()
+
+
+def coverage(model: Any) -> dict[str, int]:
+    """How many layers of each name carry an adapter."""
+    names = [name.split(".")[-1] for name, module in model.named_modules() if hasattr(module, "lora_A")]
+    return {name: names.count(name) for name in sorted(set(names))}

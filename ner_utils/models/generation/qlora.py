@@ -1,0 +1,131 @@
+"""Training of a generative model: QLoRA, LoRA or all weights, through TRL's SFTTrainer with our loss.
+
+Imported late: trl, peft and datasets take seconds.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from datasets import Dataset, disable_progress_bars
+from transformers import set_seed
+from trl import SFTConfig, SFTTrainer
+
+from ner_utils import data, efficiency, scoring
+from ner_utils.config.run import Run
+from ner_utils.data.corpus import IGNORED, Sentence
+from ner_utils.models import backbones, training, weights
+from ner_utils.models.generation.decoding import shares_beginnings
+from ner_utils.models.generation.generator import Generator, Prompter, load_base, load_for_prediction, merge
+
+
+def train(run: Run, sentences: Sequence[Sentence], dev: Sequence[Sentence], parts: int = 1) -> dict[str, Any]:
+    """Train an adapter, selecting by generated entity F1 on a seeded sample of dev; each batch is computed
+    in so many ``parts``.
+
+    The language-model loss on the same sample is recorded beside it at every look. Returns a
+    record for efficiency.json.
+    """
+    disable_progress_bars()
+    set_seed(run.seed)
+    settings = run.model.training
+    prompter = Prompter(run, weights.resolve(run.model.weights), run.held_out)
+    first = run.model.dev_draw == "first"
+    sample = dev[: run.dev_sample] if first else data.draw(dev, run.dev_sample, run.seed)
+    examples, looked_at = ([prompter.example(each) for each in part] for part in (sentences, sample))
+    cut = [len(example["input_ids"]) > settings.max_length for example in examples]
+    model = load_base(run)
+    backbones.check_range(model, examples[0]["input_ids"], prompter.name)
+    if run.model.lora:
+        model = backbones.with_adapter(model, run.model.lora, "CAUSAL_LM", bool(run.model.quantisation))
+    # What all prompts begin with passes through the model once, where no loss counts on it; where each lists
+    # the types in its own order, that is less than their whole instruction.
+    shared = run.model.loss == "answer" and shares_beginnings(model.config)
+    beginnings = [example["input_ids"] for example in (*examples, *looked_at)]
+    prefix = len(os.path.commonprefix([prompter.shared_prefix(), *beginnings])) if shared else 0
+
+    class Selector(training.LikeLengths, SFTTrainer):
+        """Adds the generated entity F1 to each look, and computes the loss without waste."""
+
+        def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+            base = model.get_base_model() if run.model.lora else model
+            with self.accelerator.autocast():  # which the library wraps around the model that is passed by
+                return answer_loss(base, inputs, prefix, self.divisor(len(inputs["labels"])))
+
+        def evaluate(self, *arguments, **keywords):
+            metrics = super().evaluate(*arguments, **keywords)
+            adapter = run.scratch / "look"
+            self.model.save_pretrained(adapter)
+            generator = Generator(run, load_for_prediction(run, adapter), prompter)
+            found = [prediction.spans for prediction in generator.predict(sample)[0]]
+            metrics["eval_f1"] = scoring.score([sentence.spans for sentence in sample], found).f1
+            self.log({"eval_f1": metrics["eval_f1"]})
+            return metrics
+
+    trainer = Selector(
+        run,
+        model=model,
+        args=training.on_one_device(
+            SFTConfig(
+                **training.arguments(run, parts),
+                max_length=settings.max_length,
+                # The shared prefix needs its cache, which checkpointing would drop.
+                gradient_checkpointing=False,
+                packing=False,
+            )
+        ),
+        train_dataset=Dataset.from_list(examples),
+        eval_dataset=Dataset.from_list(looked_at),
+        processing_class=prompter.tokenizer,
+    )
+    backbones.train_in_fp32(trainer.model)
+    _assert_loss_on_answers(trainer, sentences, prompter, settings.max_length)
+    record = training.train(trainer, run)
+    if run.model.merge_adapter:
+        merge(run, run.scratch / record["best_checkpoint"])
+    return record | {
+        "parameters": efficiency.parameters(model),
+        "lora_layers": backbones.coverage(model),
+        "training_memory": efficiency.peak_memory(),
+        "training_truncation": {"cut_off_examples": sum(cut)},
+        "dev_sample": len(sample),
+    }
+
+
+def answer_loss(model, inputs: dict, prefix: int, number: float) -> torch.Tensor:
+    """Cross-entropy of the labelled tokens, summed and divided by ``number``.
+
+    What SFTTrainer computes, at about half its cost on short sentences: the first ``prefix`` tokens
+    are the same in all rows, so they pass through the model once (gradients included), and only
+    labelled positions are projected onto the vocabulary. The model itself projects them, for some
+    scale or cap their logits. Raises `NotImplementedError` for a model that projects all positions.
+    """
+    ids, labels = inputs["input_ids"], inputs["labels"]
+    cache = None
+    if prefix:
+        cache = model.get_decoder()(input_ids=ids[:1, :prefix], use_cache=True).past_key_values
+        cache.batch_repeat_interleave(len(ids))
+    rest = {"input_ids": ids[:, prefix:], "attention_mask": inputs["attention_mask"]}
+    wanted = torch.nn.functional.pad(labels[:, prefix + 1 :], (0, 1), value=IGNORED)
+    chosen = wanted != IGNORED  # [rows, tokens]: position t predicts token t + 1
+    logits = model(**rest, past_key_values=cache, use_cache=bool(prefix), logits_to_keep=chosen).logits
+    if logits.shape[:-1] != (int(chosen.sum()),):
+        raise NotImplementedError(
+            f"{type(model).__name__} does not compute the logits of chosen tokens alone"
+        )
+    return torch.nn.functional.cross_entropy(logits.float(), wanted[chosen], reduction="sum") / number
+
+
+def _assert_loss_on_answers(
+    trainer, sentences: Sequence[Sentence], prompter: Prompter, max_length: int
+) -> None:
+    """What the collator leaves unmasked must be the answer and its end token, to the letter."""
+    for index in range(min(8, len(sentences))):
+        row = trainer.train_dataset[index]
+        labels = trainer.data_collator([row])["labels"][0]
+        wanted = prompter.example(sentences[index])["labels"][:max_length]
+        if labels[labels != IGNORED].tolist() != [label for label in wanted if label != IGNORED]:
+            raise AssertionError(f"sentence {sentences[index].id}: the loss does not cover the answer alone")

@@ -1,0 +1,294 @@
+"""NER as tagging: a token-classification head on any encoder, or on a causal language model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import AutoConfig, AutoModelForTokenClassification, AutoTokenizer
+
+from ner_utils import efficiency, scoring
+from ner_utils.config.run import Run
+from ner_utils.config.sections import ConfigError
+from ner_utils.data.corpus import IGNORED, Sentence, tag_names
+from ner_utils.data.predictions import Prediction
+from ner_utils.data.spans import spans_from_tags
+from ner_utils.models import backbones, weights
+from ner_utils.models.control_tokens import as_text, control_tokens
+from ner_utils.models.failures import Failures
+
+
+def load_tokenizer(folder: str, pad_token: str | None = None):
+    """A fast tokenizer that takes words; GPT-2-like ones need a space before each.
+
+    It pads and truncates on the right, for a row's words are matched to its tags from the left.
+    """
+    sides = {"padding_side": "right", "truncation_side": "right"}
+    tokenizer = AutoTokenizer.from_pretrained(folder, add_prefix_space=True, **sides)
+    if not tokenizer.is_fast:
+        raise RuntimeError(f"{folder}: no fast tokenizer, so words cannot be aligned to their sub-tokens")
+    if pad_token:
+        tokenizer.pad_token = pad_token
+    if tokenizer.pad_token is None:
+        raise ValueError(f"{folder}: the tokenizer has no pad token: give the model's pad_token")
+    return tokenizer
+
+
+def load_tagger(source: str | Path, **settings: Any):
+    """A token classifier in fp32: some checkpoints are stored in fp16, in which training overflows."""
+    return AutoModelForTokenClassification.from_pretrained(source, dtype=torch.float32, **settings)
+
+
+def _load_base(run: Run):
+    """What training begins with; where adapters are trained, the weights have the dtype of computation.
+    Raises `ConfigError` for a causal model that is declared like an encoder."""
+    source = weights.resolve(run.model.weights)
+    config = AutoConfig.from_pretrained(source).get_text_config()  # without a vision tower
+    if run.model.kind == "encoder" and backbones.is_causal(config.model_type):
+        raise ConfigError(
+            f"{run.model.label}: labelled: {config.model_type} is a causal language model and no encoder, "
+            "which has read a word at its last sub-token; write labelled: last"
+        )
+    if config.model_type == "qwen3_5_text":
+        backbones.register_qwen_tagger()
+    config.id2label = dict(enumerate(tag_names(run.dataset)))
+    config.label2id = {name: index for index, name in config.id2label.items()}
+    if not run.model.lora:
+        return load_tagger(source, config=config)
+    return backbones.load(AutoModelForTokenClassification, source, run.model.quantisation, config=config)
+
+
+def encode(
+    sentences: Sequence[Sentence], tokenizer, max_length: int, labelled: str = "first"
+) -> list[dict[str, list[int]]]:
+    """Sub-token ids, and for each the word that it is the first (or last) sub-token of (else -100).
+
+    Words past ``max_length`` and words that have no sub-token (a lone control character) stand in
+    no row's ``word``: they are lost, see `lost_words`. A control token that a word holds is text.
+    """
+    control = control_tokens(tokenizer)
+    batch = tokenizer(
+        [[as_text(word, control) for word in sentence.tokens] for sentence in sentences],
+        is_split_into_words=True,
+        truncation=True,
+        max_length=max_length,
+    )
+    rows = []
+    for index, ids in enumerate(batch["input_ids"]):
+        owners = batch.word_ids(index)
+        beside = [None, *owners[:-1]] if labelled == "first" else [*owners[1:], None]
+        pairs = zip(owners, beside, strict=True)
+        words = [IGNORED if word is None or word == other else word for word, other in pairs]
+        rows.append({"input_ids": ids, "word": words})
+    return rows
+
+
+def _encode_each(sentences: Sequence[Sentence], failures: Failures, *how: Any) -> dict[int, dict]:
+    """The rows of `encode` by the sentences' places; sentences that cannot be encoded are failures."""
+    try:
+        return dict(enumerate(encode(sentences, *how)))
+    except Exception:  # of one sentence, which the tokenizer does not name
+        rows = {}
+        for index, sentence in enumerate(sentences):
+            try:
+                rows[index] = encode([sentence], *how)[0]
+            except Exception as error:
+                failures.add(sentence, error)
+        return rows
+
+
+def lost_words(sentences: Sequence[Sentence], rows: Sequence[dict]) -> dict[str, int]:
+    """Words without a label position, and gold mentions that hold one: both count as errors."""
+    words = mentions = 0
+    for sentence, row in zip(sentences, rows, strict=True):
+        lost = set(range(len(sentence.tokens))) - set(row["word"])
+        words += len(lost)
+        mentions += sum(not lost.isdisjoint(range(span.start, span.end)) for span in sentence.spans)
+    return {"lost_words": words, "lost_mentions": mentions}
+
+
+def examples(sentences: Sequence[Sentence], rows: Sequence[dict], names: list[str]) -> list[dict]:
+    """What training takes: the rows of `encode`, and the tag's index of each word's first sub-token."""
+    ids = {name: index for index, name in enumerate(names)}
+    return [
+        {
+            "input_ids": row["input_ids"],
+            "labels": [IGNORED if word == IGNORED else ids[tags[word]] for word in row["word"]],
+        }
+        for row, tags in zip(rows, (sentence.ner_tags for sentence in sentences), strict=True)
+    ]
+
+
+def _tags(words: Sequence[int], tag_ids: Sequence[int], length: int, names: list[str]) -> list[str]:
+    """Tags of a sentence from those of its words' sub-tokens; lost words are O."""
+    tags = ["O"] * length
+    for word, tag in zip(words, tag_ids, strict=False):  # padding follows
+        if word != IGNORED:
+            tags[word] = names[tag]
+    return tags
+
+
+def _prediction(sentence: Sentence, words: Sequence[int], tagged: np.ndarray, names: list[str]) -> Prediction:
+    """What the best tags and their log-probabilities, [2, sub-tokens], say of a sentence."""
+    tags = _tags(words, tagged[0].astype(int), len(sentence.tokens), names)
+    spans = spans_from_tags(tags)[0]
+    sure = dict(zip(words, tagged[1], strict=False))  # of each word that has a tag; only those are in spans
+    return Prediction(
+        sentence.id,
+        tuple(spans),
+        repaired=tuple(place for place, span in enumerate(spans) if tags[span.start][0] == "I"),
+        confidences=tuple(
+            min(0.0, float(np.mean([sure[word] for word in range(*span[:2])]))) for span in spans
+        ),
+    )
+
+
+def _empty(sentence: Sentence) -> Prediction:
+    return Prediction(sentence.id, (), repaired=(), confidences=())
+
+
+def train(run: Run, sentences: Sequence[Sentence], dev: Sequence[Sentence], parts: int = 1) -> dict[str, Any]:
+    """Fine-tune, selecting by strict micro F1 on all of dev; each batch is computed in so many ``parts``.
+    Returns a record for efficiency.json."""
+    from transformers import DataCollatorForTokenClassification, Trainer, TrainingArguments, set_seed
+
+    from ner_utils.models import training
+
+    set_seed(run.seed)
+    names = tag_names(run.dataset)
+    tokenizer = load_tokenizer(weights.resolve(run.model.weights), run.model.pad_token)
+    model = _load_base(run)
+    if run.model.lora:
+        model = backbones.with_adapter(model, run.model.lora, "TOKEN_CLS", bool(run.model.quantisation))
+        backbones.train_in_fp32(model)
+    how = (tokenizer, run.model.training.max_length, run.model.labelled)
+    dev = sorted(dev, key=lambda sentence: len(sentence.tokens))  # less padding in looks
+    train_rows, dev_rows = encode(sentences, *how), encode(dev, *how)
+    lost = lost_words(sentences, train_rows)
+    if lost["lost_words"]:
+        print(
+            f"the tokenizer and max_length {how[1]} lose {lost['lost_words']} words of train, with "
+            f"{lost['lost_mentions']} mentions: nothing can be predicted there",
+            flush=True,
+        )
+
+    backbones.check_range(model, train_rows[0]["input_ids"], run.model.label)
+
+    def dev_f1(output) -> dict[str, float]:
+        predicted = [
+            spans_from_tags(_tags(row["word"], tags, len(sentence.tokens), names))[0]
+            for sentence, row, tags in zip(dev, dev_rows, output.predictions, strict=True)
+        ]
+        return {"f1": scoring.score([sentence.spans for sentence in dev], predicted).f1}
+
+    class Tagger(training.LikeLengths, Trainer):
+        def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+            labels = inputs.pop("labels")
+            outputs = model(**inputs)
+            logits = outputs.logits.float().view(-1, len(names))
+            loss = torch.nn.functional.cross_entropy(logits, labels.view(-1), reduction="sum")
+            loss = loss / self.divisor(len(labels))
+            return (loss, outputs) if return_outputs else loss
+
+    trainer = Tagger(
+        run,
+        model=model,
+        args=training.on_one_device(TrainingArguments(**training.arguments(run, parts))),
+        train_dataset=examples(sentences, train_rows, names),
+        eval_dataset=examples(dev, dev_rows, names),
+        data_collator=DataCollatorForTokenClassification(tokenizer),
+        processing_class=tokenizer,
+        compute_metrics=dev_f1,
+        preprocess_logits_for_metrics=lambda logits, labels: logits.argmax(-1),
+    )
+    record = training.train(trainer, run)
+    return record | {
+        "parameters": efficiency.parameters(model),
+        "training_memory": efficiency.peak_memory(),
+        "training_truncation": lost,
+        **({"lora_layers": backbones.coverage(model)} if run.model.lora else {}),
+    }
+
+
+def predict(
+    run: Run, checkpoint: Path, sentences: Sequence[Sentence]
+) -> tuple[list[Prediction], dict[str, Any]]:
+    """Predict with a trained checkpoint; returns predictions in order, and what it cost.
+
+    A sentence that cannot be predicted has no spans; raises `RuntimeError` where none of several can.
+    """
+    device = backbones.device()
+    backbones.report_device()
+    names = tag_names(run.dataset)
+    tokenizer = load_tokenizer(str(checkpoint), run.model.pad_token)
+    how = (tokenizer, run.model.training.max_length, run.model.labelled)
+    if run.model.lora:
+        quantised = run.model.quantisation is not None
+        model = backbones.for_prediction(_load_base(run), checkpoint, quantised, merge=True)
+    else:
+        model = load_tagger(checkpoint).to(device).eval()
+    watch = efficiency.Stopwatch()
+
+    def tag(rows: Sequence[dict]) -> np.ndarray:
+        """The best tags and their log-probabilities, [rows, 2, sub-tokens]."""
+        inputs = tokenizer.pad([{"input_ids": row["input_ids"]} for row in rows], return_tensors="pt")
+        with torch.inference_mode():
+            sure, best = model(**inputs.to(device)).logits.float().log_softmax(-1).max(-1)
+            if not sure[inputs["attention_mask"].bool()].isfinite().all():
+                raise FloatingPointError(f"{run.model.label} computes no finite numbers in {model.dtype}")
+            return torch.stack([best.float(), sure], dim=1).cpu().numpy()
+
+    def tag_one(sentence: Sentence) -> Prediction:
+        try:
+            row = encode([sentence], *how)[0]
+            return _prediction(sentence, row["word"], tag([row])[0], names)
+        except Exception:  # counted when all sentences are predicted
+            return _empty(sentence)
+
+    times = efficiency.latency(tag_one, sentences[: run.latency_sentences])
+    failures = Failures(run.dataset.private)
+    with watch("prepare"):
+        rows = _encode_each(sentences, failures, *how)
+    lengths = {index: len(row["input_ids"]) for index, row in rows.items()}
+    order = sorted(rows, key=lambda index: -lengths[index])
+    budget, batches, most = run.model.prediction_batch_tokens, 0, len(order)
+    found: dict[int, Prediction] = {}
+    while len(found) < len(order):
+        left = order[len(found) :]
+        indices = left[: min(most, max(1, budget // max(1, lengths[left[0]])))]
+        try:
+            with watch("model"):
+                tagged = tag([rows[index] for index in indices])
+        except Exception as error:
+            if len(indices) == 1:
+                failures.add(sentences[indices[0]], error)
+                found[indices[0]] = _empty(sentences[indices[0]])
+                most = len(order)
+            elif efficiency.is_out_of_memory(error):
+                budget //= 2
+                print(f"out of memory: going on with {budget} tokens a batch", flush=True)
+            else:  # one of these sentences fails
+                most = len(indices) // 2
+            continue
+        batches, most = batches + 1, len(order)
+        with watch("read"):
+            for index, each in zip(indices, tagged, strict=True):
+                found[index] = _prediction(sentences[index], rows[index]["word"], each, names)
+    failures.check(sentences)
+    encoded = [sentences[index] for index in rows]
+    cost = {
+        "prediction_seconds": dict(watch.seconds),
+        "sentences_per_second": len(sentences) / sum(watch.seconds.values()),
+        "batch_size": round(len(sentences) / max(1, batches)),
+        "prediction_usage": watch.usage,
+        "latency": efficiency.latency_again(times, tag_one, sentences[: run.latency_sentences]),
+        "prediction_memory": efficiency.peak_memory(),
+        "prediction_truncation": lost_words(encoded, list(rows.values())),
+        "failed_sentences": len(failures),
+        "device": device,
+        "threads": torch.get_num_threads(),
+    }
+    return [found.get(index) or _empty(sentence) for index, sentence in enumerate(sentences)], cost

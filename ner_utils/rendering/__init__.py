@@ -1,0 +1,1 @@
+"""How does it look? LaTeX tables, figures, and output of notebooks."""

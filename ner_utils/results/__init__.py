@@ -1,0 +1,1 @@
+"""What came out, and may it be used?"""

@@ -1,0 +1,124 @@
+"""Score one run from its stored predictions. Needs the corpus, and no model."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from ner_utils import paths, scoring, sealed, stages
+from ner_utils.config.run import Run
+from ner_utils.data import predictions
+from ner_utils.data.corpus import Sentence
+from ner_utils.data.predictions import Prediction
+from ner_utils.files import differing, sha256, write_whole
+from ner_utils.results import provenance
+from ner_utils.scoring import span_table, surface_scores
+from ner_utils.sealed import ResultError
+
+
+def evaluate(run: Run, gold: Sequence[Sentence], predicted: Sequence[Prediction]) -> dict[str, Any]:
+    """Strict scores, those of other schemes and by the rules of others, for tagging what repairing tags is
+    worth, and for generation statuses and what was dropped."""
+    tables = span_tables(run, gold, predicted)
+    counts = scoring.total(_rows(tables))
+    tallies = scoring.tally(*tables)
+    values: dict[str, Any] = {
+        "sentences": len(gold),
+        "micro": scoring.micro(counts)._asdict(),
+        "macro": scoring.macro(counts)._asdict(),
+        "types": {kind: score._asdict() for kind, score in scoring.by_type(counts).items()},
+        "predicted": sum(len(prediction.spans) for prediction in predicted),
+        "weighted": scoring.weighted(counts)._asdict(),
+        "schemes": {name: tally._asdict() | tally.score._asdict() for name, tally in tallies.items()},
+        "conventions": {
+            name: score._asdict()
+            for name, score in surface_scores.scores(gold, [said.spans for said in predicted]).items()
+        },
+    }
+    if any(prediction.repaired is not None for prediction in predicted):
+        values["repair"] = _without_repair(run, gold, predicted)
+    if any(prediction.status for prediction in predicted):
+        dropped = Counter()
+        for prediction in predicted:
+            dropped.update(prediction.dropped)
+        answered = values["predicted"] + sum(dropped.values())
+        values["statuses"] = dict(sorted(Counter(prediction.status for prediction in predicted).items()))
+        values["answered"] = answered
+        values["dropped"] = dict(sorted(dropped.items()))
+        values["ungrounded_rate"] = dropped["ungrounded"] / answered if answered else 0.0
+    return values
+
+
+def _without_repair(run: Run, gold: Sequence[Sentence], predicted: Sequence[Prediction]) -> dict[str, Any]:
+    """How many spans an ill-formed tag opens, and the scores without them: what discarding would have made of
+    tags that we repair."""
+    kept = [
+        replace(
+            each, spans=tuple(span for at, span in enumerate(each.spans) if at not in (each.repaired or ()))
+        )
+        for each in predicted
+    ]
+    counts = scoring.total(_rows(span_tables(run, gold, kept)))
+    repaired = sum(len(each.repaired or ()) for each in predicted)
+    return {"spans": repaired, "discarded": scoring.micro(counts)._asdict()}
+
+
+def span_tables(run: Run, gold: Sequence[Sentence], predicted: Sequence[Prediction]) -> tuple:
+    """Gold and predictions as tables of spans."""
+    types = sorted(run.dataset.types)
+    return tuple(span_table.from_spans([row.spans for row in side], types) for side in (gold, predicted))
+
+
+def _rows(tables: tuple) -> list[scoring.Counts]:
+    """Counts of each sentence."""
+    return scoring.rows(scoring.count(*tables), tables[0].types)
+
+
+def write(run: Run, gold: Sequence[Sentence], predicted: Sequence[Prediction]) -> dict[str, Any]:
+    """Write counts.jsonl, then metrics.json with what they were made from; returns the metrics."""
+    rows = _rows(span_tables(run, gold, predicted))
+    lines = [
+        json.dumps({"id": sentence.id, "document": sentence.document, "counts": counts})
+        for sentence, counts in zip(gold, rows, strict=True)
+    ]
+    write_whole(run.results / "counts.jsonl", ("\n".join(lines) + "\n").encode())
+    source = {
+        "fingerprint": run.fingerprint,
+        "stages": stages.numbers("scoring"),
+        "inputs": provenance.inputs(run),
+        "files": {name: sha256(run.results / name) for name in ("counts.jsonl", "predictions.jsonl")},
+    }
+    metrics = source | evaluate(run, gold, predicted)
+    sealed.write_json(run.results / "metrics.json", metrics)
+    return metrics
+
+
+def load_predictions(run: Run, gold: Sequence[Sentence]) -> list[Prediction]:
+    """The stored predictions of a finished run, checked against its manifest and the corpus."""
+    provenance.check_inputs(run, provenance.read_manifest(run))
+    return predictions.read(run.results / "predictions.jsonl", gold)
+
+
+def load_cost(run: Run) -> dict[str, Any]:
+    """What a finished run took (``efficiency.json``)."""
+    return json.loads((run.results / "efficiency.json").read_text(encoding="utf-8"))
+
+
+def load_metrics(run: Run) -> dict[str, Any]:
+    """The stored metrics of a run. Raises `ResultError` where they are missing, were made from other
+    predictions, by another configuration or another scorer, or were changed since."""
+    path, again = run.results / "metrics.json", f"run make study STUDY={run.study}"
+    where = paths.relative(path)
+    if not path.is_file():
+        raise ResultError(f"{where}: not scored yet; {again}")
+    values = sealed.read_json(path, again)
+    if values["fingerprint"] != run.fingerprint:
+        raise ResultError(f"{where}: scores of another configuration; {again}")
+    if values["stages"] != stages.numbers("scoring"):
+        raise ResultError(f"{where}: scores of another scorer; {again}")
+    if wrong := differing(run.results, values["files"]):
+        raise ResultError(f"{paths.relative(run.results / wrong[0])}: not the file of these scores; {again}")
+    return values

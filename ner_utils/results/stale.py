@@ -1,0 +1,60 @@
+"""Which stored scores, audits and comparisons do not follow from predictions, corpus and code at hand.
+
+Their checksums and stage numbers decide this, not the times of files: a fresh clone has nothing to make
+again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from ner_utils import data
+from ner_utils.config.run import Run
+from ner_utils.data import audit
+from ner_utils.results import evaluation, findings, provenance
+from ner_utils.sealed import ResultError
+
+
+def check(runs: Sequence[Run]) -> None:
+    """Raise `ResultError` where the stored predictions of a finished run are damaged, or were made from other
+    files than those at hand."""
+    for run in filter(provenance.is_done, runs):
+        provenance.check_inputs(run, provenance.read_manifest(run))
+
+
+def check_all(runs: Sequence[Run]) -> None:
+    """Raise `ResultError` where anything that a thesis reads of these runs is missing, damaged or stale."""
+    for run in runs:
+        provenance.check_inputs(run, provenance.read_manifest(run))
+    for _, error in _unfit(runs):
+        raise error
+
+
+def files(runs: Sequence[Run]) -> list[Path]:
+    """The stored files to be made again, of the studies to which the runs belong; missing ones apart."""
+    return [file for file, _ in _unfit(runs) if file.is_file()]
+
+
+def _unfit(runs: Sequence[Run]) -> Iterator[tuple[Path, ResultError]]:
+    """Each file that cannot be used, and why."""
+    uses = [(run.results / "metrics.json", evaluation.load_metrics, [run]) for run in runs]
+    for study, dataset in dict.fromkeys((run.study, run.dataset_name) for run in runs):
+        here = [run for run in runs if (run.study, run.dataset_name) == (study, dataset)]
+        uses.append((audit.file(study, dataset), _load_audit, here[:1]))
+        for name in findings.NAMES:
+            compared = findings.undisturbed(here)
+            uses.append((findings.path(study, dataset, name), findings.load, [name, compared]))
+    for file, load, arguments in uses:
+        try:
+            load(*arguments)
+        except ResultError as error:
+            yield file, error
+
+
+def _load_audit(run: Run) -> None:
+    """Raise `ResultError` where the files of a corpus at hand are not those of its audit."""
+    read = audit.load(run.study, run.dataset_name)["inputs"]
+    for name, digest in data.digests(run.dataset_name, run.dataset).items():
+        if read.get(name) != digest:
+            raise ResultError(f"{audit.file(run.study, run.dataset_name)}: audit of another {name}")

@@ -1,0 +1,141 @@
+"""What kind of error: each counted once, types confused with types, systems compared with each other."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from ner_utils import scoring
+from ner_utils.data.corpus import Sentence
+from ner_utils.data.spans import Span
+from ner_utils.scoring import span_table
+from ner_utils.scoring.span_table import SpanTable
+
+# What becomes of a pair of a gold and a predicted span that overlap, and of a span without a partner.
+KINDS = ("correct", "type", "boundary", "both", "place", "spurious", "missed")
+
+
+def sort(
+    gold: SpanTable, predicted: SpanTable, sentences: Sequence[Sequence[str]]
+) -> tuple[dict[str, int], np.ndarray]:
+    """How many of each of `KINDS`, and types against types, [gold types and none, predicted types and none].
+
+    A predicted span is held against the overlapping gold span of its type with the closest boundaries, or
+    the first of another type; each gold span is held against one. ``type``: the boundaries agree,
+    ``boundary``: the types do, ``both``: neither. A predicted span without a partner is held against a missed
+    one of its type and its very words elsewhere in the sentence, given as ``sentences`` of tokens: ``place``.
+    """
+    partner = scoring.pair(gold, predicted).alike
+    met = partner >= 0
+    theirs, ours = gold.columns[partner[met]], predicted.columns[met]
+    place = (theirs[:, 1:3] == ours[:, 1:3]).all(axis=1)
+    kind = theirs[:, 3] == ours[:, 3]
+    none = len(gold.types)
+    alone = np.ones(len(gold.columns), bool)
+    alone[partner[met]] = False
+    confusion = np.zeros((none + 1, none + 1), np.int64)
+    np.add.at(confusion, (theirs[:, 3], ours[:, 3]), 1)
+    np.add.at(confusion[none], predicted.kind[~met], 1)
+    np.add.at(confusion[:, none], gold.kind[alone], 1)
+    numbers = (place & kind, place & ~kind, ~place & kind, ~place & ~kind, ~met, alone)
+    correct, *wrong, spurious, missed = (int(each.sum()) for each in numbers)
+    moved = _moved(gold.columns[alone], predicted.columns[~met], sentences)
+    values = (correct, *wrong, moved, spurious - moved, missed - moved)
+    return dict(zip(KINDS, values, strict=True)), confusion
+
+
+def _moved(missed: np.ndarray, spurious: np.ndarray, sentences: Sequence[Sequence[str]]) -> int:
+    """How many spurious spans have the type and the words of a missed one of their sentence, one to one."""
+
+    def words(columns: np.ndarray) -> Counter:
+        rows = columns.tolist()
+        return Counter((at, kind, tuple(sentences[at][start:end])) for at, start, end, kind in rows)
+
+    return (words(missed) & words(spurious)).total()
+
+
+def agreement(systems: Mapping[str, Sequence[SpanTable]]) -> list[dict[str, Any]]:
+    """F1 in percent of each system's spans against each other's, which is the same either way; the mean
+    over runs, paired in their order (one run meets all of the other's). A system with several runs is held
+    against itself, too: first run against second, and so on."""
+    rows = []
+    for a, b in combinations(systems, 2):
+        many = max(len(systems[a]), len(systems[b]))
+        pairs = [(systems[a][k % len(systems[a])], systems[b][k % len(systems[b])]) for k in range(many)]
+        rows.append({"a": a, "b": b, "f1": _mean_f1(pairs)})
+    for name, runs in systems.items():
+        if len(runs) > 1:
+            rows.append({"a": name, "b": name, "f1": _mean_f1(list(combinations(runs, 2)))})
+    return rows
+
+
+def _mean_f1(pairs: Sequence[tuple[SpanTable, SpanTable]]) -> float:
+    scores = []
+    for a, b in pairs:
+        tp, fp, fn = scoring.count(a, b).sum(axis=(0, 1))
+        scores.append(scoring.prf(tp, fp, fn).f1)
+    return 100 * float(np.mean(scores))
+
+
+def oracle(gold: SpanTable, systems: Mapping[str, Sequence[SpanTable]]) -> dict[str, float]:
+    """How many gold mentions any system finds, in percent, by the first run of each: the recall of someone
+    who could pick the right answers of all; and the most that one system finds."""
+    found = {name: span_table.among(gold, runs[0]) for name, runs in systems.items()}
+    whole = max(1, len(gold.columns))
+    return {
+        "union": 100 * float(np.any(list(found.values()), axis=0).sum()) / whole,
+        "best": 100 * max(float(each.sum()) for each in found.values()) / whole,
+    }
+
+
+def ceiling(sentences: Sequence[Sentence]) -> dict[str, Any]:
+    """What conflicting copies allow: sentences of equal tokens with different annotations cannot all be
+    answered rightly by a system that answers alike. ``f1``, in percent, is the highest micro F1 of any such
+    system whose mentions do not overlap within a sentence; ``copied`` counts the sentences that have a copy,
+    ``conflicting`` the texts whose copies differ.
+
+    To state a span in n copies, k of which hold it, adds n to the predicted mentions and k to the right ones.
+    F1, a ratio, is highest for the spans whose sum of 2k - F1 x n is highest (Dinkelbach 1967, Management
+    Science 13: 492-498): F1 is raised until the choice stays the same.
+    """
+    copies: dict[tuple[str, ...], list[set[Span]]] = defaultdict(list)
+    for sentence in sentences:
+        copies[sentence.tokens].append(set(sentence.spans))
+    several = [versions for versions in copies.values() if len(versions) > 1]
+    differing = [versions for versions in several if any(version != versions[0] for version in versions)]
+    gold = sum(len(sentence.spans) for sentence in sentences)
+    clear = gold - sum(len(version) for versions in differing for version in versions)
+    best, before = Fraction(0), None
+    while best != before:
+        chosen = [_most(versions, best) for versions in differing]
+        right, predicted = (clear + sum(each) for each in zip((0, 0), *chosen, strict=True))
+        best, before = Fraction(2 * right, max(1, predicted + gold)), best
+    return {
+        "copied": sum(map(len, several)),
+        "conflicting": len(differing),
+        "f1": 100 * scoring.prf(right, predicted - right, gold - right).f1,
+    }
+
+
+def _most(versions: Sequence[set[Span]], price: Fraction) -> tuple[int, int]:
+    """Right and predicted mentions, over all versions, of the spans without overlaps for which twice the
+    right ones less ``price`` times the predicted ones is highest (weighted interval scheduling)."""
+    held = Counter(span for version in versions for span in version)
+    ends = sorted({span.end for span in held})
+    # By the end of what was considered: the highest sum, and the right and predicted mentions that have it.
+    best: dict[int, tuple[Fraction, int, int]] = {0: (Fraction(0), 0, 0)}
+    for at, end in zip((0, *ends), ends, strict=False):
+        options = [best[at]]
+        for span, right in held.items():
+            if span.end == end:
+                start = max(place for place in best if place <= span.start)
+                worth, *numbers = best[start]
+                more = 2 * right - price * len(versions)
+                options.append((worth + more, numbers[0] + right, numbers[1] + len(versions)))
+        best[end] = max(options)
+    return best[ends[-1] if ends else 0][1:]

@@ -1,0 +1,198 @@
+"""The one scorer, over whole corpora at once.
+
+Strict: a predicted span is right when start, end and type are. Beside it the other schemes of SemEval-2013
+task 9 (Segura-Bedmar et al. 2013, S13-2056): *exact* asks for the boundaries, *partial* gives half a point to
+an overlap, *type* asks for the type of anything that overlaps. Gold and predicted spans of a sentence do not
+overlap among themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from ner_utils.data.spans import Span
+from ner_utils.scoring import span_table
+from ner_utils.scoring.span_table import SpanTable
+
+# One row a sentence, or their sums: {type: (true positives, false positives, false negatives)}.
+Counts = dict[str, tuple[int, int, int]]
+SCHEMES = ("strict", "exact", "partial", "type")
+
+
+class Score(NamedTuple):
+    """Precision, recall and F1 in [0, 1]; 0 where a denominator is 0 (seqeval's convention)."""
+
+    precision: float
+    recall: float
+    f1: float
+    support: int  # gold mentions
+
+
+class Tally(NamedTuple):
+    """What became of predicted and gold spans under a scheme."""
+
+    correct: int
+    incorrect: int
+    partial: int
+    missed: int
+    spurious: int
+
+    @property
+    def score(self) -> Score:
+        """A partial match counts half."""
+        right = self.correct + 0.5 * self.partial
+        both = self.correct + self.incorrect + self.partial
+        return _score(right, both + self.spurious, both + self.missed)
+
+
+# ------------------------------------------------------------------------------- strict
+def count(gold: SpanTable, predicted: SpanTable) -> np.ndarray:
+    """Strict counts, [sentences, types, 3]: true positives, false positives, false negatives."""
+    _check(gold, predicted)
+    right = span_table.among(predicted, gold)
+    shape = gold.sentences, len(gold.types)
+    said, true, wanted = (
+        np.bincount(sentence * shape[1] + kind, minlength=shape[0] * shape[1]).reshape(shape)
+        for sentence, kind in (
+            (predicted.sentence, predicted.kind),
+            (predicted.sentence[right], predicted.kind[right]),
+            (gold.sentence, gold.kind),
+        )
+    )
+    return np.stack([true, said - true, wanted - true], axis=-1)
+
+
+def rows(counts: np.ndarray, types: Sequence[str]) -> list[Counts]:
+    """Counts as they are stored, by sentence; types that neither side holds are left out."""
+    found: list[Counts] = [{} for _ in counts]
+    for sentence, kind in np.argwhere(counts.any(axis=-1)):
+        found[sentence][types[kind]] = tuple(map(int, counts[sentence, kind]))
+    return found
+
+
+def total(stored: Sequence[Counts]) -> Counts:
+    """Counts summed over sentences, by type."""
+    sums: dict[str, list[int]] = {}
+    for row in stored:
+        for kind, values in row.items():
+            sums[kind] = [a + b for a, b in zip(sums.get(kind, (0, 0, 0)), values, strict=True)]
+    return {kind: tuple(sums[kind]) for kind in sorted(sums)}
+
+
+def prf(tp: int, fp: int, fn: int) -> Score:
+    """Precision, recall and F1 from counts."""
+    return _score(tp, tp + fp, tp + fn)
+
+
+def _score(right: float, said: int, wanted: int) -> Score:
+    precision = right / said if said else 0.0
+    recall = right / wanted if wanted else 0.0
+    f1 = 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+    return Score(precision, recall, f1, wanted)
+
+
+def by_type(counts: Counts) -> dict[str, Score]:
+    """Scores of each type that gold or prediction holds."""
+    return {kind: prf(*values) for kind, values in counts.items()}
+
+
+def micro(counts: Counts) -> Score:
+    """All mentions pooled, whatever their type."""
+    return prf(*(sum(column) for column in zip(*counts.values(), strict=True))) if counts else prf(0, 0, 0)
+
+
+def macro(counts: Counts) -> Score:
+    """Unweighted mean over the types that gold or prediction holds (seqeval's convention)."""
+    return _mean(counts, [1] * len(counts))
+
+
+def weighted(counts: Counts) -> Score:
+    """Mean over types, each weighing as much as it has gold mentions."""
+    return _mean(counts, [tp + fn for tp, _, fn in counts.values()])
+
+
+def _mean(counts: Counts, weights: Sequence[int]) -> Score:
+    scores, whole = list(by_type(counts).values()), sum(weights)
+    if not whole:
+        return prf(0, 0, 0)
+    means = [sum(w * s[column] for w, s in zip(weights, scores, strict=True)) / whole for column in range(3)]
+    return Score(*means, sum(score.support for score in scores))
+
+
+def score(gold: Sequence[Iterable[Span]], predicted: Sequence[Iterable[Span]]) -> Score:
+    """Strict micro scores over sentences."""
+    types = sorted({span.type for side in (gold, predicted) for row in side for span in row})
+    tables = (span_table.from_spans(side, types) for side in (gold, predicted))
+    tp, fp, fn = count(*tables).sum(axis=(0, 1))
+    return prf(int(tp), int(fp), int(fn))
+
+
+# --------------------------------------------------------------------- other schemes
+class Pairs(NamedTuple):
+    """For each predicted span the gold span that it is held against, -1 where none overlaps it."""
+
+    first: np.ndarray  # the first that is free, whatever its type; the only one where boundaries agree
+    alike: (
+        np.ndarray
+    )  # the free one of its own type whose boundaries are closest, else the first that is free
+
+
+def pair(gold: SpanTable, predicted: SpanTable) -> Pairs:
+    """Predicted spans choose one after the other, from left to right."""
+    _check(gold, predicted)
+    width = span_table.width(gold, predicted)
+    starts, ends = (gold.columns[:, at] + gold.sentence * width for at in (1, 2))
+    begin, stop = (predicted.columns[:, at] + predicted.sentence * width for at in (1, 2))
+    low, high = np.searchsorted(ends, begin, side="right"), np.searchsorted(starts, stop, side="left")
+    asked = np.zeros(len(starts) + 1, np.int64)  # how many predicted spans overlap each gold one
+    np.add.at(asked, low, high > low)
+    np.add.at(asked, high, -(high > low).astype(np.int64))
+    asked = np.cumsum(asked)
+    first = np.where(high > low, low, -1)
+    alike = first.copy()
+    # Nearly all overlap one at most, which overlaps no other: there is no choice.
+    free = np.ones((2, len(starts)), bool)
+    for at in np.flatnonzero(
+        (high - low > 1) | ((high - low == 1) & (asked[np.minimum(low, len(starts))] > 1))
+    ):
+        near = np.arange(low[at], high[at])
+        left = near[free[0, near]]
+        first[at] = left[0] if len(left) else -1
+        left = near[free[1, near]]
+        same = left[gold.kind[left] == predicted.kind[at]]
+        apart = abs(starts[same] - begin[at]) + abs(ends[same] - stop[at])
+        alike[at] = same[np.argmin(apart)] if len(same) else left[0] if len(left) else -1
+        free[0, first[at]] &= first[at] < 0
+        free[1, alike[at]] &= alike[at] < 0
+    return Pairs(first, alike)
+
+
+def tally(gold: SpanTable, predicted: SpanTable) -> dict[str, Tally]:
+    """What became of all spans, by scheme."""
+    found = pair(gold, predicted)
+    met, side = found.first >= 0, gold.columns[found.first] if len(gold.columns) else predicted.columns
+    exact = met & (side[:, 1:3] == predicted.columns[:, 1:3]).all(axis=1)
+    strict = exact & (side[:, 3] == predicted.kind)
+    other = found.alike >= 0
+    typed = other & ((gold.kind[found.alike] if len(gold.columns) else predicted.kind) == predicted.kind)
+    lost, said = len(gold.columns), len(predicted.columns)
+
+    def make(right: np.ndarray, paired: np.ndarray, half: bool = False) -> Tally:
+        correct, whole = int(right.sum()), int(paired.sum())
+        rest = (0, whole - correct) if half else (whole - correct, 0)
+        return Tally(correct, *rest, lost - whole, said - whole)
+
+    return {
+        "strict": make(strict, met),
+        "exact": make(exact, met),
+        "partial": make(exact, met, half=True),
+        "type": make(typed, other),
+    }
+
+
+def _check(gold: SpanTable, predicted: SpanTable) -> None:
+    if gold[1:] != predicted[1:]:
+        raise ValueError(f"{gold.sentences} and {predicted.sentences} sentences, or other types")

@@ -1,0 +1,154 @@
+"""What came out of a study, in tables of the thesis."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from ner_utils.thesis import setup_tables
+from ner_utils.rendering import latex
+from ner_utils.forms.base import DROPPED
+from ner_utils.rendering.latex import Column
+from ner_utils.results.study import STATUSES, Results
+
+
+def all_tables(results: Results) -> dict[str, str]:
+    """Those of this room and of `design`: file names without suffix, and what belongs into them."""
+    makers = (setup_tables.protocol, setup_tables.provenance, setup_tables.runs, comparisons)
+    found = {f"tab_{make.__name__}": make(results) for make in makers}
+    makers = (setup_tables.corpus, setup_tables.audit, setup_tables.hyperparameters, setup_tables.own_settings, setup_tables.prompts)
+    makers += (scores, conventions, ensembles, types, parse, efficiency)
+    found |= {f"tab_{make.__name__}": make(results.undisturbed) for make in makers}
+    return found | {"tab_results": found.pop("tab_scores")}
+
+
+def scores(results: Results) -> str:
+    """Strict scores with intervals."""
+    columns = [Column("System"), Column("Runs", 0), Column("P", 1), Column("R", 1)]
+    for over in ("Micro", "Macro"):
+        columns += [Column(r"\Fone", 1, over=over), Column(r"95\,\% interval", over=over)]
+
+    def row(values: dict) -> Sequence:
+        cells = [values[name] for name in ("label", "seeds", "precision", "recall")]
+        for metric in ("micro_f1", "macro_f1"):
+            cells += [values[metric], latex.interval(values[f"{metric}_low"], values[f"{metric}_high"])]
+        return cells
+
+    return latex.tabular(columns, latex.blocks(results.summary, row))
+
+
+def conventions(results: Results) -> str:
+    """The same predictions under other schemes, and by the rules of others."""
+    over = {
+        "Mentions at their places": {
+            "micro_f1": "strict",
+            "exact_f1": "exact",
+            "partial_f1": "partial",
+            "type_f1": "type",
+            "discarded_f1": "discarded",
+        },
+        "Mentions as strings": {
+            "first_match_f1": "first match",
+            "string_set_f1": "sets",
+            "surfaces_f1": "corpus",
+        },
+    }
+    columns = {"label": Column("System")}
+    for group, titles in over.items():
+        columns |= {name: Column(title, 1, over=group) for name, title in titles.items()}
+    return _of_keys(columns, results.summary)
+
+
+def ensembles(results: Results) -> str:
+    """What dev taught each ensemble."""
+    rows = []
+    for item in (item for item in results.stored if item.run.members):
+        taught = item.efficiency["ensemble"]
+        members = zip(item.run.members, taught["weights"], strict=True)
+        said = "; ".join(f"{member.label}, seed {member.seed}: {weight:.2f}" for member, weight in members)
+        scores = (100 * taught["dev_f1"], 100 * item.metrics["micro"]["f1"])
+        cells = [item.run.label, item.run.seed, said, taught["threshold"], *scores]
+        rows.append({"corpus": item.run.dataset.label, "cells": cells})
+    if not rows:
+        return latex.statement("This study has no ensemble.")
+    columns = [
+        Column("Ensemble"),
+        Column("Seed", 0),
+        Column("Weights of the members", layout="p{5.6cm}"),
+        Column("Threshold", 2),
+    ]
+    columns += [Column("dev, cross-fitted", 1, over=r"\Fone"), Column("test", 1, over=r"\Fone")]
+    return latex.tabular(columns, latex.blocks(pd.DataFrame(rows), lambda values: values["cells"]))
+
+
+def types(results: Results) -> str:
+    """F1 by type, with the number of gold mentions in test."""
+    systems = dict(zip(results.types["system"], results.types["label"], strict=True))
+    f1 = results.types.set_index(["corpus", "type", "system"])["f1"].to_dict()
+    columns = [Column("Type"), Column("Mentions", 0)]
+    columns += [Column(head, 1) for head in latex.heads(list(systems.values()))]
+
+    def row(values: dict) -> Sequence:
+        found = [f1[values["corpus"], values["type"], system] for system in systems]
+        return [values["type"], values["mentions"], *found]
+
+    return latex.tabular(columns, latex.blocks(results.types.drop_duplicates(["corpus", "type"]), row))
+
+
+def comparisons(results: Results) -> str:
+    """The declared comparisons, tested."""
+    if results.comparisons.empty:
+        return latex.statement("This study declares no comparison.")
+    columns = [Column(title, layout="p{3.2cm}") for title in ("System", "Against")]
+    columns += [Column("Difference", 1), Column(r"95\,\% interval")]
+    columns.append(Column(r"\shortstack[r]{Smallest\\to be found}", 1))
+    columns += [Column("$p$", layout="r"), Column("$p$ (Holm)", layout="r")]
+
+    def row(values: dict) -> Sequence:
+        cells = [values[name] for name in ("label_a", "label_b", "difference")]
+        tests = (latex.p_value(values[name]) for name in ("p", "p_holm"))
+        return [*cells, latex.interval(values["low"], values["high"]), values["smallest"], *tests]
+
+    return latex.tabular(columns, latex.blocks(results.comparisons, row))
+
+
+def parse(results: Results) -> str:
+    """How generated answers could be read, and what was dropped from them."""
+    generative = results.summary[results.summary["approach"] == "generation"]
+    if generative.empty:
+        return latex.statement("No system of this study writes answers.")
+    columns = {"label": Column("System", layout="p{3cm}"), "sentences": Column("Answers", 0)}
+    columns |= {
+        name: Column(latex.narrow(name.replace("_", " "), 11), 1, over=r"Answers (\%)")
+        for name in (*STATUSES, "cut_off")
+    }
+    columns |= {"answered": Column("Items", 0)}
+    for reason in DROPPED:
+        title = latex.narrow(reason.replace("_", " "), 11)
+        columns[f"dropped.{reason}"] = Column(title, 1, over=r"Items dropped (\%)")
+    return _of_keys(columns, generative)
+
+
+def efficiency(results: Results) -> str:
+    """Cost: parameters, training, latency, throughput, memory."""
+    columns = {
+        "label": Column("System", layout="p{3cm}"),
+        "parameters_millions": Column("all", 1, over="Parameters (M)"),
+        "trainable_millions": Column("trained", 1, over="Parameters (M)"),
+        "train_sentences": Column("sentences", 0, over="Training"),
+        "training_seconds": Column("seconds", 0, over="Training"),
+        "latency_mean_ms": Column("mean", 0, over="Latency (ms)"),
+        "latency_p50_ms": Column("median", 0, over="Latency (ms)"),
+        "latency_p95_ms": Column("95th", 0, over="Latency (ms)"),
+        "sentences_per_second": Column("sent./s", 1, over="Throughput"),
+        "batch_size": Column("batch", 0, over="Throughput"),
+        "training_memory_mib": Column("training", 0, over="Memory (MiB)"),
+        "memory_mib": Column("prediction", 0, over="Memory (MiB)"),
+    }
+    return _of_keys(columns, results.summary)
+
+
+def _of_keys(columns: dict[str, Column], frame: pd.DataFrame) -> str:
+    """A table of a frame's columns, by their names."""
+    return latex.tabular(columns.values(), latex.blocks(frame, lambda row: [row[name] for name in columns]))

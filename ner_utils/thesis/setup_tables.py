@@ -1,0 +1,231 @@
+"""How a study was set up, in tables of the thesis: corpora, protocol, settings, provenance; its prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import pandas as pd
+
+from ner_utils.rendering import latex
+from ner_utils.data.corpus import Sentence
+from ner_utils.rendering.latex import Column, Raw, escape
+from ner_utils.forms.registry import form
+from ner_utils.config.run import Run
+from ner_utils.data.spans import Span
+from ner_utils.results.study import Results
+
+Row = Sequence | str  # cells, or a heading
+# Keys of a model that writes which the table of hyperparameters shows.
+_WRITING = ("output_format", "type_order", "loss", "dev_draw", "constrained", "max_new_tokens")
+OWN = "own"  # in the place of a setting that systems of one model do not share
+# An example of our own, since a corpus' sentences may not be ours to print. What a corpus calls by
+# one of these names is annotated, the rest is not.
+EXAMPLE = ("Marta", "Kowal", "from", "Kraków", "takes", "aspirin", "against", "malaria", ".")
+EXAMPLE_MENTIONS = {"person": (0, 2), "location": (3, 4), "chemical": (5, 6), "disease": (7, 8)}
+
+
+# ----------------------------------------------------------------------------- corpora
+def corpus(results: Results) -> str:
+    """Sizes of the splits."""
+    sizes = ("sentences", "documents", "tokens", "mentions")
+    columns = [Column("Split"), *(Column(size.capitalize(), 0) for size in sizes)]
+    columns.append(Column(r"\shortstack{Without\\mention (\%)}", 1))
+    columns += [Column(title, 0, over="Tokens per sentence") for title in ("median", "95th", "max")]
+    rows: list[Row] = []
+    for label, report in results.corpora.items():
+        rows.append(f"{label}, {len(report['splits']['train']['types'])} types")
+        for name, split in report["splits"].items():
+            empty = 100 * (split["empty_share"] or 0)
+            rows.append([name, *(split[size] for size in sizes), empty, *split["sentence_tokens"].values()])
+    return latex.tabular(columns, rows)
+
+
+# What an audit found: the count, and what it is a share of.
+FINDINGS = {
+    "Sentences that repeat an earlier one of the split": ("duplicates", "sentences"),
+    Raw(r"\quad with other labels than the first copy"): ("conflicting_duplicates", None),
+    "Sentences that also stand in train": ("in_train", "sentences"),
+    "Mentions unseen in train, ignoring case": ("unseen_mentions", "mentions"),
+    Raw(r"\quad with case"): ("unseen_mentions_cased", "mentions"),
+    "Mentions whose surface occurs again in the sentence": ("repeated_mentions", "mentions"),
+    "Malformed tags, repaired": ("repaired_tags", None),
+    # These are counted where a corpus has offsets.
+    "Mentions that overlap a longer one, dropped": ("overlapping_mentions", None),
+    "Mentions of parts that lie apart, kept as one": ("discontinuous_mentions", None),
+    "Mentions across the end of a sentence, joined": ("split_mentions", None),
+    "Mentions with a border inside a token, widened": ("widened_mentions", None),
+    "Mentions and lines that contradict themselves, left out": ("dropped_flaws", None),
+}
+
+
+def audit(results: Results) -> str:
+    """What to know before trusting a score on a corpus."""
+    rows: list[Row] = []
+    for label, report in results.corpora.items():
+        surfaces, ambiguous = (latex.number(report[key]) for key in ("surfaces", "ambiguous_surfaces"))
+        rows.append(f"{label}: {surfaces} distinct surfaces, {ambiguous} of them with two or more types")
+        splits = report["splits"]
+        for title, (key, whole) in FINDINGS.items():
+            counts = [_count(split.get(key), split.get(whole)) for split in splits.values()]
+            rows += [[title, *counts]] if any(counts) else []
+        lengths = (map(latex.number, split["mention_tokens"].values()) for split in splits.values())
+        rows.append(["Mentions of one / two / three or more tokens", *map(" / ".join, lengths)])
+    return latex.tabular([Column(""), *(Column(name, layout="r") for name in splits)], rows)
+
+
+def _count(count: int | None, whole: int | None) -> Raw | None:
+    if count is None:
+        return None
+    share = f" ({latex.percent(100 * count / whole)})" if whole and count else ""
+    return Raw(latex.number(count) + share)
+
+
+# ------------------------------------------------------------------------------ set-up
+def _facts(facts: Iterable[tuple[str, str]]) -> str:
+    return latex.tabular([Column(""), Column("", layout="p{10.5cm}")], facts)
+
+
+def protocol(results: Results) -> str:
+    """What was declared before the first run."""
+    rules, labels = (
+        results.study.protocol,
+        dict(zip(results.runs["system"], results.runs["label"], strict=True)),
+    )
+    corpora = {run.dataset.label: run.dataset for run in results.systems}
+    kinds = {run.label: run.model.kind for run in results.systems}
+    sample = f"a sample of {rules.dev_sample} dev sentences" if rules.dev_sample else "all of dev"
+    test = f"a sample of {rules.test_sentences} sentences" if rules.test_sentences else "all sentences"
+    facts = {
+        "Question": results.study.question,
+        "Corpora": "; ".join(
+            f"{name} ({each.description}; licence: {each.licence})" for name, each in corpora.items()
+        ),
+        "Systems": "; ".join(f"{label} ({kinds[label]})" for label in labels.values()),
+        "Seeds": ", ".join(map(str, results.study.seeds)),
+        "Primary score": Raw(rf"strict {rules.primary_metric.removesuffix('_f1')} \Fone"),
+        "Comparisons": "; ".join(f"{labels[a]} against {labels[b]}" for a, b in rules.comparisons) or "none",
+        "Margin": f"{rules.margin:g} points" if rules.margin else "none declared",
+        "Looks at dev": f"{rules.looks} a run; tagging on all of dev, generation on {sample}",
+        "Test": test,
+        "Latency": f"{rules.latency_sentences} sentences, one at a time",
+        "Resampling": f"{latex.number(rules.resamples)} resamples for intervals and tests",
+    }
+    return _facts(facts.items())
+
+
+def hyperparameters(results: Results) -> str:
+    """The settings of the trained systems; of many, those that the systems of a model share."""
+    if not (found := _trained(results)):
+        return latex.statement("No system of this study is trained.")
+    settings = {run.label: mine for run, mine in found}
+    if many_trained(results):
+        settings = {group[0][0].model.label: _shared(group) for group in _by_model(results)}
+    titles = dict.fromkeys(title for _, mine in found for title in mine)
+    columns = [Column("Setting"), *(Column(latex.narrow(label), layout="r") for label in settings)]
+    return latex.tabular(columns, ([title, *(s.get(title) for s in settings.values())] for title in titles))
+
+
+def own_settings(results: Results) -> str:
+    """Where there are many trained systems: what those of one model do not share."""
+    rows = []
+    for group in _by_model(results) if many_trained(results) else ():
+        shared = _shared(group)
+        for run, mine in group:
+            own = (f"{title}: {value}" for title, value in mine.items() if shared[title] == OWN)
+            rows.append([run.label, "; ".join(own)])
+    if not rows:
+        return latex.statement("Every trained system has a column.")
+    return latex.tabular([Column("System"), Column("Settings of its own", layout="p{9cm}")], rows)
+
+
+def many_trained(results: Results) -> int:
+    """The number of trained systems, 0 where each has its column."""
+    return number if (number := len(_trained(results))) > latex.MANY else 0
+
+
+def _trained(results: Results) -> list[tuple[Run, dict[str, Any]]]:
+    runs = {item.run.system: item.run for item in results.stored if not item.run.members}
+    trained = [run for run in runs.values() if not (run.untrained or run.base)]
+    systems = results.study.systems
+    return [(run, {"Settings": systems[run.system].settings} | _settings(run)) for run in trained]
+
+
+def _by_model(results: Results) -> list[list[tuple[Run, dict[str, Any]]]]:
+    groups: dict[str, list] = {}
+    for run, mine in _trained(results):
+        groups.setdefault(str(results.study.systems[run.system].model), []).append((run, mine))
+    return list(groups.values())
+
+
+def _shared(group: list[tuple[Run, dict[str, Any]]]) -> dict[str, Any]:
+    """The settings of a group, `OWN` where they differ."""
+    titles = dict.fromkeys(title for _, mine in group for title in mine)
+    values = {title: [mine.get(title) for _, mine in group] for title in titles}
+    return {title: each[0] if all(v == each[0] for v in each) else OWN for title, each in values.items()}
+
+
+def _settings(run: Run) -> dict[str, Any]:
+    model = run.model
+    found = {"kind": model.kind, "training_sentences": run.train_sentences or "all"}
+    found |= model.training.model_dump()
+    if model.approach == "generation":
+        found |= {name: getattr(model, name) for name in _WRITING}
+    found["quantisation"] = model.quantisation or "none"
+    if run.held_out:
+        found["types held out"] = ", ".join(run.held_out)
+    if model.lora:
+        found |= {f"LoRA {name}": value for name, value in model.lora.model_dump().items()}
+    found |= {key: value for key, value in model.model_dump().items() if key.startswith("prediction_batch")}
+    return {name[0].upper() + name[1:].replace("_", " "): value for name, value in found.items()}
+
+
+def provenance(results: Results) -> str:
+    """Hardware and software; where runs differ, every value with its systems."""
+    facts: dict[str, dict[str, list[str]]] = {}
+    for item in results.stored:
+        machine, versions = item.manifest["machine"], item.manifest["versions"]
+        threads, python = item.efficiency["threads"], item.manifest["python"]
+        for title, value in {**machine, "threads": threads, "python": python, **versions}.items():
+            systems = facts.setdefault(title, {}).setdefault(str(value).partition("+")[0], [])
+            systems += [item.run.label] if item.run.label not in systems else []
+    return _facts(
+        (title, "; ".join(v if len(values) == 1 else f"{v} ({', '.join(s)})" for v, s in values.items()))
+        for title, values in facts.items()
+    )
+
+
+def runs(results: Results) -> str:
+    """The runs, each with what identifies it and what it lost by cutting."""
+    titles = ("System", "Seed", "Fingerprint", "Commit", "Finished", "Steps", "Lost by cutting")
+    rows = []
+    for item in results.stored:
+        marks = (item.run.fingerprint[:12], item.manifest["commit"])
+        codes = [Raw(rf"\texttt{{{escape(mark)}}}") for mark in marks]
+        cut = item.efficiency["prediction_truncation"].items()
+        lost = ", ".join(f"{number} {name.replace('_', ' ')}" for name, number in cut)
+        day, steps = item.manifest["written"][:10], item.efficiency.get("steps")
+        cells = [item.run.label, item.run.seed or None, *codes, day, steps, lost]
+        rows.append({"corpus": item.run.dataset.label, "cells": cells})
+    columns = [Column(title, 0 if title in ("Seed", "Steps") else None) for title in titles]
+    return latex.tabular(columns, latex.blocks(pd.DataFrame(rows), lambda row: row["cells"]))
+
+
+def prompts(results: Results) -> str:
+    """The conversation that generative systems have, for each corpus."""
+    texts = {}
+    for run in (item.run for item in results.stored if item.run.model.approach == "generation"):
+        shape = form(run.model, run.dataset)
+        kinds = {name.lower(): kind for kind, name in run.dataset.types.items()}
+        spans = (Span(*at, kinds[name]) for name, at in EXAMPLE_MENTIONS.items() if name in kinds)
+        example = Sentence("", None, EXAMPLE, tuple(spans))
+        title = f"{run.dataset.label}, {run.model.output_format}, wording {run.model.wording}"
+        title += ", types renamed" * bool(run.model.type_names) + ", types defined" * run.model.definitions
+        text = rf"\paragraph{{{escape(title)}}}" + "\n"
+        parts = {"Instruction": shape.instruction(), "User": example.text, "Answer": shape.target(example)}
+        for title, part in parts.items():
+            # Verbatim knows no escape: nothing in it may look like its end.
+            part = part.replace(r"\end{", r"\end {")
+            text += f"\\noindent\\emph{{{title}}}\n\\begin{{prompt}}\n{part}\n\\end{{prompt}}\n"
+        texts[title] = text
+    return "\n".join(texts.values()) or "No system of this study is prompted.\n"

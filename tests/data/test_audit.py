@@ -1,0 +1,258 @@
+"""The audit, on hand-made corpora and against the known numbers of public ones."""
+
+import dataclasses
+import json
+import os
+import warnings
+from pathlib import Path
+
+import pytest
+
+from ner_utils import config, data, paths
+from ner_utils.config import schema
+from ner_utils.data.audit import agreement, audit, summary
+from ner_utils.data.corpus import DataError, Sentence
+from ner_utils.data.spans import Span
+from ner_utils.data.standoff import TREATED
+
+DATASET = schema.Dataset(
+    label="Tiny",
+    description="hand-made",
+    licence="none",
+    language="en",
+    format="jsonl",
+    types={"PER": "person", "LOC": "location", "ORG": "organisation"},
+    splits={split: schema.Split(file=f"{split}.jsonl", sentences=1) for split in data.SPLITS},
+)
+
+
+def sentence(
+    text: str, *spans: tuple[int, int, str], document: str | None = None, repaired: int = 0
+) -> Sentence:
+    return Sentence(text, document, tuple(text.split()), tuple(Span(*span) for span in spans), repaired)
+
+
+TRAIN = [
+    sentence("Ada met Ada", (0, 1, "PER"), (2, 3, "PER"), document="a"),
+    sentence("Ada met ada", (0, 1, "PER"), document="a", repaired=2),
+    sentence("New York City won", (0, 3, "LOC"), document="b"),
+    sentence("New York City won", (0, 3, "ORG"), document="b"),
+    sentence("New York City won", (0, 3, "ORG"), document="b"),
+    sentence("nothing here", document="c"),
+    sentence("nothing here", document="c"),
+]
+DEV = [sentence("nothing here"), sentence("ADA left Rio", (0, 1, "PER"), (2, 3, "LOC"), document="d")]
+CORPUS = {"train": TRAIN, "dev": DEV, "test": []}
+
+
+def test_by_hand():
+    found = audit("tiny", DATASET, CORPUS)
+    assert (found["name"], found["surfaces"], found["ambiguous_surfaces"]) == ("tiny", 3, 1)
+    assert found["splits"]["train"] == {
+        "sentences": 7,
+        "documents": 3,
+        "tokens": 22,
+        "mentions": 6,
+        "types": {"PER": 3, "LOC": 1, "ORG": 2},
+        "empty_sentences": 2,
+        "empty_share": 2 / 7,
+        "sentence_tokens": {"p50": 3, "p95": 4, "max": 4},
+        "mention_tokens": {"1": 3, "2": 0, "3+": 3},
+        "duplicates": 3,
+        "conflicting_sentences": 1,
+        "conflicting_duplicates": 2,
+        "repaired_tags": 2,
+        "repeated_mentions": 2,
+        "in_train": None,
+        "unseen_mentions": None,
+        "unseen_share": None,
+        "unseen_mentions_cased": None,
+    }
+    dev = found["splits"]["dev"]
+    assert dev["documents"] is None  # one of its sentences names none
+    assert dev["in_train"] == 1
+    assert (dev["unseen_mentions"], dev["unseen_share"], dev["unseen_mentions_cased"]) == (1, 0.5, 2)
+    test = found["splits"]["test"]
+    assert test["sentences"] == 0 and test["empty_share"] is None and test["unseen_share"] is None
+    assert test["types"] == {"PER": 0, "LOC": 0, "ORG": 0}
+
+
+def test_repeated_mentions_are_whole_tokens():
+    """``Ann`` inside ``Anna`` is no second occurrence; overlapping occurrences are."""
+    train = [sentence("Ann Anna", (0, 1, "PER")), sentence("a b a b a", (0, 3, "ORG"))]
+    assert audit("tiny", DATASET, {"train": train})["splits"]["train"]["repeated_mentions"] == 1
+
+
+def test_no_text():
+    """Nothing but the corpus' name, known keys and numbers."""
+
+    def leaves(value):
+        if isinstance(value, dict):
+            return [leaf for item in value.values() for leaf in leaves(item)]
+        return [value]
+
+    found = json.loads(json.dumps(audit("tiny", DATASET, CORPUS)))
+    assert [leaf for leaf in leaves(found) if isinstance(leaf, str)] == ["tiny"]
+    assert "Ada" not in json.dumps(found) and "York" not in json.dumps(found)
+
+
+def test_mentions_that_spans_could_not_state():
+    """Counted where a corpus has offsets, and nowhere else."""
+    reasons = ("overlapping_mentions", "widened_mentions", "overlapping_mentions")
+    offsets = dataclasses.replace(TRAIN[0], offsets=(0, 4, 8), treated=reasons)
+    found = audit("tiny", DATASET, {"train": [offsets], "dev": DEV})["splits"]
+    assert {reason: found["train"][reason] for reason in TREATED} == {
+        "overlapping_mentions": 2,
+        "discontinuous_mentions": 0,
+        "split_mentions": 0,
+        "widened_mentions": 1,
+    }
+    assert not set(TREATED) & set(found["dev"])
+
+
+def test_flaws_that_were_dropped_are_counted_in_every_split():
+    """Where a corpus drops them, and nowhere else."""
+    flawed = dataclasses.replace(TRAIN[0], treated=("dropped_flaws", "widened_mentions", "dropped_flaws"))
+    dropping = DATASET.model_copy(update={"flaws": "drop"})
+    table = summary(audit("tiny", dropping, {"train": [flawed, *TRAIN], "dev": DEV, "test": []}))
+    assert table.loc["dropped flaws"].tolist() == [2, 0, 0]
+    assert "dropped_flaws" not in audit("tiny", DATASET, CORPUS)["splits"]["train"]
+
+
+def test_an_unlabelled_split_has_an_audit():
+    unlabelled = [dataclasses.replace(each, spans=()) for each in DEV]
+    found = audit("tiny", DATASET, CORPUS | {"test": unlabelled})
+    test = found["splits"]["test"]
+    assert (test["mentions"], test["empty_share"], test["unseen_share"]) == (0, 1, None)
+    assert summary(found).loc["unseen share", "test"] is None
+
+
+def test_summary():
+    table = summary(audit("tiny", DATASET, CORPUS))
+    assert list(table.columns) == ["train", "dev", "test"]
+    assert table.loc["sentences"].tolist() == [7, 2, 0]
+    assert table.loc["empty share"].tolist() == ["28.6%", "50.0%", None]
+    assert table.loc["mention tokens: 3+", "train"] == table.loc["types: PER", "train"] == 3
+    assert isinstance(table.loc["tokens", "test"], int)
+
+
+def write_pass(folder, which, rows):
+    (folder / "annotation").mkdir(exist_ok=True)
+    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    (folder / "annotation" / f"{which}.jsonl").write_text(text, encoding="utf-8")
+
+
+def test_agreement_by_hand(tmp_path):
+    assert agreement([tmp_path]) is None
+    write_pass(
+        tmp_path,
+        "first",
+        [{"id": "\u2028", "spans": [[0, 1, "PER"], [2, 3, "LOC"]]}, {"id": "2", "spans": []}],
+    )
+    assert agreement([tmp_path]) is None
+    write_pass(
+        tmp_path,
+        "second",
+        [{"id": "2", "spans": []}, {"id": "\u2028", "spans": [[2, 3, "ORG"], [0, 1, "PER"]]}],
+    )
+    assert agreement([tmp_path]) == {
+        "sentences": 2,
+        "first_mentions": 2,
+        "second_mentions": 2,
+        "f1": 0.5,
+        "differing_sentences": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([{"id": "1", "spans": []}, {"id": "1", "spans": []}], "second.jsonl:2: 1 stands twice"),
+        ([{"id": "1"}], "second.jsonl:1: expected"),
+        ([{"id": "1", "spans": [[1, 2]]}], "second.jsonl:1: expected"),
+        ([{"id": "2", "spans": []}], "different sentences"),
+    ],
+)
+def test_agreement_refuses(tmp_path, rows, message):
+    write_pass(tmp_path, "first", [{"id": "1", "spans": []}])
+    write_pass(tmp_path, "second", rows)
+    with pytest.raises(DataError, match=message):
+        agreement([tmp_path])
+
+
+def test_demo():
+    found = audit("demo", config.load_dataset("demo"), data.load("demo", config.load_dataset("demo")))
+    splits = found["splits"]
+    assert [(s["sentences"], s["documents"], s["mentions"]) for s in splits.values()] == [
+        (640, 160, 977),
+        (160, 40, 259),
+        (160, 40, 258),
+    ]
+    assert splits["test"]["unseen_mentions"] == 214
+    for split in splits.values():
+        assert split["duplicates"] == split["repaired_tags"] == 0
+        assert not split["in_train"]
+    passes = agreement(paths.data_dirs("demo"))
+    assert passes | {"f1": round(passes["f1"], 3)} == {
+        "sentences": 960,
+        "first_mentions": 1496,
+        "second_mentions": 1492,
+        "f1": 0.991,
+        "differing_sentences": 17,
+    }
+
+
+def test_datasheet():
+    """The table in the demo corpus' datasheet holds what the files hold."""
+    dataset = config.load_dataset("demo")
+    splits = audit("demo", dataset, data.load("demo", dataset))["splits"].values()
+    sheet = (paths.CORPORA / "demo" / "DATASHEET.md").read_text(encoding="utf-8")
+    rows = [[split["types"][kind] for split in splits] for kind in dataset.types]
+    keys = ("documents", "sentences", "empty_sentences", "tokens", "mentions", "repeated_mentions")
+    rows += [[split[key] for split in splits] for key in keys]
+    for row in rows:
+        assert " | ".join(f"{number:,}" for number in [*row, sum(row)]) in sheet
+
+
+@pytest.fixture
+def public(request):
+    """The audit of a public corpus, from a local copy alone."""
+    name, folder = request.param, os.environ.get("NER_DATA_DIR")
+    dataset = config.load_dataset(name)
+    files = [split.file for split in dataset.splits.values()]
+    if not folder or not all((Path(folder) / name / file).is_file() for file in files):
+        missing = f"NER_DATA_DIR/{name} is absent: the audit was not checked against its known numbers"
+        warnings.warn(missing, stacklevel=1)
+        pytest.skip(missing)
+    return audit(name, dataset, data.load(name, dataset))["splits"]
+
+
+@pytest.mark.parametrize("public", ["wnut17"], indirect=True)
+def test_wnut17(public):
+    train, dev, test = public["train"], public["dev"], public["test"]
+    assert [split["sentences"] for split in public.values()] == [3394, 1009, 1287]
+    assert [split["mentions"] for split in public.values()] == [1975, 836, 1079]
+    assert train["documents"] is None
+    assert (train["duplicates"], train["conflicting_sentences"], train["conflicting_duplicates"]) == (
+        103,
+        11,
+        13,
+    )
+    assert test["empty_sentences"] == 598
+    # No test mention stands in train in the same spelling; in lower case 24 do.
+    assert test["mentions"] - test["unseen_mentions"] == 24
+    assert test["unseen_mentions_cased"] == test["mentions"]
+    assert test["repeated_mentions"] == 70
+    assert dev["in_train"] == test["in_train"] == 0
+
+
+@pytest.mark.parametrize(
+    ("public", "overlap", "mentions"),
+    [("bc5cdr", (19, 16), [9385, 9593, 9809]), ("ncbi-disease", (5, 1), [5134, 787, 960])],
+    indirect=["public"],
+)
+def test_biomedical(public, overlap, mentions):
+    assert (public["dev"]["in_train"], public["test"]["in_train"]) == overlap
+    assert [split["mentions"] for split in public.values()] == mentions
+    assert all(sum(split["types"].values()) == split["mentions"] for split in public.values())
+    assert all(sum(split["mention_tokens"].values()) == split["mentions"] for split in public.values())

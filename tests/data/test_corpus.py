@@ -1,0 +1,430 @@
+"""Loaders: on hand-made files, on broken ones, on the demo corpus and on real ones."""
+
+import hashlib
+import json
+import random
+import re
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ner_utils import config, data, paths
+from ner_utils.config import schema
+from ner_utils.data.corpus import DataError, Sentence
+from ner_utils.data.spans import Span, surface
+from ner_utils.forms.json_list import JsonForm
+
+TYPES = {"PER": "person", "LOC": "location"}
+
+
+def dataset(sentences, format="conll", **keys):
+    """A dataset whose only real split is test."""
+    split = {"file": "test.txt", "sentences": sentences, **keys.pop("split", {})}
+    other = {"file": "none"} | ({"annotations": schema.File(file="none")} if format == "biocreative" else {})
+    other = schema.Split(**other)
+    return schema.Dataset(
+        label="Small", description="made for tests", licence="CC0 1.0", language="en", format=format,
+        types=TYPES, splits={"train": other, "dev": other, "test": schema.Split(**split)}, **keys,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch, no_other_corpora):
+    """``place(content)`` puts a file where a corpus ``small`` is looked for."""
+    monkeypatch.setenv("NER_DATA_DIR", str(tmp_path))
+    path = tmp_path / "small" / "test.txt"
+    path.parent.mkdir()
+
+    def write(content):
+        path.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
+        return path
+
+    return write
+
+
+def load(sentences, format="conll", **keys):
+    return data.load_split("small", dataset(sentences, format, **keys), "test")
+
+
+def row(tokens, tags, **more):
+    return json.dumps({"tokens": tokens, "ner_tags": tags, **more}, ensure_ascii=False) + "\n"
+
+
+# ---------------------------------------------------------------------------- CoNLL
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("Ada\tB-PER\nL.\tI-PER\n\nParis\tB-LOC\n\n", id="plain"),
+        pytest.param("Ada\tB-PER\nL.\tI-PER\n\nParis\tB-LOC", id="no newline at the end"),
+        pytest.param("Ada\tB-PER\nL.\tI-PER\n\t\nParis\tB-LOC\n\t\n", id="lone tabs, as in WNUT-17"),
+        pytest.param("\n\nAda\tB-PER\nL.\tI-PER\n\n \n\nParis\tB-LOC\n\n\n", id="many blank lines"),
+        pytest.param("Ada\tB-PER\r\nL.\tI-PER\r\n\r\nParis\tB-LOC\r\n", id="Windows line ends"),
+        pytest.param("\ufeffAda\tB-PER\nL.\tI-PER\n\nParis\tB-LOC\n", id="byte order mark"),
+    ],
+)
+def test_conll(place, text):
+    place(text)
+    assert load(2) == [
+        Sentence("test-000000", None, ("Ada", "L."), (Span(0, 2, "PER"),)),
+        Sentence("test-000001", None, ("Paris",), (Span(0, 1, "LOC"),)),
+    ]
+
+
+def test_conll_repairs_and_counts(place):
+    place("Ada\tI-PER\nParis\tI-LOC\n\nOslo\tB-LOC\n")
+    first, second = load(2)
+    assert first.spans == (Span(0, 1, "PER"), Span(1, 2, "LOC"))
+    assert (first.repaired, second.repaired) == (2, 0)
+    assert first.ner_tags == ["B-PER", "B-LOC"]
+
+
+@pytest.mark.parametrize("token", ["a\u2028b", "a\u2029", "\x0b", "a\x85b", "a\x0cb", "a b", "\u200b"])
+def test_only_newlines_end_lines(place, token):
+    text = f"x{token}\tB-PER\nb\tO\n"
+    place(text)
+    assert load(1)[0].tokens == (f"x{token}", "b")
+    place(row([f"x{token}", "b"], ["B-PER", "O"]))
+    assert load(1, "jsonl")[0].tokens == (f"x{token}", "b")
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "message"),
+    [
+        pytest.param("Ada\tB-PER\nLovelace\n", 2, "found 1 column", id="a column too few"),
+        pytest.param("Ada\tNNP\tB-PER\n", 1, "found 3 column", id="a column too many"),
+        pytest.param("a\tO\n\nAda B-PER\n", 3, "found 1 column", id="separated by a space"),
+        pytest.param("a\tO\n\tO\n", 2, "empty token", id="empty token"),
+        pytest.param("a\tO\n \tB-PER\n", 2, "empty token", id="blank token"),
+        pytest.param("a\tO\nb\tB-ORG\n", 2, "unknown tag 'B-ORG'; types are PER, LOC", id="unknown type"),
+        pytest.param("a\tO\nb\tS-PER\n", 2, "unknown tag 'S-PER'", id="unknown scheme"),
+        pytest.param("a\tO\nb\tb-PER\n", 2, "unknown tag 'b-PER'", id="lower case"),
+        pytest.param("a\tO\nb\tO \n", 2, "unknown tag 'O '", id="white space after a tag"),
+        pytest.param("a\tO\nb\t\n", 2, "unknown tag ''", id="no tag"),
+        pytest.param("a\tO\nZoë\tB-PER\n".encode("latin-1"), 2, "not UTF-8", id="latin-1"),
+        pytest.param("a\tO\n".encode("utf-16"), 1, "not UTF-8", id="utf-16"),
+        pytest.param("a\tO\n\ufeffb\tO\n\n\ufeff\tO\tO\n", 4, "found 3", id="mark in the middle"),
+    ],
+)
+def test_broken_conll(place, text, line, message):
+    path = place(text)
+    with pytest.raises(DataError, match=rf"^{re.escape(str(path))}:{line}: .*{re.escape(message)}"):
+        load(1)
+
+
+# ---------------------------------------------------------------------------- JSON lines
+def test_jsonl(place):
+    place(
+        row(["Ada", "L."], ["B-PER", "I-PER"], id="s1", document="d", genre="letter")
+        + row(["in", "Paris"], [0, 1])
+    )
+    assert load(2, "jsonl", tags=["O", "B-LOC"]) == [
+        Sentence("s1", "d", ("Ada", "L."), (Span(0, 2, "PER"),)),
+        Sentence("test-000001", None, ("in", "Paris"), (Span(1, 2, "LOC"),)),
+    ]
+    place("\ufeff" + row(["a"], ["O"]))
+    assert load(1, "jsonl")[0].tokens == ("a",)
+
+
+GOOD = row(["a"], ["O"])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        pytest.param('{"tokens": ["a"], "ner_tags": ["O"]\n', "tokens and ner_tags", id="bad JSON"),
+        pytest.param("[1]\n", "tokens and ner_tags", id="a list"),
+        pytest.param("null\n", "tokens and ner_tags", id="null"),
+        pytest.param('"tokens"\n', "tokens and ner_tags", id="a string"),
+        pytest.param("[" * 100_000 + "\n", "tokens and ner_tags", id="too deep"),
+        pytest.param("1" * 5000 + "\n", "tokens and ner_tags", id="a number too long"),
+        pytest.param('{"tokens": ["a"]}\n', "ner_tags", id="no tags"),
+        pytest.param('{"words": ["a"], "ner_tags": ["O"]}\n', "tokens", id="no tokens"),
+        pytest.param(row(["a", "b"], ["O"]), "lists of one length", id="a tag too few"),
+        pytest.param(row(["a"], ["O", "O"]), "lists of one length", id="a tag too many"),
+        pytest.param(row("a", "O"), "lists of one length", id="strings"),
+        pytest.param(row([], []), "non-empty", id="no tokens at all"),
+        pytest.param(row(["a", ""], ["O", "O"]), "non-empty", id="empty token"),
+        pytest.param(row(["a", "\u00a0"], ["O", "O"]), "non-empty", id="blank token"),
+        pytest.param(row(["a", 1], ["O", "O"]), "non-empty", id="a number as token"),
+        pytest.param(row(["a"], ["B-ORG"]), "unknown tag 'B-ORG'; types are PER, LOC", id="unknown tag"),
+        pytest.param(row(["a"], [5]), "declare `tags:`", id="tag ids without names"),
+        pytest.param(row(["a"], [True]), "unknown tag True", id="a boolean as tag"),
+        pytest.param(row(["a"], [1.0]), "unknown tag 1.0", id="a fraction as tag"),
+        pytest.param(row(["a"], [None]), "unknown tag None", id="null as tag"),
+        pytest.param(row(["a", "b"], ["O", 1]), "unknown tag 1", id="names and ids mixed"),
+        pytest.param(row(["a"], ["O"], id=7.0), "id and document must be strings", id="a fraction as id"),
+        pytest.param(row(["a"], ["O"], document=[]), "must be strings", id="a list as document"),
+        pytest.param('{"tokens": ["Zoë"], "ner_tags": ["O"]}\n'.encode("latin-1"), "UTF-8", id="latin-1"),
+    ],
+)
+def test_broken_jsonl(place, text, message):
+    text = text if isinstance(text, bytes) else text.encode()
+    path = place(GOOD.encode() + text)
+    with pytest.raises(DataError, match=rf"^{re.escape(str(path))}:2: .*{re.escape(message)}"):
+        load(2, "jsonl")
+
+
+# ------------------------------------------------------------------------- whole files
+CONLL = "a\tO\n\nb\tB-PER\n\n"
+
+
+@pytest.mark.parametrize(("text", "found"), [(CONLL[:4], 1), (CONLL * 2, 4), ("", 0), ("\n\n", 0)], ids=repr)
+def test_sentences_are_counted(place, text, found):
+    path = place(text)
+    with pytest.raises(DataError, match=rf"^{re.escape(str(path))}: {found} sentences, expected 2: trunc"):
+        load(2)
+
+
+@pytest.mark.parametrize("cut", [1, len(CONLL) - 1])
+def test_checksums_are_compared(place, cut):
+    declared = {"sha256": hashlib.sha256(CONLL.encode()).hexdigest()}
+    place(CONLL)
+    assert len(load(2, split=declared)) == 2
+    path = place(CONLL[:-cut])
+    with pytest.raises(DataError, match=rf"^{re.escape(str(path))}: sha256 [0-9a-f]{{64}} differs"):
+        load(2, split=declared)
+
+
+def test_documents_are_counted(place):
+    text = "-DOCSTART-\tO\n\na\tO\n\nb\tO\n\n-DOCSTART-\tO\n\nc\tO\n"
+    path = place(text)
+    assert len(load(None, split={"documents": 2})) == 3
+    place(text * 2)
+    with pytest.raises(
+        DataError, match=rf"^{re.escape(str(path))}: 4 documents, expected 2: truncated, doub"
+    ):
+        load(None, split={"documents": 2})
+
+
+def test_without_a_guard_something_must_be_there(place):
+    path = place("\n\n")
+    with pytest.raises(DataError, match=rf"^{re.escape(str(path))}: 0 sentences, expected some"):
+        load(None)
+    place(CONLL)
+    assert len(load(None)) == 2
+
+
+def test_annotations_are_found_and_checked_like_the_text(place):
+    abstracts = place("1\tAda met Bo.\t\n")
+    mentions = abstracts.with_name("mentions.txt")
+    file = {"file": mentions.name, "sha256": hashlib.sha256(b"1\tT1\tPER\t0\t3\tAda\n").hexdigest()}
+    settings = dataset(None, "biocreative", split={"annotations": schema.File(**file)})
+    with pytest.raises(DataError, match="small: mentions.txt not found; looked in"):
+        data.load_split("small", settings, "test")
+    mentions.write_text("1\tT1\tPER\t0\t3\tAda\n")
+    (sentence,) = data.load_split("small", settings, "test")
+    assert sentence == Sentence(
+        "test-000000", "1", ("Ada", "met", "Bo", "."), (Span(0, 1, "PER"),), offsets=(0, 4, 8, 10)
+    )
+    mentions.write_text("1\tT1\tPER\t8\t10\tBo\n")
+    with pytest.raises(DataError, match=rf"^{re.escape(str(mentions))}: sha256"):
+        data.load_split("small", settings, "test")
+
+
+def test_ids_of_a_private_corpus_stay_behind(place):
+    """Results carry ids: a post's would lead to it. Sentences of one document still belong together."""
+    text = "".join(
+        row([word], ["O"], id=f"t3_{word}", document=f"t3_{word[0]}") for word in ("aa", "ab", "b")
+    )
+    place(text)
+    assert [s.id for s in load(3, "jsonl")] == ["t3_aa", "t3_ab", "t3_b"]
+    hidden = load(3, "jsonl", private=True)
+    assert [s.id for s in hidden] == ["test-000000", "test-000001", "test-000002"]
+    assert hidden[0].document == hidden[1].document != hidden[2].document
+    assert not any("t3" in s.document for s in hidden)
+
+
+def test_ids_are_unique(place):
+    path = place(row(["a"], ["O"], id="x") + row(["b"], ["O"], id="x"))
+    with pytest.raises(
+        DataError, match=rf"^{re.escape(str(path))}:2: two sentences share an id 'x': see line 1"
+    ):
+        load(2, "jsonl")
+    place(row(["a"], ["O"], id="test-000001") + row(["b"], ["O"]))  # one like those that sentences get
+    with pytest.raises(DataError, match=rf"^{re.escape(str(path))}: two sentences share an id"):
+        load(2, "jsonl")
+
+
+def test_files_of_a_split(place):
+    abstracts = place("1\tAda.\t\n")
+    mentions = abstracts.with_name("mentions.txt")
+    mentions.write_text("")
+    settings = dataset(None, "biocreative", split={"annotations": schema.File(file=mentions.name)})
+    assert data.files("small", settings, "test") == [abstracts, mentions]
+    assert data.files("small", dataset(None), "test") == [abstracts]
+
+
+def test_a_fetched_file_is_verified(tmp_path, monkeypatch, no_other_corpora):
+    import huggingface_hub
+
+    def fetch(local_dir, filename, **source):
+        (local_dir / filename).parent.mkdir(parents=True, exist_ok=True)
+        (local_dir / filename).write_text(CONLL)
+        return str(local_dir / filename)
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", fetch)
+    hub = schema.HubData(repo="someone/small", revision="0" * 40)
+    right = hashlib.sha256(CONLL.encode()).hexdigest()
+    assert len(load(2, hub=hub, split={"sha256": right})) == 2
+    (tmp_path / "cache" / "data" / "small" / "test.txt").unlink()
+    with pytest.raises(DataError, match=f"sha256 {right} differs from the declared 00"):
+        load(2, hub=hub, split={"sha256": "0" * 64})
+
+
+@pytest.mark.parametrize("source", ["url", "hub"])
+def test_missing_and_offline(tmp_path, monkeypatch, no_other_corpora, source):
+    """The message names the folders looked in, what went wrong, and what to do."""
+    monkeypatch.setenv("NER_DATA_DIR", str(tmp_path / "mine"))
+    keys = {"split": {"url": "https://example.org/test.txt"}}
+    if source == "hub":
+        keys = {"hub": schema.HubData(repo="someone/small", revision="0" * 40)}
+    with pytest.raises(DataError) as error:
+        load(1, **keys)
+    message = str(error.value)
+    for folder in (tmp_path / "mine", paths.CORPORA, tmp_path / "cache" / "data"):
+        assert str(folder / "small") in message
+    assert "ConnectionError: no network)" in message
+    assert "Set NER_DATA_DIR to a folder that holds small/test.txt" in message
+    assert "\n" not in message
+
+
+def test_missing_without_a_source(tmp_path, no_other_corpora):
+    with pytest.raises(DataError, match=r"^small: test\.txt not found; looked in ") as error:
+        load(1)
+    assert str(paths.CORPORA / "small") in str(error.value)
+    assert str(tmp_path / "cache" / "data" / "small") in str(error.value)
+
+
+def test_the_users_copy_comes_first(place, tmp_path):
+    cached = tmp_path / "cache" / "data" / "small" / "test.txt"
+    cached.parent.mkdir(parents=True)
+    cached.write_text("cached\tO\n")
+    assert load(1)[0].tokens == ("cached",)
+    place("mine\tO\n")
+    assert load(1)[0].tokens == ("mine",)
+
+
+# ----------------------------------------------------------------------------- samples
+def made_up(number):
+    return [Sentence(f"s{index}", None, ("a",), ()) for index in range(number)]
+
+
+@given(st.integers(1, 30), st.integers(0, 5), st.data())
+def test_draw_is_nested_and_seeded(number, seed, more):
+    small = more.draw(st.integers(1, number))
+    large = more.draw(st.integers(small, number))
+    sentences = made_up(number)
+    before = list(sentences)
+    sample = data.draw(sentences, small, seed)
+    assert len(sample) == len(set(sample)) == small
+    assert set(sample) <= set(data.draw(sentences, large, seed)) <= set(sentences)
+    assert sample == data.draw(sentences, small, seed)
+    assert sentences == before
+
+
+def test_draw_is_nested_in_a_large_corpus():
+    """There, Python draws few and many in different ways."""
+    sentences = made_up(1030)
+    samples = [set(data.draw(sentences, number, 1)) for number in (5, 20, 300)]
+    assert samples[0] < samples[1] < samples[2]
+
+
+def test_draw_differs_by_seed_and_leaves_the_global_state_alone():
+    sentences = made_up(100)
+    state = random.getstate()
+    assert data.draw(sentences, 10, 1) != data.draw(sentences, 10, 2)
+    assert random.getstate() == state
+
+
+@pytest.mark.parametrize("number", [None, 5, 9])
+def test_draw_of_all(number):
+    assert data.draw(made_up(5), number, 1) == made_up(5)
+
+
+# ------------------------------------------------------------------- the datasets library
+def test_to_datasets():
+    sentences = [
+        Sentence("x", None, ("Ada", "in", "Paris"), (Span(0, 1, "PER"), Span(2, 3, "LOC"))),
+        Sentence("y", None, ("no", "one"), ()),
+    ]
+    table = data.to_datasets(sentences, dataset(2))
+    assert table.column_names == ["id", "tokens", "ner_tags"]
+    labels = table.features["ner_tags"].feature
+    assert labels.names == data.tag_names(dataset(2)) == ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
+    assert table[0] == {"id": "x", "tokens": ["Ada", "in", "Paris"], "ner_tags": [1, 0, 3]}
+    assert labels.int2str(table[0]["ner_tags"]) == sentences[0].ner_tags
+    assert data.to_datasets([], dataset(2)).features == table.features
+
+
+# --------------------------------------------------------------------------- demo corpus
+@pytest.mark.parametrize(("split", "number"), [("train", 640), ("dev", 160), ("test", 160)])
+def test_demo_split(demo, split, number):
+    sentences = demo[split]
+    assert len(sentences) == number
+    kinds = {span.type for sentence in sentences for span in sentence.spans}
+    assert kinds == set(config.load_dataset("demo").types)
+    assert len(kinds) == 15
+    assert 0.28 <= sum(not sentence.spans for sentence in sentences) / number <= 0.38
+    assert all(sentence.document and not sentence.repaired for sentence in sentences)
+
+
+def test_demo_documents_and_sentences_do_not_cross_splits(demo):
+    for of in (lambda s: s.id, lambda s: s.document, lambda s: s.tokens):
+        seen = Counter(item for sentences in demo.values() for item in {of(s) for s in sentences})
+        assert max(seen.values()) == 1
+
+
+def test_demo_mentions_are_mostly_unseen(demo):
+    def surfaces(split):
+        return [surface(s.tokens, span).lower() for s in demo[split] for span in s.spans]
+
+    known = set(surfaces("train"))
+    unseen = [mention not in known for mention in surfaces("test")]
+    assert sum(unseen) / len(unseen) >= 0.75
+
+
+def test_demo_is_free():
+    assert config.load_dataset("demo").licence.startswith("CC0")
+    sheet = paths.CORPORA / "demo" / "DATASHEET.md"
+    if not sheet.is_file():
+        pytest.skip("corpora/demo/DATASHEET.md is not written yet")
+    assert "CC0" in sheet.read_text(encoding="utf-8")
+
+
+# --------------------------------------------------------------------------- real corpora
+REAL = {
+    "wnut17": ((3394, 1009, 1287), (1975, 836, 1079)),
+    "bc5cdr": ((4560, 4581, 4797), (9385, 9593, 9809)),
+    "ncbi-disease": ((5424, 923, 940), (5134, 787, 960)),
+}
+
+
+@pytest.mark.corpora
+@pytest.mark.parametrize("name", REAL)
+def test_real_corpora_are_whole(corpora, name):
+    corpus = corpora(name)
+    numbers = (
+        tuple(len(corpus[split]) for split in data.SPLITS),
+        tuple(sum(len(s.spans) for s in corpus[split]) for split in data.SPLITS),
+    )
+    assert numbers == REAL[name]
+
+
+@pytest.mark.corpora
+@pytest.mark.parametrize("name", REAL)
+def test_real_mentions_survive_as_json(corpora, name):
+    """Every gold answer is read as ``ok`` with nothing dropped; ids alone are shown on failure."""
+    answers = JsonForm(config.load_dataset(name).types)
+    failed, moved, whole = [], 0, 0
+    for sentences in corpora(name).values():
+        for sentence in sentences:
+            reading = answers.read(answers.target(sentence), sentence.tokens)
+            clean = reading.status == "ok" and not any(reading.dropped.values())
+            if not clean or len(reading.spans) != len(sentence.spans):
+                failed.append(sentence.id)
+            moved += tuple(reading.spans) != sentence.spans
+            whole += 1
+    assert failed == []
+    assert moved / whole < 0.002  # an unannotated occurrence stands earlier in the sentence

