@@ -11,7 +11,10 @@ export STUDY OVERRIDES
 # Threads that wait for each other sleep: on a busy machine, training is several times as fast as with spinning.
 export OMP_WAIT_POLICY ?= passive
 BATCH = @NER_BATCH=$$PPID scripts/batch.sh "$$STUDY" "$$OVERRIDES"
-.PHONY: study tune dry-run fit thesis test bench bench-gpu lab setup
+.PHONY: help study tune dry-run fit thesis test bench bench-gpu lab setup
+
+help:           # list these commands
+	@sed -nE 's/^([a-z-]+):[^#]*# (.*)/  make \1\t\2/p' Makefile | expand -t 18
 
 study: setup    # train, evaluate and typeset whatever is missing
 	$(BATCH)
