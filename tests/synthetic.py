@@ -48,12 +48,16 @@ def write_run(run: Run, corpus: dict) -> None:
     chance = random.Random(f"{run.system} {run.seed}")
     gold, dev = experiment.test_sentences(run, corpus), experiment.dev_sentences(run, corpus)
     if run.members:
-        voter, f1 = ensemble.learn(run, dev)
-        predicted, on_dev, cost = ensemble.predict(run, voter, gold), [], ensemble.cost(run, voter, f1)
+        voter, f1 = ensemble.train_voter_on_dev(run, dev)
+        predicted, on_dev, cost = (
+            ensemble.predict_by_vote(run, voter, gold),
+            [],
+            ensemble.cost_of_members(run, voter, f1),
+        )
     else:
         predicted, on_dev = ([_predict(run, sentence, chance) for sentence in part] for part in (gold, dev))
         cost = _efficiency(run, chance)
-    experiment.seal(run, predicted, {}, cost, on_dev)
+    experiment.write_results(run, predicted, {}, cost, on_dev)
     evaluation.write(run, gold, predicted)
 
 

@@ -161,7 +161,7 @@ def ensemble_stage(demo):
     gold = demo["dev"]
     members = [[each.spans for each in noisy(gold, seed)] for seed in (1, 2, 3)]
     votes = [ensemble.count_votes(row) for row in zip(*members, strict=True)]
-    voter, f1 = ensemble.fit([s.spans for s in gold], votes, [s.id for s in gold])
+    voter, f1 = ensemble.train_voter([s.spans for s in gold], votes, [s.id for s in gold])
     return {
         "weights": voter.weights.tolist(),
         "bias": voter.bias,

@@ -23,7 +23,6 @@ from ner_utils.data import predictions
 from ner_utils.data.corpus import Sentence
 from ner_utils.data.predictions import Prediction
 from ner_utils.data.spans import Span
-from ner_utils.experiments import experiment
 from ner_utils.results import evaluation, provenance
 from ner_utils.scoring import significance
 from ner_utils.sealed import ResultError
@@ -60,7 +59,9 @@ def count_votes(members: Sequence[Iterable[Span]]) -> Votes:
     return dict(sorted(found.items()))
 
 
-def fit(gold: Sequence[Iterable[Span]], votes: Sequence[Votes], groups: Sequence) -> tuple[Voter, float]:
+def train_voter(
+    gold: Sequence[Iterable[Span]], votes: Sequence[Votes], groups: Sequence
+) -> tuple[Voter, float]:
     """A voter taught by dev sentences, and the F1 in [0, 1] that it has on folds that did not teach it.
 
     ``groups`` says which sentences go together into a fold: those of a document. Raises `ValueError` where
@@ -108,7 +109,7 @@ def _choose(spans: Sequence[Span], likely: np.ndarray, threshold: float) -> tupl
     return tuple(sorted(chosen))
 
 
-def votes(run: Run, split: str, sentences: Sequence[Sentence]) -> list[Votes]:
+def collect_votes(run: Run, split: str, sentences: Sequence[Sentence]) -> list[Votes]:
     """What the members of an ensemble state in each sentence of dev or test, from their stored predictions.
 
     Raises `ResultError` where a member's result is missing.
@@ -120,19 +121,19 @@ def votes(run: Run, split: str, sentences: Sequence[Sentence]) -> list[Votes]:
     return [count_votes([prediction.spans for prediction in row]) for row in zip(*said, strict=True)]
 
 
-def learn(run: Run, dev: Sequence[Sentence]) -> tuple[Voter, float]:
-    """`fit` on the members' stored predictions of dev; a `ResultError` where it learns nothing. The sentences
-    of a document go into one fold, unless there are fewer documents than folds."""
-    stated = votes(run, "dev", dev)
+def train_voter_on_dev(run: Run, dev: Sequence[Sentence]) -> tuple[Voter, float]:
+    """`train_voter` on the members' stored predictions of dev. The sentences of a document go into one fold,
+    unless there are fewer documents than folds. Raises `ResultError` where dev teaches nothing."""
+    stated = collect_votes(run, "dev", dev)
     try:
-        return fit([s.spans for s in dev], stated, significance.groups(dev, least=FOLDS))
+        return train_voter([s.spans for s in dev], stated, significance.groups(dev, least=FOLDS))
     except ValueError as error:
         raise ResultError(f"{run.system}: {error}") from None
 
 
-def patterns(run: Run, dev: Sequence[Sentence], voter: Voter) -> pd.DataFrame:
+def vote_patterns(run: Run, dev: Sequence[Sentence], voter: Voter) -> pd.DataFrame:
     """Who states a span, how often on dev, how often rightly, and what the voter makes of it."""
-    pairs = zip(dev, votes(run, "dev", dev), strict=True)
+    pairs = zip(dev, collect_votes(run, "dev", dev), strict=True)
     rows = [[*vote, span in sentence.spans] for sentence, stated in pairs for span, vote in stated.items()]
     names = [f"{member.label}, seed {member.seed}" for member in run.members]
     frame = pd.DataFrame(rows, columns=[*names, "right"]).astype(int)
@@ -141,20 +142,13 @@ def patterns(run: Run, dev: Sequence[Sentence], voter: Voter) -> pd.DataFrame:
     return found.assign(right=100 * found["right"], probability=likely, kept=likely >= voter.threshold)
 
 
-def predict(run: Run, voter: Voter, test: Sequence[Sentence]) -> list[Prediction]:
+def predict_by_vote(run: Run, voter: Voter, test: Sequence[Sentence]) -> list[Prediction]:
     """The ensemble's predictions, from those of its members."""
-    stated = votes(run, "test", test)
+    stated = collect_votes(run, "test", test)
     return [Prediction(s.id, voter.choose(vote)) for s, vote in zip(test, stated, strict=True)]
 
 
-def complete(run: Run, corpus: dict[str, list[Sentence]]) -> None:
-    """Learn, predict and seal: what notebook 06 shows step by step."""
-    voter, dev_f1 = learn(run, experiment.dev_sentences(run, corpus))
-    predicted = predict(run, voter, experiment.test_sentences(run, corpus))
-    experiment.seal(run, predicted, {}, cost(run, voter, dev_f1))
-
-
-def cost(run: Run, voter: Voter, dev_f1: float) -> dict[str, Any]:
+def cost_of_members(run: Run, voter: Voter, dev_f1: float) -> dict[str, Any]:
     """What an ensemble takes, for efficiency.json: its members, one after another; and what dev taught."""
     taught = {"members": [[member.system, member.seed] for member in run.members], "dev_f1": dev_f1}
     taught |= {"weights": voter.weights.tolist(), "bias": voter.bias, "threshold": voter.threshold}

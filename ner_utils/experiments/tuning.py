@@ -40,7 +40,7 @@ def search(run: Run, system: System, settings: Tuning) -> dict[str, Any]:
         model = config.load_model(system.model, {**system.overrides, **values})
         tried = run.model_copy(update={"model": model, "seed": settings.seed, "study": f"{run.study}/tuning"})
         try:
-            record = experiment.train(tried, corpus, checkpoints=False)
+            record = experiment.train_run(tried, corpus, checkpoints=False)
             seconds, starts = record["training_seconds"] + record["looks_seconds"], record["starts"]
             score = max(look["dev_f1"] for look in record["looks"])
         except training.Diverged as error:  # an answer, too: these settings are worth nothing

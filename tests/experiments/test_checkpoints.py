@@ -56,7 +56,7 @@ def interrupted(run, corpus, monkeypatch, step):
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(training.Looks, "on_step_end", mortal)
-        experiment.train(run, corpus)
+        experiment.train_run(run, corpus)
 
 
 def flip(file):
@@ -77,7 +77,7 @@ def learnt(run, record):
 @pytest.fixture(scope="module")
 def undisturbed(tiny_tagger, small):
     """The record and weights of a training that nothing disturbed, and a copy of its folder."""
-    record = experiment.train(tiny_tagger, small)
+    record = experiment.train_run(tiny_tagger, small)
     assert [look["step"] for look in record["looks"]] == [2, 4, 6]
     return record, learnt(tiny_tagger, record)
 
@@ -106,7 +106,7 @@ def test_every_file_of_a_checkpoint_counts(run, small, undisturbed, monkeypatch)
 def test_a_damaged_checkpoint_ends_in_the_same_weights(run, small, undisturbed, monkeypatch, capsys, name):
     interrupted(run, small, monkeypatch, 4)
     flip(run.scratch / "checkpoint-4" / name)
-    record = experiment.train(run, small)
+    record = experiment.train_run(run, small)
     said = capsys.readouterr().out
     assert f"checkpoint-4 is damaged ({name}) and is not used" in said
     assert "going on from checkpoint-4" not in said
@@ -152,33 +152,33 @@ def test_a_checkpoint_without_checksums_was_not_saved_to_its_end(
 @pytest.mark.parametrize("damage", [flip, cut])
 @pytest.mark.parametrize("name", ["training.json", "model.safetensors", "checksums.json"])
 def test_a_finished_training_that_was_damaged_is_made_again(run, small, undisturbed, capsys, name, damage):
-    record = experiment.train(run, small)
+    record = experiment.train_run(run, small)
     before = (run.scratch / "training.json").stat().st_mtime_ns
-    assert experiment.train(run, small) == record
+    assert experiment.train_run(run, small) == record
     assert (run.scratch / "training.json").stat().st_mtime_ns == before, "kept as it was"
     best = run.scratch / record["best_checkpoint"]
     damage((best if name == "model.safetensors" else run.scratch) / name)
     capsys.readouterr()
-    again = experiment.train(run, small)
+    again = experiment.train_run(run, small)
     assert "missing or damaged: " in capsys.readouterr().out
     assert (again["looks"], learnt(run, again)) == (undisturbed[0]["looks"], undisturbed[1])
-    assert experiment.train(run, small) == again
+    assert experiment.train_run(run, small) == again
 
 
 def test_a_record_whose_checkpoint_is_gone(run, small, undisturbed, capsys):
     """What tuning asks for is the record alone; who predicts needs the checkpoint."""
-    record = experiment.train(run, small)
+    record = experiment.train_run(run, small)
     for folder in run.scratch.glob("checkpoint-*"):
         shutil.rmtree(folder)
-    assert experiment.train(run, small, checkpoints=False) == record
-    assert learnt(run, experiment.train(run, small)) == undisturbed[1]
+    assert experiment.train_run(run, small, checkpoints=False) == record
+    assert learnt(run, experiment.train_run(run, small)) == undisturbed[1]
 
 
 def test_a_training_killed_after_its_last_checkpoint_has_no_energy_of_its_own(run, small):
     """Its record is made of the last checkpoint by a process that did not train."""
-    assert experiment.train(run, small)["starts"] == 1
+    assert experiment.train_run(run, small)["starts"] == 1
     (run.scratch / "training.json").unlink()
-    again = experiment.train(run, small)
+    again = experiment.train_run(run, small)
     assert (again["starts"], again["training_joules"]) == (2, None)
 
 
@@ -189,7 +189,7 @@ def test_a_merged_model_that_was_damaged_is_made_again(
     settings = {"training.epochs": 1, "max_new_tokens": 4, "training.batch_size": 4, "quantisation": None}
     run = make_run("tiny-llama", settings, looks=1, weights_folder=make_tiny_llama(), train_sentences=4)
     run = run.model_copy(update={"dev_sample": 1})
-    record = experiment.train(run, {"train": demo["train"], "dev": demo["dev"][:1]})
+    record = experiment.train_run(run, {"train": demo["train"], "dev": demo["dev"][:1]})
     adapter = experiment.best_checkpoint(run, record)
     merged = generation.merge(run, adapter)
     whole = (merged / "model.safetensors").read_bytes()
@@ -214,21 +214,21 @@ def test_two_processes_never_train_one_run(run, small):
         locks.alone(run.scratch / "lock", "works"),
         pytest.raises(RuntimeError, match=rf"another process trains this run \(process {os.getpid()} on "),
     ):
-        experiment.train(run, small)
+        experiment.train_run(run, small)
 
 
 def test_a_training_that_diverges_is_refused(run, small):
     learning = run.model.training.model_copy(update={"learning_rate": 1.0e30, "warmup_fraction": 0.0})
     wild = run.model_copy(update={"model": run.model.model_copy(update={"training": learning})})
     with pytest.raises(training.Diverged, match=r"the loss on dev is (nan|inf).*Lower model"):
-        experiment.train(wild, small)
+        experiment.train_run(wild, small)
     assert not (wild.scratch / "training.json").exists()
 
 
 def test_a_model_that_predicts_nothing_is_said(run, demo, capsys, tmp_path, monkeypatch):
     monkeypatch.setattr(training.paths, "RESULTS", tmp_path / "results")
     nothing = [predictions.Prediction(sentence.id, ()) for sentence in demo["test"]]
-    experiment.seal(run, nothing, {}, {"sentences_per_second": 1.0})
+    experiment.write_results(run, nothing, {}, {"sentences_per_second": 1.0})
     assert f"no mention is predicted in {len(nothing)} sentences" in capsys.readouterr().out
 
 
@@ -262,9 +262,9 @@ def full_disk(*arguments):
     ],
 )
 def test_a_prediction_without_memory_is_one_line(run, small, monkeypatch, predictor, said, advice):
-    monkeypatch.setattr(experiment, "_predictor", lambda run: predictor)
+    monkeypatch.setattr(experiment, "predictor_of", lambda run: predictor)
     with pytest.raises(RuntimeError) as caught:
-        experiment.predict(run, None, small["test"])
+        experiment.predict_sentences(run, None, small["test"])
     message = str(caught.value)
     assert message.startswith(f"minilm on demo, seed 1: {said}")
     assert advice in message
@@ -274,16 +274,16 @@ def test_a_prediction_without_memory_is_one_line(run, small, monkeypatch, predic
 def test_a_training_without_memory_for_one_sentence_is_one_line(run, small, monkeypatch):
     one = run.model.training.model_copy(update={"batch_size": 1})
     run = run.model_copy(update={"model": run.model.model_copy(update={"training": one})})
-    monkeypatch.setattr(experiment, "_trainer", lambda run: short_of_memory)
+    monkeypatch.setattr(experiment, "trainer_of", lambda run: short_of_memory)
     with pytest.raises(
         RuntimeError,
         match=r"^minilm on demo, seed 1: training: out of memory at 1 sent.*lower model.training.max_length",
     ):
-        experiment.train(run, small)
+        experiment.train_run(run, small)
 
 
 def test_a_full_disk_names_what_the_training_wrote(run, small, monkeypatch):
-    monkeypatch.setattr(experiment, "_trainer", lambda run: full_disk)
+    monkeypatch.setattr(experiment, "trainer_of", lambda run: full_disk)
     with pytest.raises(OSError, match="No space left on device") as caught:
-        experiment.train(run, small)
+        experiment.train_run(run, small)
     assert str(run.scratch) in str(caught.value)

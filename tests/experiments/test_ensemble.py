@@ -37,7 +37,7 @@ def trial(sentences, *skills, seed=0):
 
 def test_the_better_member_is_believed_more():
     gold, votes = trial(300, (0.6, 0.1), (0.5, 0.4))
-    voter, f1 = ensemble.fit(gold, votes, range(300))
+    voter, f1 = ensemble.train_voter(gold, votes, range(300))
     assert voter.weights[0] > voter.weights[1]
     alone = [scoring.score(gold, [[s for s, v in row.items() if v[k]] for row in votes]).f1 for k in (0, 1)]
     assert f1 > max(alone)
@@ -49,7 +49,7 @@ def test_cross_fitting_does_not_praise_what_it_taught():
     promised, kept = [], []
     for seed in range(20):
         gold, votes = trial(60, (0.5, 0.5), (0.5, 0.5), (0.5, 0.5), seed=seed)
-        voter, f1 = ensemble.fit(gold, votes, range(60))
+        voter, f1 = ensemble.train_voter(gold, votes, range(60))
         fresh = trial(600, (0.5, 0.5), (0.5, 0.5), (0.5, 0.5), seed=1000 + seed)
         promised.append(f1)
         kept.append(scoring.score(fresh[0], [voter.choose(row) for row in fresh[1]]).f1)
@@ -59,7 +59,7 @@ def test_cross_fitting_does_not_praise_what_it_taught():
 def test_sentences_of_a_document_stay_in_one_fold():
     gold, votes = trial(100, (0.8, 0.1), (0.4, 0.6))
     with pytest.raises(ValueError, match="4 dev sentences, too few for 5 folds"):
-        ensemble.fit(gold, votes, [at % 4 for at in range(100)])
+        ensemble.train_voter(gold, votes, [at % 4 for at in range(100)])
 
 
 @pytest.mark.parametrize(("many", "folds"), [(1, None), (4, None), (5, 5), (40, 40)])
@@ -68,15 +68,15 @@ def test_sentences_of_few_documents_are_groups_of_their_own(demo, made_up, monke
     run = config.load_run("vote", "demo", "seeds", 1)
     dev = experiment.dev_sentences(run, demo)
     asked = []
-    monkeypatch.setattr(ensemble, "fit", lambda gold, votes, groups: asked.append(set(groups)))
-    ensemble.learn(run, [replace(each, document=f"d{at % many}") for at, each in enumerate(dev)])
+    monkeypatch.setattr(ensemble, "train_voter", lambda gold, votes, groups: asked.append(set(groups)))
+    ensemble.train_voter_on_dev(run, [replace(each, document=f"d{at % many}") for at, each in enumerate(dev)])
     assert len(asked[0]) == (folds or len(dev))
 
 
 @pytest.mark.parametrize("skill", [(1, 0), (0, 1)])
 def test_a_dev_set_that_teaches_nothing(skill):
     with pytest.raises(ValueError, match="all right or all wrong"):
-        ensemble.fit(*trial(50, skill, skill), range(50))
+        ensemble.train_voter(*trial(50, skill, skill), range(50))
 
 
 spans = st.builds(
@@ -120,11 +120,11 @@ def test_from_stored_predictions_to_a_result(demo, made_up):
     results = made_up(name="vote")
     run = config.load_run("vote", "demo", "seeds", 1)
     dev = experiment.dev_sentences(run, demo)
-    voter, f1 = ensemble.learn(run, dev)
-    table = ensemble.patterns(run, dev, voter)
-    assert table["spans"].sum() == sum(map(len, ensemble.votes(run, "dev", dev)))
+    voter, f1 = ensemble.train_voter_on_dev(run, dev)
+    table = ensemble.vote_patterns(run, dev, voter)
+    assert table["spans"].sum() == sum(map(len, ensemble.collect_votes(run, "dev", dev)))
     predicted = evaluation.load_predictions(run, experiment.test_sentences(run, demo))
-    assert predicted == ensemble.predict(run, voter, experiment.test_sentences(run, demo))
+    assert predicted == ensemble.predict_by_vote(run, voter, experiment.test_sentences(run, demo))
     costs = results.summary.set_index("system")
     assert costs.loc["seeds", "latency_mean_ms"] == pytest.approx(2 * costs.loc["minilm", "latency_mean_ms"])
     assert costs.loc["seeds", "memory_mib"] == costs.loc["minilm", "memory_mib"]
@@ -139,7 +139,7 @@ def test_percentiles_are_those_of_the_sums(made_up):
     times = [[100.0] * 10 + [1.0] * 10, [1.0] * 10 + [100.0] * 9 + [101.0]]
     for member, milliseconds in zip(run.members, times, strict=True):
         edit_latency(member, milliseconds)
-    found = ensemble.cost(run, ensemble.Voter(np.ones(2), 0.0, 0.5), 0.5)["latency"]
+    found = ensemble.cost_of_members(run, ensemble.Voter(np.ones(2), 0.0, 0.5), 0.5)["latency"]
     assert found["milliseconds"] == [101.0] * 19 + [102.0]
     assert (found["sentences"], found["p50_ms"]) == (20, 101.0)
     assert found["p95_ms"] == pytest.approx(101.05)  # at 18.05 of the 19 steps from the first to the last
@@ -153,7 +153,7 @@ def test_percentiles_that_cannot_be_measured_are_dashes(made_up, times):
     run = config.load_run("vote", "demo", "seeds", 1)
     for member, milliseconds in zip(run.members, times, strict=True):
         edit_latency(member, milliseconds)
-    found = ensemble.cost(run, ensemble.Voter(np.ones(2), 0.0, 0.5), 0.5)["latency"]
+    found = ensemble.cost_of_members(run, ensemble.Voter(np.ones(2), 0.0, 0.5), 0.5)["latency"]
     assert found["p50_ms"] is found["p95_ms"] is None and found["mean_ms"] > 0
 
     row = results.summary.set_index("system").loc["seeds"]
@@ -190,7 +190,7 @@ def test_a_member_that_is_missing(demo, tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "RESULTS", tmp_path)
     run = config.load_run("vote", "demo", "seeds", 1)
     with pytest.raises(ResultError, match="minilm/seed1: no result; run make study STUDY=vote"):
-        ensemble.learn(run, experiment.dev_sentences(run, demo))
+        ensemble.train_voter_on_dev(run, experiment.dev_sentences(run, demo))
 
 
 def test_dev_predictions_are_sealed(demo, made_up):

@@ -34,7 +34,7 @@ paths.RUNS = Path(sys.argv[1])  # also in a fresh process that this one starts
 if __name__ == "__main__":
     training.Looks, Mortal.__name__ = Mortal, "Looks"  # under which checkpoints know it
     run = Run.model_validate_json(Path(sys.argv[2]).read_text())
-    experiment.train(run, data.load(run.dataset_name, run.dataset))
+    experiment.train_run(run, data.load(run.dataset_name, run.dataset))
 """
 
 
@@ -129,7 +129,7 @@ if __name__ == "__main__":
         found, cost = room.predict(run, Path(sys.argv[6]) if sys.argv[6] != "-" else None, corpus["test"])
         result = [cost["batch_size"], [prediction.spans for prediction in found]]
     else:
-        record = experiment.train(run, corpus)
+        record = experiment.train_run(run, corpus)
         result = [record["batch_parts"], record["losses"]]
     print("RESULT", json.dumps(result))
 """
@@ -190,7 +190,7 @@ def sealed(make_run, demo, monkeypatch):
     monkeypatch.setattr(provenance, "commit", lambda: "0123456789")  # whatever is being edited
     run = make_run("minilm", {})
     found = [Prediction(s.id, s.spans) for s in demo["test"]]
-    experiment.seal(run, found, {"best_checkpoint": "checkpoint-1"}, {"sentences_per_second": 1.0})
+    experiment.write_results(run, found, {"best_checkpoint": "checkpoint-1"}, {"sentences_per_second": 1.0})
     return run
 
 
@@ -256,7 +256,7 @@ def test_answers_that_today_might_read_otherwise_are_counted(make_run, demo):
     rows[3] = predictions.Prediction(rows[3].id, (), "failed", whole)
     rows[5] = predictions.Prediction(rows[5].id, (), "ok", whole | {"ungrounded": 1})
     rows[7] = predictions.Prediction(rows[7].id, (), "ok", whole | {"duplicate": 1})
-    experiment.seal(run, rows, {}, {})
+    experiment.write_results(run, rows, {}, {})
     manifest = provenance.read_manifest(run)
     assert provenance.read_otherwise(run, manifest) is None
     manifest["stages"]["reading"] -= 1

@@ -67,7 +67,7 @@ def test_a_search_from_start_to_end(study, monkeypatch, capsys):
     """Interrupted in its second trial, and taken up: the trials are those of one that was not."""
     with pytest.raises(ConfigError, match="tuning.json: not tuned yet; run make tune STUDY=tried"):
         preflight.check(study)
-    train, seen = experiment.train, []
+    train, seen = experiment.train_run, []
 
     def stop(run, corpus, checkpoints):
         seen.append(run)
@@ -76,11 +76,11 @@ def test_a_search_from_start_to_end(study, monkeypatch, capsys):
             raise KeyboardInterrupt
         return train(run, corpus, checkpoints)
 
-    monkeypatch.setattr(experiment, "train", stop)
+    monkeypatch.setattr(experiment, "train_run", stop)
     with pytest.raises(KeyboardInterrupt):
         tuning.main(study)
     assert not tuned.path(declared()).exists()
-    monkeypatch.setattr(experiment, "train", train)
+    monkeypatch.setattr(experiment, "train_run", train)
     tuning.main(study)
     resumed = read()
     assert [len(resumed["trials"]), resumed["trials"][0]["starts"]] == [3, 1]

@@ -137,9 +137,9 @@ def learn(run, sentences, monkeypatch, die_at):
     if die_at:
         monkeypatch.setattr(training.Looks, "on_step_end", mortal)
         with pytest.raises(KeyboardInterrupt):
-            experiment.train(run, corpus)
+            experiment.train_run(run, corpus)
         monkeypatch.setattr(training.Looks, "on_step_end", step_end)
-    return experiment.train(run, corpus)
+    return experiment.train_run(run, corpus)
 
 
 def weights_of(folder):

@@ -40,7 +40,7 @@ def run(files):
 
 def seal(run):
     gold = data.load_split("small", run.dataset, "test")
-    experiment.seal(run, [Prediction(s.id, s.spans, repaired=()) for s in gold], {}, {})
+    experiment.write_results(run, [Prediction(s.id, s.spans, repaired=()) for s in gold], {}, {})
     return gold
 
 

@@ -34,7 +34,7 @@ SYSTEMS = ("killed", "requeued")
 UNDISTURBED = """
 import sys
 from ner_utils import config, experiment
-experiment.complete(config.load_run("cluster", "demo", sys.argv[1], 1))
+experiment.make_missing_result(config.load_run("cluster", "demo", sys.argv[1], 1))
 """
 # A site's profile: a copy of the project's with settings of its own. One core a job, polled often.
 SITE = """
