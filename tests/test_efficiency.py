@@ -2,7 +2,6 @@
 
 import errno
 import os
-import queue
 import signal
 import subprocess
 import sys
@@ -10,7 +9,6 @@ import time
 from types import SimpleNamespace
 
 import psutil
-import pynvml
 import pytest
 import torch
 
@@ -111,101 +109,6 @@ def test_peak_memory():
     assert len(held) == 64 * 2**20
     child = efficiency.in_fresh_process(efficiency.peak_memory)
     assert 1 < child["process_mib"] < efficiency.peak_memory()["process_mib"]
-
-
-# -------------------------------------------------------------------------------- energy
-def counter(folder, name, joules, size=1000, kind="package"):
-    zone = folder / name
-    zone.mkdir(exist_ok=True)
-    (zone / "name").write_text(f"{kind}\n" if kind == "psys" else f"{kind}-{name.rpartition(':')[2]}\n")
-    (zone / "energy_uj").write_text(f"{round(joules * 1e6)}\n")
-    (zone / "max_energy_range_uj").write_text(f"{round(size * 1e6)}\n")
-
-
-def test_energy_adds_up_packages_and_survives_a_counters_end(tmp_path, monkeypatch):
-    """Files as Linux shows them: two packages, a zone within one that is a part of it, the whole machine
-    (psys), which contains both, and a counter that starts again."""
-    monkeypatch.setattr(efficiency, "POWERCAP", tmp_path)
-    counter(tmp_path, "intel-rapl:0", 990)
-    counter(tmp_path, "intel-rapl:1", 5)
-    counter(tmp_path, "intel-rapl:0:0", 1, kind="core")
-    counter(tmp_path, "intel-rapl:2", 50, kind="psys")
-    with efficiency.Energy() as energy:
-        counter(tmp_path, "intel-rapl:0", 20)
-        counter(tmp_path, "intel-rapl:1", 12)
-        counter(tmp_path, "intel-rapl:0:0", 900, kind="core")
-        counter(tmp_path, "intel-rapl:2", 500, kind="psys")
-    assert energy.joules == pytest.approx(30 + 7)
-
-
-def test_energy_is_read_while_the_block_runs(tmp_path, monkeypatch):
-    """The counter goes around twice, and each value is waited for, however slow the machine is."""
-    seen = queue.Queue()
-    counters = efficiency._counters
-
-    def watched():
-        found = counters()
-        seen.put(found)
-        return found
-
-    monkeypatch.setattr(efficiency, "POWERCAP", tmp_path)
-    monkeypatch.setattr(efficiency, "PERIOD", 0.01)
-    monkeypatch.setattr(efficiency, "_counters", watched)
-    counter(tmp_path, "intel-rapl:0", 100)
-    with efficiency.Energy() as energy:
-        for joules in (900, 100, 900, 100):
-            counter(tmp_path, "intel-rapl:0", joules)
-            while seen.get(timeout=60).get("intel-rapl:0") != (joules, 1000):
-                pass
-    assert energy.joules == pytest.approx(2000)
-
-
-def test_energy_survives_a_reading_that_fails(tmp_path, monkeypatch):
-    monkeypatch.setattr(efficiency, "POWERCAP", tmp_path)
-    counter(tmp_path, "intel-rapl:0", 100)
-    with efficiency.Energy() as energy:
-        (tmp_path / "intel-rapl:0/energy_uj").write_text("")
-        energy._read()
-        counter(tmp_path, "intel-rapl:0", 400)
-    assert energy.joules == pytest.approx(300)
-
-
-def test_energy_that_nobody_counts_is_unknown(tmp_path, monkeypatch):
-    monkeypatch.setattr(efficiency, "POWERCAP", tmp_path)
-    with efficiency.Energy() as energy:
-        pass
-    assert energy.joules is None
-
-
-def test_energy_of_twelve_packages(tmp_path, monkeypatch):
-    monkeypatch.setattr(efficiency, "POWERCAP", tmp_path)
-    for package in range(12):
-        counter(tmp_path, f"intel-rapl:{package}", 1)
-    with efficiency.Energy() as energy:
-        for package in range(12):
-            counter(tmp_path, f"intel-rapl:{package}", 2)
-    assert energy.joules == pytest.approx(12)
-
-
-def test_energy_of_the_gpu_in_use_alone(tmp_path, monkeypatch):
-    """A node of three GPUs, of which this process was given the second: it is its device 0."""
-    used = {"GPU-aa": 1000, "GPU-bb": 2000, "GPU-cc": 3000}
-    fake = SimpleNamespace(
-        is_available=lambda: True,
-        current_device=lambda: 0,
-        get_device_properties=lambda device: [SimpleNamespace(uuid="bb")][device],
-    )
-    monkeypatch.setattr(efficiency, "POWERCAP", tmp_path)
-    monkeypatch.setattr(torch, "cuda", fake)
-    monkeypatch.setattr(pynvml, "nvmlInit", lambda: None)
-    monkeypatch.setattr(pynvml, "nvmlDeviceGetCount", lambda: 3)
-    monkeypatch.setattr(pynvml, "nvmlDeviceGetHandleByIndex", lambda index: sorted(used)[index])
-    monkeypatch.setattr(pynvml, "nvmlDeviceGetHandleByUUID", lambda name: name)
-    monkeypatch.setattr(pynvml, "nvmlDeviceGetTotalEnergyConsumption", lambda handle: used[handle])
-    with efficiency.Energy() as energy:
-        for name in used:
-            used[name] += 7000
-    assert energy.joules == pytest.approx(7)
 
 
 # -------------------------------------------------------------------------- a busy machine

@@ -205,19 +205,9 @@ def tab_tuning(results: Results) -> str:
     return latex.tabular(columns, rows)
 
 
-def tab_energy(results: Results) -> str:
-    """Energy of training, and of a thousand sentences, in watt hours; loading included."""
-    columns = [Column("System"), Column("Training (Wh)", 2), Column(r"1,000 sentences (Wh)", 2)]
-    rows = [
-        [row["label"], row["training_joules"] / 3600, row["prediction_joules"] / 3.6 / row["sentences"]]
-        for row in results.undisturbed.summary.to_dict("records")
-    ]
-    return latex.tabular(columns, rows)
-
-
 def tables(results: Results) -> dict[str, str]:
     """File names without suffix, and what belongs into them."""
-    return {make.__name__: make(results) for make in (tab_costs, tab_break_even, tab_tuning, tab_energy)}
+    return {make.__name__: make(results) for make in (tab_costs, tab_break_even, tab_tuning)}
 
 
 def numbers(results: Results) -> dict[tuple[str, ...], float]:

@@ -145,11 +145,8 @@ def _train_with_halved_batches(run: Run, sentences: list[Sentence], dev: list[Se
 
 
 def _train_in_parts(run: Run, sentences: list[Sentence], dev: list[Sentence], parts: int) -> dict[str, Any]:
-    """Train with each batch in so many parts; the record, with the energy if the training was not resumed."""
-    with efficiency.Energy() as energy:
-        record = trainer_of(run)(run, sentences, dev, parts)
-    joules = energy.joules if record["starts"] == 1 else None
-    return record | {"batch_parts": parts, "training_joules": joules}
+    """Train with each batch in so many parts; returns the record."""
+    return trainer_of(run)(run, sentences, dev, parts) | {"batch_parts": parts}
 
 
 # Both functions import late, because torch, transformers and their like take seconds to load.
@@ -187,7 +184,7 @@ def predict_sentences(
     process.
     """
     try:
-        with efficiency.Energy() as energy, files.naming(run.scratch):
+        with files.naming(run.scratch):
             predicted, cost = efficiency.in_fresh_process(predictor_of(run), run, checkpoint, sentences)
     except efficiency.Killed as error:
         raise _memory_error(run, "prediction", error) from None
@@ -196,7 +193,7 @@ def predict_sentences(
             raise
         raise _memory_error(run, "prediction", 1) from None
     _warn_of_doubtful_times(run, cost)
-    return predicted, cost | {"prediction_joules": energy.joules}
+    return predicted, cost
 
 
 def predict_dev_sentences(run: Run, checkpoint: Path | None, corpus: Corpus) -> list[Prediction]:

@@ -162,7 +162,6 @@ def _measures(item: Stored) -> dict[str, float]:
         **{key: metrics.get(key) for key in ("sentences", "predicted", "answered")},
         **{key: cost.get(key) for key in ("training_seconds", "looks_seconds", "steps")},
         **{key: cost.get(key) for key in ("sentences_per_second", "batch_size")},
-        **{key: cost.get(key) for key in ("training_joules", "prediction_joules")},
         **{f"latency_{key}": latency[key] for key in ("mean_ms", "p50_ms", "p95_ms")},
         "memory_mib": _memory(cost["prediction_memory"]),
         "training_memory_mib": _memory(cost.get("training_memory", {})),

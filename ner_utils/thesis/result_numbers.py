@@ -141,7 +141,6 @@ def _of_study(results: Results) -> dict[str, Number]:
         "numbered": shown if (shown := len(findings.labels(results))) > latex.MANY else 0,
         "own_settings": setup_tables.many_trained(results.undisturbed),
         "selected": sum(item.run.selected_by == "loss" for item in results.stored),
-        "energy": int(results.summary["prediction_joules"].notna().sum()),
         "ensembles": sum(bool(item.run.members) for item in results.stored),
     }
     # Defined where there are any: texts ask for that.

@@ -174,14 +174,6 @@ def test_a_record_whose_checkpoint_is_gone(run, small, undisturbed, capsys):
     assert learnt(run, experiment.train_run(run, small)) == undisturbed[1]
 
 
-def test_a_training_killed_after_its_last_checkpoint_has_no_energy_of_its_own(run, small):
-    """Its record is made of the last checkpoint by a process that did not train."""
-    assert experiment.train_run(run, small)["starts"] == 1
-    (run.scratch / "training.json").unlink()
-    again = experiment.train_run(run, small)
-    assert (again["starts"], again["training_joules"]) == (2, None)
-
-
 def test_a_merged_model_that_was_damaged_is_made_again(
     make_run, make_tiny_llama, demo, tmp_path, monkeypatch, capsys
 ):

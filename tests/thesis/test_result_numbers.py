@@ -12,7 +12,7 @@ from ner_utils.results import study
 from ner_utils.sealed import ResultError
 from ner_utils.thesis import claims, paper_claims, result_numbers, result_tables, setup_tables
 
-TABLES = "audit break_even comparisons conventions corpus costs efficiency energy ensembles "
+TABLES = "audit break_even comparisons conventions corpus costs efficiency ensembles "
 TABLES += (
     "guide hyperparameters ledger own_settings parse prompts protocol provenance results runs tuning types"
 )
