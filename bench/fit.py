@@ -128,15 +128,19 @@ def measure(setting: Setting) -> tuple[int, float]:
     sentence, batch = sentence_of(setting, run), batch_of(setting, run)
     before = resident("VmRSS")
     if setting.what == "training":
-        train = tagging.train if run.model.approach == "tagging" else qlora.train
+        train = tagging.train_tagger if run.model.approach == "tagging" else qlora.train_generator
         done = train(run, [sentence] * (STEPS * run.model.training.batch_size), [sentence] * 2)
         seconds = done["training_seconds"] / done["steps"]
     elif run.model.approach == "tagging":
         rows = run.model.prediction_batch_tokens // batch.longest
-        done = tagging.predict(run, Path(weights.resolve(run.model.weights)), [sentence] * (2 * rows))[1]
+        done = tagging.predict_with_tagger(
+            run, Path(weights.resolve(run.model.weights)), [sentence] * (2 * rows)
+        )[1]
         seconds = 1 / done["sentences_per_second"]
     else:
-        done = generation.predict(run, None, [sentence] * (2 * run.model.prediction_batch_size))[1]
+        done = generation.predict_with_generator(
+            run, None, [sentence] * (2 * run.model.prediction_batch_size)
+        )[1]
         seconds = 1 / done["sentences_per_second"]
     shutil.rmtree(folder)
     if torch.cuda.is_available():

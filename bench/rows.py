@@ -124,10 +124,10 @@ def learnt_adapters(dataset: str, corpus: dict, size: Sizes) -> tuple[Any, Any, 
     run = load_run(dataset, "smollm2-qlora", "protocol.looks=1")
     named = [sentence for sentence in data.draw(corpus["train"], None, 0) if sentence.spans]
     named = named[: size["learnt"]]
-    adapter = experiment.best_checkpoint(run, qlora.train(run, named, corpus["dev"][:8]))
+    adapter = experiment.best_checkpoint(run, qlora.train_generator(run, named, corpus["dev"][:8]))
     theirs = run.scratch / "sft"
     baselines.train_sft(run, named, str(theirs))
-    found = [generation.predict(run, folder, corpus["dev"])[0] for folder in (adapter, theirs)]
+    found = [generation.predict_with_generator(run, folder, corpus["dev"])[0] for folder in (adapter, theirs)]
     mine, other = (dev_f1(corpus, run.dataset.types, predicted) for predicted in found)
     return (
         run,
@@ -216,7 +216,7 @@ def llm_training_row(
     ours, theirs = [], []
     for turn in range(TURNS):
         again = run.model_copy(update={"study": f"bench-{turn}"})
-        record = qlora.train(again, sentences, corpus["dev"][:4])
+        record = qlora.train_generator(again, sentences, corpus["dev"][:4])
         ours.append(len(sentences) / record["training_seconds"])
         theirs.append(len(sentences) / baselines.train_sft(run, sentences, str(again.scratch / "sft")))
     prompter = generation.Prompter(run, weights.resolve(run.model.weights))
@@ -257,18 +257,18 @@ def encoder_rows(dataset: str, corpus: dict, machine: Machine, size: Sizes) -> l
     turns: dict[str, list[float]] = {name: [] for name in ("train", "trainer", "predict", "one", "many")}
     for turn in range(TURNS):
         again = run.model_copy(update={"study": f"bench-{turn}"})
-        record = tagging.train(again, sentences, corpus["dev"][:32])
+        record = tagging.train_tagger(again, sentences, corpus["dev"][:32])
         checkpoint = experiment.best_checkpoint(again, record)
         theirs = again.scratch / "trainer"
         turns["train"].append(2 * len(sentences) / record["training_seconds"])
         turns["trainer"].append(2 * len(sentences) / baselines.train_tagger(run, sentences, str(theirs)))
-        predicted, cost = tagging.predict(again, checkpoint, test)
+        predicted, cost = tagging.predict_with_tagger(again, checkpoint, test)
         turns["predict"].append(cost["sentences_per_second"])
         for name, batch in (("one", 1), ("many", 32)):
             speed, spans = rate(len(test), baselines.pipeline_spans, str(checkpoint), test, batch)
             turns[name].append(speed)
         same = sum(list(p.spans) == s for p, s in zip(predicted, spans, strict=True))
-    scores = [tagging.predict(run, folder, corpus["dev"])[0] for folder in (checkpoint, theirs)]
+    scores = [tagging.predict_with_tagger(run, folder, corpus["dev"])[0] for folder in (checkpoint, theirs)]
     mine, other = (dev_f1(corpus, run.dataset.types, predicted) for predicted in scores)
     model, tokenizer = tagging.load_tagger(checkpoint), tagging.load_tokenizer(str(checkpoint))
     weight = 2 * linear_parameters(model)
@@ -330,15 +330,15 @@ def import_rows() -> list[Row]:
 def growth(dataset: str, run: Any, adapter: Any, corpus: dict, size: Sizes) -> list[dict[str, Any]]:
     """Prediction and scoring of more and more sentences, each in a fresh process: seconds and peak MiB."""
     tagger = load_run(dataset, "minilm", "minilm:model.training.epochs=1 protocol.looks=1")
-    record = tagging.train(tagger, corpus["train"][:64], corpus["dev"][:8])
+    record = tagging.train_tagger(tagger, corpus["train"][:64], corpus["dev"][:8])
     checkpoint = experiment.best_checkpoint(tagger, record)
     found = []
     for times in GROWTH:
         wanted = times * size["growth"]
         sentences = (corpus["test"] * (1 + wanted // len(corpus["test"])))[:wanted]
         for what, predict, one, weights_ in (
-            ("tagging", tagging.predict, tagger, checkpoint),
-            ("generation", generation.predict, run, adapter),
+            ("tagging", tagging.predict_with_tagger, tagger, checkpoint),
+            ("generation", generation.predict_with_generator, run, adapter),
         ):
             predicted, cost = efficiency.in_fresh_process(predict, one, weights_, sentences)
             seconds = sum(cost["prediction_seconds"].values())

@@ -107,7 +107,7 @@ def perturbation_stage(demo):
 @pytest.fixture
 def tagging_stage(make_run, twenty, tmp_path):
     run = make_run("minilm", {"training.epochs": 3, "training.learning_rate": 5.0e-4})
-    record = tagging.train(run, twenty, twenty)
+    record = tagging.train_tagger(run, twenty, twenty)
     tokenizer = tagging.load_tokenizer(weights.resolve(run.model.weights))
     import torch
     from transformers import AutoConfig
@@ -118,7 +118,7 @@ def tagging_stage(make_run, twenty, tmp_path):
     model = tagging.load_tagger(weights.resolve(run.model.weights), config=settings)
     model.save_pretrained(tmp_path / "random")
     tokenizer.save_pretrained(tmp_path / "random")
-    said, _ = tagging.predict(run, tmp_path / "random", twenty)
+    said, _ = tagging.predict_with_tagger(run, tmp_path / "random", twenty)
     return {
         "ids": [row["input_ids"] for row in tagging.encode(twenty[:3], tokenizer, 16)],
         "steps": record["steps"],
@@ -134,7 +134,7 @@ def generation_stage(make_run, make_tiny_llama, twenty):
     run = make_run(
         "tiny-llama", {"max_new_tokens": 8, "training.epochs": 2}, weights_folder=make_tiny_llama()
     )
-    record = qlora.train(run, twenty, twenty[:4])
+    record = qlora.train_generator(run, twenty, twenty[:4])
     prompter = generation.Prompter(run, weights.resolve(run.model.weights))
     generator = generation.Generator(run, generation.load_for_prediction(run, None), prompter)
     answers = generator.answers(twenty[:8])

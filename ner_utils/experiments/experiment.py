@@ -153,19 +153,23 @@ def _train_in_parts(run: Run, sentences: list[Sentence], dev: list[Sentence], pa
 def trainer_of(run: Run) -> Callable[..., dict[str, Any]]:
     """The function that trains a run's model."""
     if run.model.approach == "tagging":
-        from ner_utils.models.tagging import train
-    else:
-        from ner_utils.models.generation.qlora import train
-    return train
+        from ner_utils.models.tagging import train_tagger
+
+        return train_tagger
+    from ner_utils.models.generation.qlora import train_generator
+
+    return train_generator
 
 
 def predictor_of(run: Run) -> Callable[..., tuple[list[Prediction], dict[str, Any]]]:
     """The function that predicts with a run's model."""
     if run.model.approach == "tagging":
-        from ner_utils.models.tagging import predict
-    else:
-        from ner_utils.models.generation.generator import predict
-    return predict
+        from ner_utils.models.tagging import predict_with_tagger
+
+        return predict_with_tagger
+    from ner_utils.models.generation.generator import predict_with_generator
+
+    return predict_with_generator
 
 
 # ------------------------------------------------------------------------ prediction

@@ -150,7 +150,9 @@ def _empty(sentence: Sentence) -> Prediction:
     return Prediction(sentence.id, (), repaired=(), confidences=())
 
 
-def train(run: Run, sentences: Sequence[Sentence], dev: Sequence[Sentence], parts: int = 1) -> dict[str, Any]:
+def train_tagger(
+    run: Run, sentences: Sequence[Sentence], dev: Sequence[Sentence], parts: int = 1
+) -> dict[str, Any]:
     """Fine-tune, selecting by strict micro F1 on all of dev; each batch is computed in so many ``parts``.
     Returns a record for efficiency.json."""
     from transformers import DataCollatorForTokenClassification, Trainer, TrainingArguments, set_seed
@@ -184,7 +186,7 @@ def train(run: Run, sentences: Sequence[Sentence], dev: Sequence[Sentence], part
         ]
         return {"f1": scoring.score([sentence.spans for sentence in dev], predicted).f1}
 
-    class Tagger(training.LikeLengths, Trainer):
+    class Tagger(training.GroupedByLength, Trainer):
         def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
             labels = inputs.pop("labels")
             outputs = model(**inputs)
@@ -204,7 +206,7 @@ def train(run: Run, sentences: Sequence[Sentence], dev: Sequence[Sentence], part
         compute_metrics=dev_f1,
         preprocess_logits_for_metrics=lambda logits, labels: logits.argmax(-1),
     )
-    record = training.train(trainer, run)
+    record = training.run_trainer(trainer, run)
     return record | {
         "parameters": efficiency.parameters(model),
         "training_memory": efficiency.peak_memory(),
@@ -213,7 +215,7 @@ def train(run: Run, sentences: Sequence[Sentence], dev: Sequence[Sentence], part
     }
 
 
-def predict(
+def predict_with_tagger(
     run: Run, checkpoint: Path, sentences: Sequence[Sentence]
 ) -> tuple[list[Prediction], dict[str, Any]]:
     """Predict with a trained checkpoint; returns predictions in order, and what it cost.

@@ -31,7 +31,7 @@ class Diverged(RuntimeError):
     """The loss on dev is not a number: the weights are worth nothing."""
 
 
-class Looks(TrainerCallback, ExportableState):
+class DevEvaluations(TrainerCallback, ExportableState):
     """Evaluates and saves at declared steps, stops when patience is spent, and keeps time.
 
     Seconds live in the checkpoint, so that they add up over interruptions; work that a killed
@@ -89,17 +89,17 @@ class Looks(TrainerCallback, ExportableState):
     def on_save(self, args, state, control, **kwargs):
         self._looking = False
         files.write_checksums(Path(args.output_dir) / f"checkpoint-{state.global_step}")
-        looks = looks_of(state.log_history)
+        looks = dev_evaluations(state.log_history)
         kept = {state.global_step, state.best_global_step, lowest_loss(looks)["step"]}
         for folder in Path(args.output_dir).glob("checkpoint-*"):
             if folder.name not in {f"checkpoint-{step}" for step in kept}:
                 shutil.rmtree(folder)
         print(f"look {len(looks)}/{len(self.steps)} at dev: {_describe(looks[-1])}", flush=True)
-        if spent(looks, self.patience):
+        if out_of_patience(looks, self.patience):
             control.should_training_stop = True
 
 
-class LikeLengths:
+class GroupedByLength:
     """Before `Trainer`: batches of like length in which every labelled token weighs the same.
 
     Seed and epoch alone decide the order: the library's grouping draws on global random state, so that an
@@ -116,7 +116,7 @@ class LikeLengths:
 
     def _get_train_sampler(self, train_dataset=None) -> Sampler:
         lengths = [len(row["input_ids"]) for row in self.train_dataset]
-        return _LikeLengths(lengths, self._batch, self.args.seed)
+        return LengthSampler(lengths, self._batch, self.args.seed)
 
     def divisor(self, rows: int) -> float:
         """By what the summed loss of ``rows`` sentences is to be divided, in training and in looks."""
@@ -128,7 +128,7 @@ def _mean_labels(rows: Iterable[dict]) -> float:
     return float(np.mean([sum(label != IGNORED for label in row["labels"]) for row in rows]))
 
 
-class _LikeLengths(Sampler):
+class LengthSampler(Sampler):
     POOL = 50  # batches whose examples are sorted together: like lengths, and still a random order
 
     def __init__(self, lengths: list[int], batch: int, seed: int) -> None:
@@ -151,12 +151,12 @@ class _LikeLengths(Sampler):
         return iter([*batches.ravel().tolist(), *order[whole:].tolist()])
 
 
-def look_steps(total: int, looks: int) -> list[int]:
+def evaluation_steps(total: int, looks: int) -> list[int]:
     """Optimisation steps after which dev is looked at: equally spaced, the last step included."""
     return sorted({max(1, round(total * k / looks)) for k in range(1, looks + 1)})
 
 
-def looks_of(log: list[dict]) -> list[dict[str, float]]:
+def dev_evaluations(log: list[dict]) -> list[dict[str, float]]:
     """One row a look: step, epoch, dev_f1, dev_loss."""
     rows: dict[int, dict[str, float]] = {}
     for entry in log:
@@ -171,7 +171,7 @@ def lowest_loss(looks: list[dict[str, float]]) -> dict[str, float]:
     return min(looks, key=lambda look: look["dev_loss"])
 
 
-def spent(looks: list[dict[str, float]], patience: int) -> bool:
+def out_of_patience(looks: list[dict[str, float]], patience: int) -> bool:
     """Whether the last ``patience`` looks brought no better dev F1."""
     scores = [look["dev_f1"] for look in looks]
     return len(scores) > patience and max(scores[-patience:]) <= max(scores[:-patience])
@@ -182,8 +182,8 @@ def _describe(look: dict[str, float]) -> str:
 
 
 def arguments(run: Run, parts: int) -> dict[str, Any]:
-    """Trainer arguments that both arms share; looks and stopping are `Looks`' work. Each batch is computed
-    in so many ``parts``, which changes its memory alone."""
+    """Arguments of `Trainer` for taggers and generators; `DevEvaluations` evaluates and stops. Each batch
+    is computed in ``parts`` steps, which changes its memory alone."""
     settings = run.model.training
     gpu = torch.cuda.is_available()
     return {
@@ -247,14 +247,14 @@ def last_checkpoint(folder: Path, ended: Callable[[dict], bool]) -> tuple[Path, 
         whole[state["global_step"]] = path, state
     for _, (path, state) in sorted(whole.items(), reverse=True):
         needed = {f"checkpoint-{state['best_global_step']}"}
-        needed.add(f"checkpoint-{lowest_loss(looks_of(state['log_history']))['step']}")
+        needed.add(f"checkpoint-{lowest_loss(dev_evaluations(state['log_history']))['step']}")
         at_hand = needed <= {path.name for path, _ in whole.values()}
         if at_hand or (needed.isdisjoint(damaged) and not ended(state)):
             return path, state
     return None
 
 
-def train(trainer: Trainer, run: Run) -> dict[str, Any]:
+def run_trainer(trainer: Trainer, run: Run) -> dict[str, Any]:
     """Train or go on training, and tell what happened.
 
     Returns training_seconds and looks_seconds (wall clock, checkpointing in neither) with the CPU's usage
@@ -265,15 +265,17 @@ def train(trainer: Trainer, run: Run) -> dict[str, Any]:
     folder, patience = Path(trainer.args.output_dir), run.model.training.patience
     total = total_steps(run, len(trainer.train_dataset))
     trainer.remove_callback(PrinterCallback)
-    trainer.add_callback(Looks(look_steps(total, run.looks), patience))
+    trainer.add_callback(DevEvaluations(evaluation_steps(total, run.looks), patience))
 
     def ended(state: dict) -> bool:
-        return state["global_step"] >= total or spent(looks_of(state["log_history"]), patience)
+        return state["global_step"] >= total or out_of_patience(
+            dev_evaluations(state["log_history"]), patience
+        )
 
     kept = last_checkpoint(folder, ended)
     checkpoint, state = kept or (None, None)
     if state and ended(state):  # it was interrupted after its last checkpoint
-        clock = state["stateful_callbacks"]["Looks"]["attributes"]
+        clock = state["stateful_callbacks"]["DevEvaluations"]["attributes"]
         clock = clock | {"starts": clock["starts"] + 1}
     else:
         if checkpoint:
@@ -282,7 +284,7 @@ def train(trainer: Trainer, run: Run) -> dict[str, Any]:
             for path in [*folder.glob("checkpoint-*"), *folder.glob("merged-*")]:
                 shutil.rmtree(path)
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-        looks = next(item for item in trainer.callback_handler.callbacks if isinstance(item, Looks))
+        looks = next(item for item in trainer.callback_handler.callbacks if isinstance(item, DevEvaluations))
         clock = looks.state()["attributes"]
         state = vars(trainer.state)
     if state["max_steps"] != total:
@@ -292,9 +294,9 @@ def train(trainer: Trainer, run: Run) -> dict[str, Any]:
         **clock,
         "steps": state["global_step"],
         "steps_declared": total,
-        "looks": looks_of(log),
+        "looks": dev_evaluations(log),
         "losses": [[entry["step"], entry["loss"]] for entry in log if "loss" in entry],
         # Found by its step: a moved folder must not lead astray.
         "best_checkpoint": f"checkpoint-{state['best_global_step']}",
-        "lowest_loss_checkpoint": f"checkpoint-{lowest_loss(looks_of(log))['step']}",
+        "lowest_loss_checkpoint": f"checkpoint-{lowest_loss(dev_evaluations(log))['step']}",
     }

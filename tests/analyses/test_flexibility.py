@@ -96,7 +96,7 @@ def test_shuffled_lists_are_trained_on(make_tiny_llama, make_run, twenty):
     run = make_run(
         "tiny-shuffled", {"max_new_tokens": 8, "type_order": "shuffled"}, weights_folder=make_tiny_llama()
     )
-    record = qlora.train(run, twenty[:8], twenty[:4])
+    record = qlora.train_generator(run, twenty[:8], twenty[:4])
     assert (run.scratch / record["best_checkpoint"]).is_dir()
     assert (run.scratch / record["lowest_loss_checkpoint"]).is_dir()
 

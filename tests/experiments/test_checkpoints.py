@@ -47,7 +47,7 @@ def run(tiny_tagger, tmp_path, monkeypatch):
 
 def interrupted(run, corpus, monkeypatch, step):
     """Train, and die in a later step than this one."""
-    step_end = training.Looks.on_step_end
+    step_end = training.DevEvaluations.on_step_end
 
     def mortal(self, args, state, control, **keywords):
         if state.global_step > step:
@@ -55,7 +55,7 @@ def interrupted(run, corpus, monkeypatch, step):
         step_end(self, args, state, control, **keywords)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(training.Looks, "on_step_end", mortal)
+        patch.setattr(training.DevEvaluations, "on_step_end", mortal)
         experiment.train_run(run, corpus)
 
 
@@ -189,7 +189,7 @@ def test_a_merged_model_that_was_damaged_is_made_again(
     assert "damaged" not in capsys.readouterr().out
     for damage in (flip, cut):
         damage(merged / "model.safetensors")
-        found, _ = generation.predict(run, adapter, demo["test"][:1])
+        found, _ = generation.predict_with_generator(run, adapter, demo["test"][:1])
         assert f"{merged.name}: damaged (model.safetensors), so it is made again" in capsys.readouterr().out
         assert (merged / "model.safetensors").read_bytes() == whole
         assert isinstance(found[0], predictions.Prediction)

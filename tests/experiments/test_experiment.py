@@ -24,7 +24,7 @@ from pathlib import Path
 from ner_utils import data, experiment, paths, training
 from ner_utils.run import Run
 
-class Mortal(training.Looks):
+class Mortal(training.DevEvaluations):
     def on_step_end(self, args, state, control, **kwargs):
         super().on_step_end(args, state, control, **kwargs)
         if state.global_step == int(sys.argv[3]):
@@ -32,7 +32,7 @@ class Mortal(training.Looks):
 
 paths.RUNS = Path(sys.argv[1])  # also in a fresh process that this one starts
 if __name__ == "__main__":
-    training.Looks, Mortal.__name__ = Mortal, "Looks"  # under which checkpoints know it
+    training.DevEvaluations, Mortal.__name__ = Mortal, "DevEvaluations"  # under which checkpoints know it
     run = Run.model_validate_json(Path(sys.argv[2]).read_text())
     experiment.train_run(run, data.load(run.dataset_name, run.dataset))
 """

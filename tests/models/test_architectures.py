@@ -126,7 +126,7 @@ def tiny(tmp_path_factory, demo):
 
 def learn(run, sentences, monkeypatch, die_at):
     """A record of training, interrupted after a step and taken up again."""
-    step_end = training.Looks.on_step_end
+    step_end = training.DevEvaluations.on_step_end
 
     def mortal(self, args, state, control, **keywords):
         step_end(self, args, state, control, **keywords)
@@ -135,10 +135,10 @@ def learn(run, sentences, monkeypatch, die_at):
 
     corpus = {"train": sentences, "dev": sentences}
     if die_at:
-        monkeypatch.setattr(training.Looks, "on_step_end", mortal)
+        monkeypatch.setattr(training.DevEvaluations, "on_step_end", mortal)
         with pytest.raises(KeyboardInterrupt):
             experiment.train_run(run, corpus)
-        monkeypatch.setattr(training.Looks, "on_step_end", step_end)
+        monkeypatch.setattr(training.DevEvaluations, "on_step_end", step_end)
     return experiment.train_run(run, corpus)
 
 
@@ -150,7 +150,7 @@ def weights_of(folder):
     }
 
 
-def check(run, train_room, sentences, monkeypatch):
+def check(run, predict, sentences, monkeypatch):
     """Resumed to equal weights, learnt by heart, answered alike in any batch."""
     changed = run.model.training.model_copy(update={"epochs": 3})
     short = run.model_copy(update={"looks": 3, "model": run.model.model_copy(update={"training": changed})})
@@ -162,10 +162,10 @@ def check(run, train_room, sentences, monkeypatch):
     assert mine.keys() == theirs.keys()
     assert all(torch.equal(mine[key], theirs[key]) for key in mine)
     checkpoint = experiment.best_checkpoint(run, learn(run, sentences, monkeypatch, 0))
-    predicted, _ = train_room.predict(run, checkpoint, sentences)
+    predicted, _ = predict(run, checkpoint, sentences)
     assert scoring.score([s.spans for s in sentences], [p.spans for p in predicted]).f1 >= 0.95
     for few in (sentences[:1], sentences[3:10]):
-        again, _ = train_room.predict(run, checkpoint, few)
+        again, _ = predict(run, checkpoint, few)
         assert again == [p for p in predicted if p.id in {s.id for s in few}]
 
 
@@ -173,7 +173,7 @@ def check(run, train_room, sentences, monkeypatch):
 def test_encoders(name, tiny, make_run, twenty, monkeypatch):
     overrides = {"training.learning_rate": 3.0e-3, "training.epochs": 40, "training.batch_size": 4}
     overrides |= {"training.accumulation_steps": 1, "training.patience": 9}
-    check(made(name, tiny, make_run, overrides), tagging, twenty, monkeypatch)
+    check(made(name, tiny, make_run, overrides), tagging.predict_with_tagger, twenty, monkeypatch)
 
 
 @pytest.mark.parametrize("name", DECODERS)
@@ -181,7 +181,7 @@ def test_decoders_that_write(name, tiny, make_run, twenty, monkeypatch):
     overrides = {"training.learning_rate": 5.0e-3, "training.epochs": 100, "training.batch_size": 10}
     overrides |= {"training.accumulation_steps": 1, "training.patience": 9, "max_new_tokens": 200}
     run = made(name, tiny, make_run, overrides)
-    check(run, generation, twenty, monkeypatch)
+    check(run, generation.predict_with_generator, twenty, monkeypatch)
 
 
 @pytest.mark.parametrize("name", DECODERS)
@@ -191,7 +191,7 @@ def test_decoders_that_tag(name, tiny, make_run, twenty, monkeypatch):
     changes = {"labelled": "last", "quantisation": "nf4", "pad_token": writer.pad_token}
     changes |= {"lora": writer.lora.model_copy(update={"r": 16, "alpha": 32, "dropout": 0.0})}
     run = made("minilm", lambda _: tiny(name), make_run, overrides, f"{name}-tagger", changes)
-    check(run, tagging, twenty, monkeypatch)
+    check(run, tagging.predict_with_tagger, twenty, monkeypatch)
 
 
 def made(name, tiny, make_run, overrides, system=None, changes=None):

@@ -155,7 +155,7 @@ def test_an_untrained_model_answers_readably(name, kind, make_tiny_llama, make_r
     run = make_run(
         "tiny-llama", {"max_new_tokens": 24, "constrained": kind}, weights_folder=make_tiny_llama()
     )
-    predicted, cost = generation.predict(
+    predicted, cost = generation.predict_with_generator(
         run.model_copy(update={"untrained": True}), None, [*demo["test"], *hostile]
     )
     assert {prediction.status for prediction in predicted} == {"ok"}
@@ -168,7 +168,9 @@ def test_an_untrained_model_answers_readably(name, kind, make_tiny_llama, make_r
 
 def test_without_constraint_the_same_model_does_not(make_tiny_llama, make_run, demo):
     run = make_run("tiny-llama", {"max_new_tokens": 24}, weights_folder=make_tiny_llama())
-    predicted, _ = generation.predict(run.model_copy(update={"untrained": True}), None, demo["test"][:20])
+    predicted, _ = generation.predict_with_generator(
+        run.model_copy(update={"untrained": True}), None, demo["test"][:20]
+    )
     assert {prediction.status for prediction in predicted} == {"failed"}
 
 

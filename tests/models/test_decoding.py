@@ -183,7 +183,7 @@ def test_linear_attention_shares_nothing_and_answers_alike(hybrid_folder):
 
 def test_linear_attention_trains_and_predicts(hybrid_folder, make_run, twenty):
     run = make_run("tiny-qwen", {"max_new_tokens": 6}, weights_folder=hybrid_folder)
-    record = qlora.train(run, twenty[:8], twenty[:4])
+    record = qlora.train_generator(run, twenty[:8], twenty[:4])
     assert {"in_proj_qkv", "in_proj_z", "in_proj_a", "in_proj_b", "out_proj"} <= set(record["lora_layers"])
-    predicted, _ = generation.predict(run, experiment.best_checkpoint(run, record), twenty[:4])
+    predicted, _ = generation.predict_with_generator(run, experiment.best_checkpoint(run, record), twenty[:4])
     assert [prediction.id for prediction in predicted] == [sentence.id for sentence in twenty[:4]]

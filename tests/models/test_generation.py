@@ -185,11 +185,11 @@ def test_a_sentence_that_fails_is_an_empty_answer(hybrid, poisoned, monkeypatch,
     if hybrid:
         monkeypatch.setattr("ner_utils.models.generation.decoding.shares_beginnings", lambda config: False)
     sentences = some(POISON, "x", "y y", "\ud800", "z", "v", POISON, "u u u", "t", POISON)
-    predicted, cost = generation.predict(poisoned, None, sentences)
+    predicted, cost = generation.predict_with_generator(poisoned, None, sentences)
     assert cost["failed_sentences"] == 4
     failed = [0, 3, 6, 9]
     good = [sentence for at, sentence in enumerate(sentences) if at not in failed]
-    alone, other = generation.predict(poisoned, None, good)
+    alone, other = generation.predict_with_generator(poisoned, None, good)
     assert other["failed_sentences"] == 0
     assert [p for at, p in enumerate(predicted) if at not in failed] == alone
     for at in failed:
@@ -197,7 +197,7 @@ def test_a_sentence_that_fails_is_an_empty_answer(hybrid, poisoned, monkeypatch,
         assert not any(predicted[at].dropped.values())
     printed = capsys.readouterr().out
     assert "no prediction for s3" in printed and "\ud800" not in printed
-    generation.predict(poisoned, None, sentences)
+    generation.predict_with_generator(poisoned, None, sentences)
     rows = [json.loads(line) for line in (poisoned.scratch / "answers.jsonl").read_text().splitlines()]
     assert [row["id"] for row in rows] == [sentence.id for sentence in sentences]
     assert all(rows[at]["answer"] == "" for at in failed)
@@ -216,7 +216,7 @@ def test_a_grammar_that_fails_is_an_empty_answer(tiny, monkeypatch, capsys):
     monkeypatch.setattr(JsonForm, "grammar", failing)
     model = tiny.model.model_copy(update={"constrained": "grounded", "prediction_batch_size": 3})
     run = tiny.model_copy(update={"model": model, "untrained": True})
-    predicted, cost = generation.predict(run, None, some(*"xyzuvywyt"))
+    predicted, cost = generation.predict_with_generator(run, None, some(*"xyzuvywyt"))
     assert cost["failed_sentences"] == 3
     assert [p.status for p in predicted] == ["failed" if word == "y" else "ok" for word in "xyzuvywyt"]
     printed = capsys.readouterr().out
@@ -235,22 +235,26 @@ def test_a_reader_that_fails_is_an_empty_answer(tiny, monkeypatch):
         return read(self, answer, tokens)
 
     monkeypatch.setattr(JsonForm, "read", failing)
-    predicted, cost = generation.predict(tiny.model_copy(update={"untrained": True}), None, some(*"xyz"))
+    predicted, cost = generation.predict_with_generator(
+        tiny.model_copy(update={"untrained": True}), None, some(*"xyz")
+    )
     assert cost["failed_sentences"] == 1
     assert [p.id for p in predicted] == ["s0", "s1", "s2"]
 
 
 def test_a_model_that_fails_at_every_sentence_ends_the_run(poisoned):
     with pytest.raises(RuntimeError, match="none of 3 sentences.*IndexError"):
-        generation.predict(poisoned, None, some(POISON, POISON, POISON))
-    predicted, cost = generation.predict(poisoned, None, some(POISON))  # one proves nothing
+        generation.predict_with_generator(poisoned, None, some(POISON, POISON, POISON))
+    predicted, cost = generation.predict_with_generator(poisoned, None, some(POISON))  # one proves nothing
     assert predicted[0].status == "failed"
     assert cost["failed_sentences"] == 1
 
 
 def test_of_a_private_corpus_no_failure_shows_text(poisoned, capsys):
     dataset = poisoned.dataset.model_copy(update={"private": True})
-    generation.predict(poisoned.model_copy(update={"dataset": dataset}), None, some("x", "\ud800"))
+    generation.predict_with_generator(
+        poisoned.model_copy(update={"dataset": dataset}), None, some("x", "\ud800")
+    )
     printed = capsys.readouterr().out
     assert "no prediction for a sentence" in printed
     assert "s1" not in printed
@@ -300,7 +304,7 @@ def test_shared_prefix_and_batches_change_no_answer(tiny, twenty):
 
 def test_dequantised_and_merged_weights_are_the_quantised_model(tiny, twenty):
     """Merging moves the adapter, it must not move the function."""
-    record = qlora.train(tiny, twenty[:8], twenty[:4])
+    record = qlora.train_generator(tiny, twenty[:8], twenty[:4])
     adapter = experiment.best_checkpoint(tiny, record)
     merged = generation.load_for_prediction(tiny, adapter)
     kept = tiny.model_copy(update={"model": tiny.model.model_copy(update={"merge_adapter": False})})
@@ -379,8 +383,8 @@ def test_twenty_sentences_are_learnt_by_heart(make_run, twenty):
         },
         looks=2,
     )
-    record = qlora.train(run, twenty, twenty)
-    predicted, cost = generation.predict(run, experiment.best_checkpoint(run, record), twenty)
+    record = qlora.train_generator(run, twenty, twenty)
+    predicted, cost = generation.predict_with_generator(run, experiment.best_checkpoint(run, record), twenty)
     assert scoring.score([s.spans for s in twenty], [p.spans for p in predicted]).f1 >= 0.95
     assert {p.status for p in predicted} == {"ok"}
     rows = [json.loads(line) for line in (run.scratch / "answers.jsonl").read_text().splitlines()]

@@ -19,7 +19,7 @@ def test_a_language_model_is_not_taken_for_an_encoder(make_tiny_llama, make_run,
     with pytest.raises(
         ConfigError, match=r"MiniLM.*labelled: llama is a causal language model and no encoder"
     ):
-        tagging.train(run, twenty, twenty)
+        tagging.train_tagger(run, twenty, twenty)
 
 
 @pytest.mark.parametrize(

@@ -53,8 +53,8 @@ def test_twenty_sentences_are_learnt_by_heart(make_run, twenty):
     run = make_run(
         "minilm", {"training.epochs": 30, "training.learning_rate": 5.0e-4, "training.patience": 9}
     )
-    record = tagging.train(run, twenty, twenty)
-    predicted, cost = tagging.predict(run, experiment.best_checkpoint(run, record), twenty)
+    record = tagging.train_tagger(run, twenty, twenty)
+    predicted, cost = tagging.predict_with_tagger(run, experiment.best_checkpoint(run, record), twenty)
     assert scoring.score([s.spans for s in twenty], [p.spans for p in predicted]).f1 >= 0.95
     assert [p.id for p in predicted] == [s.id for s in twenty]
     assert len(record["looks"]) == run.looks
@@ -63,24 +63,24 @@ def test_twenty_sentences_are_learnt_by_heart(make_run, twenty):
 
 
 def test_looks_are_equally_spaced_and_never_more_than_declared():
-    assert training.look_steps(100, 4) == [25, 50, 75, 100]
-    assert training.look_steps(2, 4) == [1, 2]
+    assert training.evaluation_steps(100, 4) == [25, 50, 75, 100]
+    assert training.evaluation_steps(2, 4) == [1, 2]
     for total in range(1, 60):
-        steps = training.look_steps(total, 7)
+        steps = training.evaluation_steps(total, 7)
         assert len(steps) <= 7
         assert steps[-1] == total
 
 
 def test_patience_is_counted_in_looks():
     looks = [{"dev_f1": f1} for f1 in (0.1, 0.3, 0.3, 0.2)]
-    assert training.spent(looks, 2)
-    assert not training.spent(looks, 3)
-    assert not training.spent(looks[:2], 1)
+    assert training.out_of_patience(looks, 2)
+    assert not training.out_of_patience(looks, 3)
+    assert not training.out_of_patience(looks[:2], 1)
 
 
 def test_order_of_training_is_grouped_and_depends_on_seed_and_epoch_alone():
     lengths = random.Random(0).choices(range(5, 60), k=1003)
-    order = training._LikeLengths(lengths, 8, seed=1)
+    order = training.LengthSampler(lengths, 8, seed=1)
     first = list(order)
     assert sorted(first) == list(range(1003))
     torch.rand(3), random.random()  # global state has no say
@@ -88,10 +88,10 @@ def test_order_of_training_is_grouped_and_depends_on_seed_and_epoch_alone():
     order.set_epoch(1)
     second = list(order)
     assert second != first
-    again = training._LikeLengths(lengths, 8, seed=1)
+    again = training.LengthSampler(lengths, 8, seed=1)
     again.set_epoch(1)
     assert list(again) == second
-    assert list(training._LikeLengths(lengths, 8, seed=2)) != first
+    assert list(training.LengthSampler(lengths, 8, seed=2)) != first
     batches = [[lengths[i] for i in first[at : at + 8]] for at in range(0, 1003, 8)]
     assert sum(max(batch) - min(batch) for batch in batches) / len(batches) < 3
     assert [len(batch) for batch in batches] == [8] * 125 + [3]
@@ -151,7 +151,7 @@ def test_the_side_on_which_a_tokenizer_pads_changes_no_tag(side, make_tiny_tagge
     run, folder = make_tiny_tagger(side, prediction_batch_tokens=4096)
     sentences = demo["test"][:24]
     assert len({len(sentence.tokens) for sentence in sentences}) > 5
-    together, cost = tagging.predict(run, folder, sentences)
+    together, cost = tagging.predict_with_tagger(run, folder, sentences)
     assert cost["batch_size"] > 8
     model = tagging.load_tagger(folder).eval()
     names = tag_names(run.dataset)
@@ -169,12 +169,14 @@ def test_the_side_on_which_a_tokenizer_pads_changes_no_training(make_tiny_tagger
     overrides = {"training.learning_rate": 3.0e-3, "training.epochs": 40, "training.batch_size": 4}
     overrides["spread"] = 0.02
     runs = [make_tiny_tagger(side, **overrides)[0] for side in ("left", "right")]
-    records = [tagging.train(run, twenty, twenty) for run in runs]
+    records = [tagging.train_tagger(run, twenty, twenty) for run in runs]
     left, right = ([record[key] for key in ("looks", "losses")] for record in records)
     assert left == right
     assert max(look["dev_f1"] for look in left[0]) > 0.2, "an F1 of zero proves nothing"
     best = max(look["dev_f1"] for look in left[0])
-    predicted, _ = tagging.predict(runs[0], experiment.best_checkpoint(runs[0], records[0]), twenty)
+    predicted, _ = tagging.predict_with_tagger(
+        runs[0], experiment.best_checkpoint(runs[0], records[0]), twenty
+    )
     assert scoring.score([s.spans for s in twenty], [p.spans for p in predicted]).f1 == pytest.approx(best)
 
 
@@ -191,10 +193,10 @@ def test_a_sentence_that_fails_is_an_empty_prediction(tokens, make_tiny_tagger, 
     run, folder = make_tiny_tagger("right", prediction_batch_tokens=tokens)
     sentences = some(POISON, "x", "y y", "\ud800", "z", "v", POISON, "u u u", "t", POISON)
     failed = [0, 3, 6, 9]
-    predicted, cost = tagging.predict(run, folder, sentences)
+    predicted, cost = tagging.predict_with_tagger(run, folder, sentences)
     assert cost["failed_sentences"] == 4
     good = [sentence for at, sentence in enumerate(sentences) if at not in failed]
-    alone, other = tagging.predict(run, folder, good)
+    alone, other = tagging.predict_with_tagger(run, folder, good)
     assert other["failed_sentences"] == 0
     assert [p for at, p in enumerate(predicted) if at not in failed] == alone
     assert [predicted[at] for at in failed] == [
@@ -206,11 +208,11 @@ def test_a_sentence_that_fails_is_an_empty_prediction(tokens, make_tiny_tagger, 
 def test_a_model_that_fails_at_every_sentence_ends_the_run(make_tiny_tagger):
     run, folder = make_tiny_tagger("right")
     with pytest.raises(RuntimeError, match="none of 2 sentences.*IndexError"):
-        tagging.predict(run, folder, some(POISON, POISON))
+        tagging.predict_with_tagger(run, folder, some(POISON, POISON))
     torch.nn.init.constant_((model := tagging.load_tagger(folder)).classifier.weight, float("nan"))
     model.save_pretrained(folder)
     with pytest.raises(RuntimeError, match="none of 2 sentences.*no finite numbers"):
-        tagging.predict(run, folder, some("x", "y"))
+        tagging.predict_with_tagger(run, folder, some("x", "y"))
 
 
 # ---------------------------------------------------------------------------- devices
@@ -221,7 +223,7 @@ def test_of_several_gpus_the_trainer_uses_one(make_tiny_tagger, twenty, monkeypa
     assert TrainingArguments(**training.arguments(run, 1)).n_gpu == 2, "the fake has no effect"
     arguments = training.on_one_device(TrainingArguments(**training.arguments(run, 1)))
     assert (arguments.n_gpu, arguments.train_batch_size, arguments.eval_batch_size) == (1, 4, 4)
-    record = tagging.train(run, twenty, twenty)
+    record = tagging.train_tagger(run, twenty, twenty)
     assert record["steps"] == record["steps_declared"] == 5
 
 
@@ -261,12 +263,15 @@ def test_a_language_model_learns_to_tag(quantisation, make_tiny_llama, make_run,
     run = run.model_copy(
         update={"model": run.model.model_copy(update=changes), "system": f"tagger-{quantisation}"}
     )
-    record = tagging.train(run, twenty, twenty)
+    record = tagging.train_tagger(run, twenty, twenty)
     assert record["lora_layers"] == dict.fromkeys(
         ("down_proj", "gate_proj", "k_proj", "o_proj", "q_proj", "up_proj", "v_proj"), 2
     )
     assert record["parameters"]["trainable"] < record["parameters"]["total"] / 4
-    predicted, cost = tagging.predict(run, experiment.best_checkpoint(run, record), twenty)
+    predicted, cost = tagging.predict_with_tagger(run, experiment.best_checkpoint(run, record), twenty)
     assert scoring.score([s.spans for s in twenty], [p.spans for p in predicted]).f1 >= 0.95
-    alone = [tagging.predict(run, experiment.best_checkpoint(run, record), [s])[0][0] for s in twenty[:3]]
+    alone = [
+        tagging.predict_with_tagger(run, experiment.best_checkpoint(run, record), [s])[0][0]
+        for s in twenty[:3]
+    ]
     assert alone == predicted[:3]

@@ -6,5 +6,5 @@ from ner_utils.models.generation.generator import (
     load_base,
     load_for_prediction,
     merge,
-    predict,
+    predict_with_generator,
 )

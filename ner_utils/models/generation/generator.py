@@ -308,7 +308,7 @@ class Generator:
         return self.predict([sentence])[0][0]
 
 
-def predict(
+def predict_with_generator(
     run: Run, adapter: Path | None, sentences: Sequence[Sentence]
 ) -> tuple[list[Prediction], dict[str, Any]]:
     """Predict with an adapter (``None``: zero-shot); returns predictions in order, and what it cost.

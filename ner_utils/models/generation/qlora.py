@@ -22,7 +22,9 @@ from ner_utils.models.generation.decoding import shares_beginnings
 from ner_utils.models.generation.generator import Generator, Prompter, load_base, load_for_prediction, merge
 
 
-def train(run: Run, sentences: Sequence[Sentence], dev: Sequence[Sentence], parts: int = 1) -> dict[str, Any]:
+def train_generator(
+    run: Run, sentences: Sequence[Sentence], dev: Sequence[Sentence], parts: int = 1
+) -> dict[str, Any]:
     """Train an adapter, selecting by generated entity F1 on a seeded sample of dev; each batch is computed
     in so many ``parts``.
 
@@ -47,7 +49,7 @@ def train(run: Run, sentences: Sequence[Sentence], dev: Sequence[Sentence], part
     beginnings = [example["input_ids"] for example in (*examples, *looked_at)]
     prefix = len(os.path.commonprefix([prompter.shared_prefix(), *beginnings])) if shared else 0
 
-    class Selector(training.LikeLengths, SFTTrainer):
+    class Selector(training.GroupedByLength, SFTTrainer):
         """Adds the generated entity F1 to each look, and computes the loss without waste."""
 
         def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
@@ -83,7 +85,7 @@ def train(run: Run, sentences: Sequence[Sentence], dev: Sequence[Sentence], part
     )
     backbones.train_in_fp32(trainer.model)
     _assert_loss_on_answers(trainer, sentences, prompter, settings.max_length)
-    record = training.train(trainer, run)
+    record = training.run_trainer(trainer, run)
     if run.model.merge_adapter:
         merge(run, run.scratch / record["best_checkpoint"])
     return record | {
