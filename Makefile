@@ -11,7 +11,7 @@ export STUDY OVERRIDES
 # Threads that wait for each other sleep: on a busy machine, training is several times as fast as with spinning.
 export OMP_WAIT_POLICY ?= passive
 BATCH = @NER_BATCH=$$PPID scripts/batch.sh "$$STUDY" "$$OVERRIDES"
-.PHONY: help study tune dry-run fit thesis test bench bench-gpu lab setup
+.PHONY: help study tune dry-run fit thesis test test-fast bench bench-gpu lab setup
 
 help:           # list these commands
 	@sed -nE 's/^([a-z-]+):[^#]*# (.*)/  make \1\t\2/p' Makefile | expand -t 18
@@ -32,9 +32,14 @@ thesis: setup   # typeset from stored results; never trains
 	$(BATCH) --config from_results=1
 
 # Two at a time with a thread each: two processes that share two cores wait for each other's threads.
+TESTS = scripts/setup.sh test && python -m ner_utils.models.weights && ruff check . && \
+	OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile --no-loadscope-reorder
+
 test:           # all tests
-	@scripts/setup.sh test && python -m ner_utils.models.weights && ruff check . && \
-		OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile --no-loadscope-reorder
+	@$(TESTS)
+
+test-fast:      # the tests that neither train nor run notebooks, LaTeX or a workflow: two minutes
+	@$(TESTS) -m "not slow"
 
 bench: setup    # speed against plain library calls, side by side; and on a busy machine
 	@python bench/bench.py && python bench/score.py && python bench/busy.py
