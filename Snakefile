@@ -151,7 +151,7 @@ if not config.get("from_results"):
             + (": {resources.gpu} GPUs, {resources.mem_mb} MB, {resources.runtime} minutes" if JOB else "")
         input:
             notebook=lambda w: ancient(
-                "notebooks/02_encoder.ipynb" if run_of(w).model.approach == "tagging" else "notebooks/03_llm.ipynb"
+                "notebooks/02_encoder.ipynb" if run_of(w).model.approach == "tagging" else "notebooks/03_qlora.ipynb"
             ),
             base=lambda w: [
                 ancient(paths.relative(provenance.manifest_path(base))) for base in [run_of(w).base] if base
@@ -169,7 +169,7 @@ if not config.get("from_results"):
     rule combine:
         message: "Vote: {wildcards.dataset}, {wildcards.system}, seed {wildcards.seed} ({wildcards.study})"
         input:
-            notebook=ancient("notebooks/06_ensemble.ipynb"),
+            notebook=ancient("notebooks/17_ensembles.ipynb"),
             members=lambda w: [ancient(paths.relative(provenance.manifest_path(run))) for run in run_of(w).members],
         output: "results/{study}/{dataset}/{system}/seed{seed}/manifest-{fingerprint}.json"
         log: "runs/{study}/{dataset}/{system}/seed{seed}/vote-{fingerprint}.ipynb"
@@ -195,35 +195,35 @@ if not config.get("from_results"):
     rule compare:
         message: "Compare: all systems on {wildcards.dataset} ({wildcards.study})"
         input:
-            notebook=ancient("notebooks/07_differences.ipynb"),
+            notebook=ancient("notebooks/11_differences.ipynb"),
             metrics=metrics_on,
             newer=newer("results/{study}/{dataset}/differences.json"),
         output: "results/{study}/{dataset}/differences.json"
         params: system=first  # the system whose sentences are shown
-        log: "runs/{study}/{dataset}/07_differences.ipynb"
+        log: "runs/{study}/{dataset}/11_differences.ipynb"
         shell: f"{PAPERMILL} -r dataset {{wildcards.dataset:q}} -r system {{params.system:q}}"
 
 
     rule trust:
         message: "Confidence: all systems on {wildcards.dataset} ({wildcards.study})"
         input:
-            notebook=ancient("notebooks/08_confidence.ipynb"),
+            notebook=ancient("notebooks/12_confidence.ipynb"),
             metrics=metrics_on,
             newer=newer("results/{study}/{dataset}/confidence.json"),
         output: "results/{study}/{dataset}/confidence.json"
         params: system=first
-        log: "runs/{study}/{dataset}/08_confidence.ipynb"
+        log: "runs/{study}/{dataset}/12_confidence.ipynb"
         shell: f"{PAPERMILL} -r dataset {{wildcards.dataset:q}} -r system {{params.system:q}}"
 
 
     rule probe:
         message: "Probe: do the language models know {wildcards.dataset}? ({wildcards.study})"
         input:
-            notebook=ancient("notebooks/09_contamination.ipynb"),
+            notebook=ancient("notebooks/13_contamination.ipynb"),
             manifests=lambda w: [ancient(file) for file in MANIFESTS if file.startswith(f"results/{w.study}/{w.dataset}/")],
             newer=newer("results/{study}/{dataset}/contamination.json"),
         output: "results/{study}/{dataset}/contamination.json"
-        log: "runs/{study}/{dataset}/09_contamination.ipynb"
+        log: "runs/{study}/{dataset}/13_contamination.ipynb"
         wildcard_constraints: study=PROBED
         threads: lambda _: workflow.cores
         resources: **JOB
