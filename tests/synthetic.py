@@ -46,7 +46,7 @@ def _probed(runs: list[Run]) -> dict:
 def write_run(run: Run, corpus: dict) -> None:
     """One run: predictions, efficiency, manifest, metrics."""
     chance = random.Random(f"{run.system} {run.seed}")
-    gold, dev = experiment.test_sentences(run, corpus), experiment.dev_sentences(run, corpus)
+    gold, dev = data.test_sentences(run, corpus), data.dev_sentences(run, corpus)
     if run.members:
         voter, f1 = ensemble.train_voter_on_dev(run, dev)
         predicted, on_dev, cost = (

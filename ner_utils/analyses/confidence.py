@@ -17,12 +17,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 from scipy.optimize import minimize_scalar
 
-from ner_utils import config
+from ner_utils import config, data
 from ner_utils.config.run import Run
 from ner_utils.data import predictions
 from ner_utils.data.corpus import Sentence
 from ner_utils.data.predictions import Prediction
-from ner_utils.experiments import experiment
 from ner_utils.rendering import latex, plots, save
 from ner_utils.rendering.latex import Column
 from ner_utils.results import evaluation, findings
@@ -168,7 +167,7 @@ def assess(study: str, dataset: str, overrides: str, corpus: dict[str, list[Sent
         systems.setdefault(run.system, []).append(run)
     found: dict[str, Any] = {}
     for system, each in systems.items():
-        test = experiment.test_sentences(each[0], corpus)
+        test = data.test_sentences(each[0], corpus)
         try:
             spans = stated(test, [evaluation.load_predictions(run, test) for run in each])
         except NoConfidences:
@@ -177,7 +176,7 @@ def assess(study: str, dataset: str, overrides: str, corpus: dict[str, list[Sent
         if len(spans.log) < LEAST:
             found[system] = {"reason": f"only {len(spans.log)} spans"}
             continue
-        dev = experiment.dev_sentences(each[0], corpus)
+        dev = data.dev_sentences(each[0], corpus)
         learnt = stated(dev, [predictions.read(r.results / "dev.jsonl", dev) for r in each]) if dev else None
         found[system] = examine(spans, learnt, resamples)
     return findings.write("confidence", runs, {"systems": found})

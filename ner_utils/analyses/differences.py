@@ -15,10 +15,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ner_utils import config
+from ner_utils import config, data
 from ner_utils.data.corpus import Sentence
 from ner_utils.data.predictions import Prediction
-from ner_utils.experiments import experiment
 from ner_utils.forms.base import DROPPED
 from ner_utils.rendering import latex, plots, save
 from ner_utils.rendering.latex import Column
@@ -32,7 +31,7 @@ from ner_utils.scoring.span_table import SpanTable
 def compare(study: str, dataset: str, overrides: str, corpus: dict[str, list[Sentence]]) -> dict[str, Any]:
     """All runs of a study on a corpus, compared and stored. Raises `ResultError` where one is missing."""
     runs = findings.runs_on(study, dataset, overrides)
-    gold = experiment.test_sentences(runs[0], corpus)
+    gold = data.test_sentences(runs[0], corpus)
     predicted: dict[str, list] = {}
     tables: dict[str, list[SpanTable]] = {}
     for run in runs:

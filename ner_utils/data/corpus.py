@@ -7,7 +7,6 @@ source, in this order. Whatever is missing or malformed raises `DataError`.
 from __future__ import annotations
 
 import functools
-import random
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -66,13 +65,6 @@ def load_split(name: str, dataset: Dataset, split: str) -> list[Sentence]:
     if len({sentence.id for sentence in sentences}) < len(sentences):  # one of the file, one of ours
         raise DataError(f"{path}: two sentences share an id")
     return sentences
-
-
-def draw(sentences: Sequence[Sentence], number: int | None, seed: int) -> list[Sentence]:
-    """A seeded sample, in random order; smaller samples are contained in larger ones."""
-    if number is None or number >= len(sentences):
-        return list(sentences)
-    return random.Random(seed).sample(list(sentences), len(sentences))[:number]
 
 
 def to_datasets(sentences: Sequence[Sentence], dataset: Dataset):

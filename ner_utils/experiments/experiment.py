@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ from ner_utils import data, efficiency, files, locks, paths
 from ner_utils.config.run import Run
 from ner_utils.data import predictions
 from ner_utils.data.corpus import Sentence
-from ner_utils.data.perturb import perturb
 from ner_utils.data.predictions import Prediction
 from ner_utils.experiments import ensemble
 from ner_utils.results import provenance
@@ -32,9 +30,9 @@ def make_missing_result(run: Run) -> None:
         make_missing_result(member)
     print(f"{paths.relative(run.results)}: no result yet, so the run is made first", flush=True)
     corpus = data.load(run.dataset_name, run.dataset)
-    test = test_sentences(run, corpus)
+    test = data.test_sentences(run, corpus)
     if run.members:
-        voter, dev_f1 = ensemble.train_voter_on_dev(run, dev_sentences(run, corpus))
+        voter, dev_f1 = ensemble.train_voter_on_dev(run, data.dev_sentences(run, corpus))
         predicted = ensemble.predict_by_vote(run, voter, test)
         write_results(run, predicted, {}, ensemble.cost_of_members(run, voter, dev_f1))
         return
@@ -43,36 +41,6 @@ def make_missing_result(run: Run) -> None:
     on_dev = predict_dev_sentences(run, checkpoint, corpus)
     predicted, cost = predict_sentences(run, checkpoint, test)
     write_results(run, predicted, record, cost, on_dev)
-
-
-# ------------------------------------------------------------------- which sentences
-def training_sentences(run: Run, corpus: dict[str, list[Sentence]]) -> list[Sentence]:
-    """The run's training sentences: all, or a sample drawn with its seed; without the mentions that it is not
-    to see."""
-    return _visible(run, data.draw(corpus["train"], run.train_sentences, run.seed))
-
-
-def _visible(run: Run, sentences: list[Sentence]) -> list[Sentence]:
-    if not run.held_out:
-        return sentences
-    return [
-        replace(each, spans=tuple(span for span in each.spans if span.type not in run.held_out))
-        for each in sentences
-    ]
-
-
-def test_sentences(run: Run, corpus: dict[str, list[Sentence]]) -> list[Sentence]:
-    """The sentences that the run predicts: all of test, or the study's sample, one for all runs; disturbed
-    where the run is to meet them so."""
-    sentences = data.draw(corpus["test"], run.test_sentences, seed=0)
-    return perturb(sentences, run.perturbed, corpus["train"]) if run.perturbed else sentences
-
-
-def dev_sentences(run: Run, corpus: dict[str, list[Sentence]]) -> list[Sentence]:
-    """The dev sentences that a run predicts besides test: none, or the study's sample, one for all runs. A
-    run that meets disturbed sentences would only answer as the undisturbed one did."""
-    wanted = run.dev_predictions and not run.perturbed
-    return data.draw(corpus["dev"], run.dev_predictions, seed=0) if wanted else []
 
 
 # -------------------------------------------------------------------------- training
@@ -92,7 +60,7 @@ def train_run(run: Run, corpus: Corpus, checkpoints: bool = True) -> dict[str, A
         return record
     run.scratch.mkdir(parents=True, exist_ok=True)
     with locks.alone(run.scratch / "lock", "trains this run"), files.naming(run.scratch):
-        sentences, dev = training_sentences(run, corpus), _visible(run, corpus["dev"])
+        sentences, dev = data.training_sentences(run, corpus), data.without_held_out(run, corpus["dev"])
         record = _train_with_halved_batches(run, sentences, dev)
         provenance.write_json(run.scratch / "training.json", record)
         files.write_checksums(run.scratch, ["training.json"])
@@ -202,7 +170,7 @@ def predict_sentences(
 
 def predict_dev_sentences(run: Run, checkpoint: Path | None, corpus: Corpus) -> list[Prediction]:
     """Predictions of the dev sentences for which the study asks."""
-    sentences = dev_sentences(run, corpus)
+    sentences = data.dev_sentences(run, corpus)
     return predict_sentences(run, checkpoint, sentences)[0] if sentences else []
 
 

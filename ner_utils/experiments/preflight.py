@@ -16,7 +16,7 @@ from ner_utils import config, data, messages
 from ner_utils.config.run import Run
 from ner_utils.config.sections import ConfigError
 from ner_utils.data.corpus import DataError, Sentence
-from ner_utils.experiments import experiment, rehearsal, typesetting
+from ner_utils.experiments import rehearsal, typesetting
 from ner_utils.models import weights
 from ner_utils.results import provenance
 
@@ -84,9 +84,9 @@ def _check_characters(name: str, corpus: Corpus) -> None:
 
 def _check_mentions(run: Run, corpus: Corpus) -> None:
     """Without mentions there is nothing to learn, to choose a checkpoint by, or to find."""
-    samples = {"test": experiment.test_sentences(run, corpus)}
+    samples = {"test": data.test_sentences(run, corpus)}
     if not (run.untrained or run.base or run.members):
-        samples |= {"train": experiment.training_sentences(run, corpus), "dev": corpus["dev"]}
+        samples |= {"train": data.training_sentences(run, corpus), "dev": corpus["dev"]}
     for split, sentences in samples.items():
         hidden = set(run.held_out) if split != "test" else set()
         if all(span.type in hidden for sentence in sentences for span in sentence.spans):

@@ -11,7 +11,6 @@ from ner_utils import data, forms, messages
 from ner_utils.config.run import Run
 from ner_utils.config.sections import ConfigError
 from ner_utils.data.corpus import Sentence
-from ner_utils.experiments import experiment
 from ner_utils.models import weights
 
 # Their positions begin after the id of padding (transformers' create_position_ids_from_input_ids).
@@ -29,9 +28,9 @@ def check(run: Run, corpus: dict[str, list[Sentence]]) -> Iterator[str]:
         raise ConfigError(
             f"{where}: training.max_length is {limit}, but {run.model.label} has positions for {most} tokens"
         )
-    samples = {"test": experiment.test_sentences(run, corpus)}
+    samples = {"test": data.test_sentences(run, corpus)}
     if not (run.untrained or run.base):
-        samples |= {"train": experiment.training_sentences(run, corpus), "dev": corpus["dev"]}
+        samples |= {"train": data.training_sentences(run, corpus), "dev": corpus["dev"]}
     trial = _tagging if run.model.approach == "tagging" else _generation
     yield from trial(run, source, samples, most, where)
 
@@ -81,9 +80,7 @@ def _generation(
         forms.check(prompter.format)
         teacher = Prompter(run, source, run.held_out) if run.held_out else prompter
         if "dev" in samples:
-            first = samples["dev"][: run.dev_sample]
-            drawn = data.draw(samples["dev"], run.dev_sample, run.seed)
-            samples["dev"] = first if run.model.dev_draw == "first" else drawn
+            samples["dev"] = data.dev_sample(run, samples["dev"])
         longest = 0
         for split, sentences in samples.items():
             # A token has a byte at least, so that few sentences need be tokenised to know the longest.

@@ -3,13 +3,12 @@
 import numpy as np
 import pytest
 
-from ner_utils import paths
+from ner_utils import data, paths
 from ner_utils.analyses import confidence
 from ner_utils.analyses.confidence import Stated
 from ner_utils.data.corpus import Sentence
 from ner_utils.data.predictions import Prediction
 from ner_utils.data.spans import Span
-from ner_utils.experiments import experiment
 from ner_utils.results import evaluation, findings
 from ner_utils.thesis import result_numbers
 
@@ -101,7 +100,7 @@ def test_of_a_study(made_up, demo):
     assert numbers["demo.minilm.confidence.before.ece"].value == 100 * tagged["before"]["ece"]
     assert tagged["after"]["brier"] < tagged["before"]["brier"]
     run = next(item.run for item in results.stored if item.run.system == "minilm")
-    gold = experiment.test_sentences(run, demo)
+    gold = data.test_sentences(run, demo)
     spans = confidence.stated(gold, [evaluation.load_predictions(run, gold)])
     assert tagged["spans"] == len(spans.log) == results.stored[0].metrics["predicted"]
     assert tagged["right"] == pytest.approx(results.stored[0].metrics["micro"]["precision"])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ner_utils import config
+from ner_utils import config, data
 from ner_utils.analyses import flexibility
 from ner_utils.config.load import ConfigError
 from ner_utils.experiments import experiment
@@ -48,7 +48,7 @@ def prompter(run, without=()):
 
 def test_training_neither_shows_nor_names_what_is_held_out(run_of, demo):
     run = run_of("writer")
-    sentences = experiment.training_sentences(run, demo)
+    sentences = data.training_sentences(run, demo)
     assert len(sentences) == 40
     assert {span.type for s in sentences for span in s.spans}.isdisjoint({"ANIM", "PER"})
     learning = prompter(run, run.held_out)

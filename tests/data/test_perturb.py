@@ -6,14 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ner_utils import config, paths
+from ner_utils import config, data, paths
 from ner_utils.analyses import robustness
 from ner_utils.config.load import ConfigError
 from ner_utils.data import perturb
 from ner_utils.data.corpus import Sentence
 from ner_utils.data.perturb import KINDS
 from ner_utils.data.spans import Span
-from ner_utils.experiments import experiment
 from ner_utils.thesis import result_numbers
 
 LETTERS = [kind for kind in KINDS if kind.startswith(("lower", "upper", "typos", "homo", "instruction"))]
@@ -151,7 +150,7 @@ def test_of_a_study(add_study, made_up, demo):
     assert high - low < (frame["high"] - frame["low"]).max()
     assert result_numbers.numbers(results)["study.disturbed"].value == 2
     run = config.load_run("disturbed", "demo", "lower", 1)
-    assert all(s.text == s.text.lower() for s in experiment.test_sentences(run, demo))
+    assert all(s.text == s.text.lower() for s in data.test_sentences(run, demo))
     assert run.fingerprint != run.base.fingerprint
 
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ner_utils import config, paths, scoring
+from ner_utils import config, data, paths, scoring
 from ner_utils.data import predictions
 from ner_utils.data.spans import Span
-from ner_utils.experiments import ensemble, experiment
+from ner_utils.experiments import ensemble
 from ner_utils.rendering import plots
 from ner_utils.results import evaluation, provenance
 from ner_utils.sealed import ResultError
@@ -66,7 +66,7 @@ def test_sentences_of_a_document_stay_in_one_fold():
 def test_sentences_of_few_documents_are_groups_of_their_own(demo, made_up, monkeypatch, many, folds):
     made_up(name="vote")
     run = config.load_run("vote", "demo", "seeds", 1)
-    dev = experiment.dev_sentences(run, demo)
+    dev = data.dev_sentences(run, demo)
     asked = []
     monkeypatch.setattr(ensemble, "train_voter", lambda gold, votes, groups: asked.append(set(groups)))
     ensemble.train_voter_on_dev(run, [replace(each, document=f"d{at % many}") for at, each in enumerate(dev)])
@@ -119,12 +119,12 @@ def test_fingerprint_follows_the_members():
 def test_from_stored_predictions_to_a_result(demo, made_up):
     results = made_up(name="vote")
     run = config.load_run("vote", "demo", "seeds", 1)
-    dev = experiment.dev_sentences(run, demo)
+    dev = data.dev_sentences(run, demo)
     voter, f1 = ensemble.train_voter_on_dev(run, dev)
     table = ensemble.vote_patterns(run, dev, voter)
     assert table["spans"].sum() == sum(map(len, ensemble.collect_votes(run, "dev", dev)))
-    predicted = evaluation.load_predictions(run, experiment.test_sentences(run, demo))
-    assert predicted == ensemble.predict_by_vote(run, voter, experiment.test_sentences(run, demo))
+    predicted = evaluation.load_predictions(run, data.test_sentences(run, demo))
+    assert predicted == ensemble.predict_by_vote(run, voter, data.test_sentences(run, demo))
     costs = results.summary.set_index("system")
     assert costs.loc["seeds", "latency_mean_ms"] == pytest.approx(2 * costs.loc["minilm", "latency_mean_ms"])
     assert costs.loc["seeds", "memory_mib"] == costs.loc["minilm", "memory_mib"]
@@ -190,23 +190,23 @@ def test_a_member_that_is_missing(demo, tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "RESULTS", tmp_path)
     run = config.load_run("vote", "demo", "seeds", 1)
     with pytest.raises(ResultError, match="minilm/seed1: no result; run make study STUDY=vote"):
-        ensemble.train_voter_on_dev(run, experiment.dev_sentences(run, demo))
+        ensemble.train_voter_on_dev(run, data.dev_sentences(run, demo))
 
 
 def test_dev_predictions_are_sealed(demo, made_up):
     made_up(name="vote")
     run = config.load_run("vote", "demo", "minilm", 1)
     file = run.results / "dev.jsonl"
-    assert len(predictions.read(file, experiment.dev_sentences(run, demo))) == 120
+    assert len(predictions.read(file, data.dev_sentences(run, demo))) == 120
     file.write_text(file.read_text().replace("[", "[ ", 1))
     with pytest.raises(ResultError, match="dev.jsonl: missing or changed"):
         provenance.read_manifest(run)
 
 
 def test_a_study_that_does_not_ask_predicts_no_dev(demo):
-    assert experiment.dev_sentences(config.load_run("first-look", "demo", "minilm", 1), demo) == []
-    assert experiment.dev_sentences(config.load_run("demo", "demo", "minilm", 1), demo)
-    assert experiment.dev_sentences(config.load_run("demo", "demo", "minilm-typos", 1), demo) == []
+    assert data.dev_sentences(config.load_run("first-look", "demo", "minilm", 1), demo) == []
+    assert data.dev_sentences(config.load_run("demo", "demo", "minilm", 1), demo)
+    assert data.dev_sentences(config.load_run("demo", "demo", "minilm-typos", 1), demo) == []
 
 
 def test_tables_and_numbers(made_up):

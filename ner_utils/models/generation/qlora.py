@@ -35,8 +35,7 @@ def train_generator(
     set_seed(run.seed)
     settings = run.model.training
     prompter = Prompter(run, weights.resolve(run.model.weights), run.held_out)
-    first = run.model.dev_draw == "first"
-    sample = dev[: run.dev_sample] if first else data.draw(dev, run.dev_sample, run.seed)
+    sample = data.dev_sample(run, dev)
     examples, looked_at = ([prompter.example(each) for each in part] for part in (sentences, sample))
     cut = [len(example["input_ids"]) > settings.max_length for example in examples]
     model = load_base(run)
