@@ -39,7 +39,8 @@ def test_conda_users_get_the_same_pins():
     assert "--constraint constraints.txt" in pip
 
 
-PAGES = [paths.ROOT / "README.md", *sorted((paths.ROOT / "docs").glob("*.md"))]
+PAGES = [paths.ROOT / "README.md", paths.ROOT / "CONTRIBUTING.md"]
+PAGES += sorted((paths.ROOT / "docs").glob("*.md"))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
