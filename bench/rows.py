@@ -22,7 +22,7 @@ from ner_utils.experiments import experiment
 from ner_utils.models import backbones, generation, tagging, weights
 from ner_utils.models.generation import qlora
 from ner_utils.results import evaluation
-from ner_utils.scoring import significance
+from ner_utils.scoring import resampling
 
 TURNS = 3
 PARALLEL = (32, 64)  # batch sizes of which the plain way may take the better
@@ -245,8 +245,8 @@ def dev_f1(corpus: dict, types: Any, predicted: list) -> str:
     counts = evaluation.sentence_counts(corpus["dev"], predicted)
     pairs = zip(corpus["dev"], counts, strict=True)
     rows = [{"id": s.id, "document": s.document, "counts": values} for s, values in pairs]
-    tables, groups = significance.tabulate({"it": [rows]}, types)
-    found = significance.interval(tables["it"], groups, "micro_f1", 1000, 0)
+    tables, groups = resampling.tabulate({"it": [rows]}, types)
+    found = resampling.interval(tables["it"], groups, "micro_f1", 1000, 0)
     return "{:.1f} ({:.1f} to {:.1f})".format(*(100 * value for value in found))
 
 

@@ -19,7 +19,7 @@ from seqeval.scheme import IOB2
 from ner_utils import paths, scoring, sealed
 from ner_utils.config.tag_schemes import tag_names
 from ner_utils.results import provenance
-from ner_utils.scoring import significance, span_table
+from ner_utils.scoring import resampling, significance, span_table
 
 SENTENCES = 16_454
 TYPES = tuple(f"T{at:02d}" for at in range(15))
@@ -59,19 +59,19 @@ def theirs(gold: list[list[str]], said: list[list[str]]) -> dict[str, float]:
 
 def micro_alone(systems: list[np.ndarray], groups: np.ndarray) -> None:
     """The interval of one system's micro F1, and its test against another."""
-    significance.interval(systems[0], groups, "micro_f1", RESAMPLES, 0)
+    resampling.interval(systems[0], groups, "micro_f1", RESAMPLES, 0)
     significance.paired_test(systems[0], systems[1], groups, "micro_f1", RESAMPLES, 0)
 
 
 def everything(systems: list[np.ndarray], groups: np.ndarray) -> None:
     """Micro, macro and each type of every system, and both scores of all pairs, tested."""
     for counts in systems:
-        significance.intervals(counts, groups, RESAMPLES, 0)
+        resampling.intervals(counts, groups, RESAMPLES, 0)
     for metric in ("micro_f1", "macro_f1"):
         for counts in systems:
-            significance.interval(counts, groups, metric, RESAMPLES, 0)
+            resampling.interval(counts, groups, metric, RESAMPLES, 0)
         for a, b in combinations(systems, 2):
-            significance.interval(a, groups, metric, RESAMPLES, 0, b)
+            resampling.interval(a, groups, metric, RESAMPLES, 0, b)
             significance.paired_test(a, b, groups, metric, RESAMPLES, 0)
 
 

@@ -23,7 +23,7 @@ from ner_utils.data import lines, spans
 from ner_utils.data.corpus import DataError, Sentence
 from ner_utils.data.spans import Span
 from ner_utils.messages import brief
-from ner_utils.scoring import significance, span_table, surface_scores
+from ner_utils.scoring import resampling, significance, span_table, surface_scores
 
 RESAMPLES = 10_000
 
@@ -124,9 +124,9 @@ def compare(
     sentences where gold names fewer than `statistics.LEAST` documents. ``by_position`` as in `score`."""
     right, *sides = _tables(gold, a, b, by_position=by_position)
     counts = [scoring.count(right, side)[None].astype(float) for side in sides]
-    groups, resampled = significance.grouping(gold.documents)
-    scores = [significance.interval(side, groups, metric, 1, seed).estimate for side in counts]
-    bounds = significance.interval(counts[0], groups, metric, resamples, seed, counts[1])
+    groups, resampled = resampling.grouping(gold.documents)
+    scores = [resampling.interval(side, groups, metric, 1, seed).estimate for side in counts]
+    bounds = resampling.interval(counts[0], groups, metric, resamples, seed, counts[1])
     least = significance.smallest_difference(*counts, groups, metric, alpha=0.05)
     p = significance.paired_test(*counts, groups, metric, resamples, seed)
     names = ("a", "b", "difference", "low", "high", "smallest to be found")

@@ -9,133 +9,34 @@ Mentions that are missed have no confidence, so that nothing here is about recal
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from scipy.optimize import minimize_scalar
 
 from ner_utils import config, data
 from ner_utils.config.run import Run
 from ner_utils.data import predictions
 from ner_utils.data.corpus import Sentence
-from ner_utils.data.predictions import Prediction
 from ner_utils.rendering import latex, plots, save
 from ner_utils.rendering.latex import Column
 from ner_utils.results import evaluation, findings
 from ner_utils.results.study import Results
-from ner_utils.scoring import significance
+from ner_utils.scoring import calibration
+from ner_utils.scoring.calibration import NoConfidences, PredictedSpans, predicted_spans
 
-BINS = 10
-LEAST = 5 * BINS  # predicted spans below which nothing is said
+LEAST = 5 * calibration.BINS  # predicted spans below which nothing is said
 POINTS = 50  # of a curve that is stored
 SUREST = 0.05  # share of spans from which on a curve is drawn: single spans would be noise
 
 
-class NoConfidences(ValueError):
-    """Predictions without confidences."""
-
-
-class Stated(NamedTuple):
-    """Predicted spans, each array [spans]: mean log-probability, whether it is right, the place of its
-    sentence, and the group that is resampled with it."""
-
-    log: np.ndarray
-    right: np.ndarray
-    sentence: np.ndarray
-    group: np.ndarray
-
-
-def stated(gold: Sequence[Sentence], runs: Sequence[Sequence[Prediction]]) -> Stated:
-    """All predicted spans of some runs on the same sentences. Raises `NoConfidences` where a run has none."""
-    rows = []
-    for predicted in runs:
-        each = zip(gold, predicted, significance.groups(gold), strict=True)
-        for at, (sentence, prediction, group) in enumerate(each):
-            if prediction.confidences is None:
-                raise NoConfidences(f"{sentence.id}: no confidences are stored")
-            for span, value in zip(prediction.spans, prediction.confidences, strict=True):
-                rows.append((value, span in sentence.spans, at, group))
-    columns = zip(*rows, strict=True) if rows else ((), (), (), ())
-    kinds = (float, bool, int, str)
-    return Stated(*(np.array(column, kind) for column, kind in zip(columns, kinds, strict=True)))
-
-
-def temperature(dev: Stated) -> float:
-    """The T for which exp(log / T) gives the right spans of dev the highest likelihood. One number moves all
-    confidences up or down, and never changes their order (after Guo et al. 2017, arXiv 1706.04599, who
-    divide logits by it)."""
-
-    def loss(log_t: float) -> float:
-        p = np.clip(np.exp(dev.log / np.exp(log_t)), 1e-9, 1 - 1e-9)
-        return -float(np.log(np.where(dev.right, p, 1 - p)).mean())
-
-    return float(np.exp(minimize_scalar(loss, bounds=(-5, 5), method="bounded").x))
-
-
-def ece(p: np.ndarray, right: np.ndarray) -> float:
-    """Expected calibration error over `BINS` bins of equal mass (Nixon et al. 2019, arXiv 1904.01685)."""
-    return sum(row["spans"] * abs(row["right"] - row["confidence"]) for row in reliability(p, right)) / len(p)
-
-
-def reliability(p: np.ndarray, right: np.ndarray) -> list[dict[str, float]]:
-    """Bins of equal mass, from the least sure on: mean confidence, share that is right, number of spans."""
-    order = np.argsort(p, kind="stable")
-    return [
-        {"confidence": float(p[part].mean()), "right": float(right[part].mean()), "spans": len(part)}
-        for part in np.array_split(order, BINS)
-        if len(part)
-    ]
-
-
-def brier(p: np.ndarray, right: np.ndarray) -> float:
-    """Mean squared distance of confidence and truth."""
-    return float(((p - right) ** 2).mean())
-
-
-def risk_coverage(p: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """The share of wrong spans among the surest k, for every k, [spans] (El-Yaniv and Wiener 2010)."""
-    order = np.argsort(-p, kind="stable")
-    return np.cumsum(~right[order]) / np.arange(1, len(p) + 1)
-
-
-def ece_interval(p: np.ndarray, spans: Stated, resamples: int, seed: int = 0) -> tuple[float, float, float]:
-    """A 95 % interval of `ece` by resampling documents, and the error that a perfectly calibrated system with
-    these confidences stays below 19 times in 20.
-
-    A resample's error lies above the sample's as the sample's lies above the truth. The lower end is
-    therefore reflected at the estimate (Davison and Hinkley 1997, section 2.4), and 0 where the estimate may
-    be chance alone; from the upper end the mean excess is taken. In simulations this covers in 88 to 96 %.
-    """
-    order = np.argsort(p, kind="stable")
-    p, right = p[order], spans.right[order].astype(float)
-    names, member = np.unique(spans.group[order], return_inverse=True)
-    random = np.random.default_rng(seed)
-    found, perfect = np.empty(resamples), np.empty(resamples)
-    for at in range(resamples):
-        times = np.bincount(random.integers(len(names), size=len(names)), minlength=len(names))
-        drawn = np.repeat(np.arange(len(p)), times[member])  # still in order
-        found[at] = _sorted_ece(p[drawn], right[drawn])
-        perfect[at] = _sorted_ece(p, random.random(len(p)) < p)
-    estimate, chance = _sorted_ece(p, right), float(np.percentile(perfect, 95))
-    lower, upper = np.percentile(found, [2.5, 97.5])
-    low = 0.0 if estimate <= chance else max(0.0, 2 * estimate - float(upper))
-    return low, max(estimate, float(upper - (found.mean() - estimate))), chance
-
-
-def _sorted_ece(p: np.ndarray, right: np.ndarray) -> float:
-    """`ece` of confidences in ascending order."""
-    gaps = [part.sum() for part in np.array_split(p - right, BINS)]
-    return sum(map(abs, gaps)) / max(1, len(p))
-
-
 # -------------------------------------------------------------------------- compiling
-def examine(test: Stated, dev: Stated | None, resamples: int) -> dict[str, Any]:
+def examine(test: PredictedSpans, dev: PredictedSpans | None, resamples: int) -> dict[str, Any]:
     """Calibration of one system, before and after the temperature that ``dev`` teaches, where there is any;
     shares from 0 to 1."""
-    curve = risk_coverage(test.log, test.right)
+    curve = calibration.risk_coverage(test.log, test.right)
     places = np.unique(np.linspace(1, len(curve), POINTS).round().astype(int))
     found: dict[str, Any] = {
         "spans": len(test.log),
@@ -146,15 +47,24 @@ def examine(test: Stated, dev: Stated | None, resamples: int) -> dict[str, Any]:
         "before": _calibration(np.exp(test.log), test, resamples),
     }
     if dev is not None and len(dev.log) >= LEAST and 0 < dev.right.mean() < 1:
-        found["temperature"] = temperature(dev)
+        found["temperature"] = calibration.temperature(dev)
         found["after"] = _calibration(np.exp(test.log / found["temperature"]), test, resamples)
     return found
 
 
-def _calibration(p: np.ndarray, spans: Stated, resamples: int) -> dict[str, Any]:
-    low, high, chance = ece_interval(p, spans, resamples)
-    values = {"mean": float(p.mean()), "ece": ece(p, spans.right), "low": low, "high": high, "chance": chance}
-    return values | {"brier": brier(p, spans.right), "bins": reliability(p, spans.right)}
+def _calibration(p: np.ndarray, spans: PredictedSpans, resamples: int) -> dict[str, Any]:
+    low, high, chance = calibration.ece_interval(p, spans, resamples)
+    values = {
+        "mean": float(p.mean()),
+        "ece": calibration.ece(p, spans.right),
+        "low": low,
+        "high": high,
+        "chance": chance,
+    }
+    return values | {
+        "brier": calibration.brier(p, spans.right),
+        "bins": calibration.reliability(p, spans.right),
+    }
 
 
 def assess(study: str, dataset: str, overrides: str, corpus: dict[str, list[Sentence]]) -> dict[str, Any]:
@@ -169,7 +79,7 @@ def assess(study: str, dataset: str, overrides: str, corpus: dict[str, list[Sent
     for system, each in systems.items():
         test = data.test_sentences(each[0], corpus)
         try:
-            spans = stated(test, [evaluation.load_predictions(run, test) for run in each])
+            spans = predicted_spans(test, [evaluation.load_predictions(run, test) for run in each])
         except NoConfidences:
             found[system] = {"reason": "no confidences"}
             continue
@@ -177,7 +87,8 @@ def assess(study: str, dataset: str, overrides: str, corpus: dict[str, list[Sent
             found[system] = {"reason": f"only {len(spans.log)} spans"}
             continue
         dev = data.dev_sentences(each[0], corpus)
-        learnt = stated(dev, [predictions.read(r.results / "dev.jsonl", dev) for r in each]) if dev else None
+        on_dev = [predictions.read(run.results / "dev.jsonl", dev) for run in each] if dev else []
+        learnt = predicted_spans(dev, on_dev) if dev else None
         found[system] = examine(spans, learnt, resamples)
     return findings.write("confidence", runs, {"systems": found})
 

@@ -21,7 +21,7 @@ from ner_utils.config import tuned
 from ner_utils.rendering import latex
 from ner_utils.rendering.latex import Column
 from ner_utils.results.study import Results
-from ner_utils.scoring.significance import Interval
+from ner_utils.scoring.resampling import Interval
 
 Row = Mapping[str, Any]  # of `Results.summary`, or of `Results.runs`
 # An assumption: two times of one architecture on one machine differ by this factor at most. In the stored

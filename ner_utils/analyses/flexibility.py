@@ -14,7 +14,7 @@ from ner_utils.config.run import Run
 from ner_utils.rendering import latex, save
 from ner_utils.rendering.latex import Column
 from ner_utils.results.study import SEED, Results
-from ner_utils.scoring import significance
+from ner_utils.scoring import resampling
 
 
 def asked_otherwise(run: Run) -> list[str]:
@@ -51,7 +51,7 @@ def scores(results: Results) -> pd.DataFrame:
         row |= {"label": run.label, "ways": ", ".join(asked_otherwise(run)) or "as learnt"}
         for part, columns in parts.items():
             counts = tables[run.system][:, :, columns]
-            bounds = significance.interval(counts, groups, "micro_f1", results.study.protocol.resamples, SEED)
+            bounds = resampling.interval(counts, groups, "micro_f1", results.study.protocol.resamples, SEED)
             row |= {f"{part}.{key}": value for key, value in bounds.percent("f1").items()}
             row[f"{part}.mentions"] = float(counts[0][..., [0, 2]].sum())
         rows.append(row)

@@ -18,8 +18,8 @@ from ner_utils.config.run import Run
 from ner_utils.rendering import latex, plots, save
 from ner_utils.rendering.latex import Column
 from ner_utils.results.study import SEED, Results
-from ner_utils.scoring import significance
-from ner_utils.scoring.significance import Interval
+from ner_utils.scoring import resampling
+from ner_utils.scoring.resampling import Interval
 
 NOTHING = "This study disturbs no sentences."
 
@@ -52,7 +52,7 @@ def changes(results: Results) -> pd.DataFrame:
         tables, groups = results.counts[run.dataset_name]
         base = undisturbed(run, results.systems)
         pair = tables[run.system], tables[base.system]
-        bounds = significance.interval(pair[0], groups, "micro_f1", resamples, SEED, pair[1])
+        bounds = resampling.interval(pair[0], groups, "micro_f1", resamples, SEED, pair[1])
         row = results.summary[results.summary["system"] == run.system]
         row = row[row["dataset"] == run.dataset_name].to_dict("records")[0]
         about = {"dataset": run.dataset_name, "corpus": run.dataset.label, "system": run.system}
@@ -149,4 +149,4 @@ def _mean_change(results: Results, dataset: str, base: str, disturbed: list[str]
     sides = [tables[name] for name in (*disturbed, base)]
     weights = [1 / len(disturbed)] * len(disturbed) + [-1]
     resamples = results.study.protocol.resamples
-    return significance.weighted_interval(sides, weights, groups, "micro_f1", resamples, SEED)
+    return resampling.weighted_interval(sides, weights, groups, "micro_f1", resamples, SEED)

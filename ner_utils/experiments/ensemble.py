@@ -24,7 +24,7 @@ from ner_utils.data.corpus import Sentence
 from ner_utils.data.predictions import Prediction
 from ner_utils.data.spans import Span
 from ner_utils.results import evaluation, provenance
-from ner_utils.scoring import significance
+from ner_utils.scoring import resampling
 from ner_utils.sealed import ResultError
 
 FOLDS = 5
@@ -126,7 +126,7 @@ def train_voter_on_dev(run: Run, dev: Sequence[Sentence]) -> tuple[Voter, float]
     unless there are fewer documents than folds. Raises `ResultError` where dev teaches nothing."""
     stated = collect_votes(run, "dev", dev)
     try:
-        return train_voter([s.spans for s in dev], stated, significance.groups(dev, least=FOLDS))
+        return train_voter([s.spans for s in dev], stated, resampling.groups(dev, least=FOLDS))
     except ValueError as error:
         raise ResultError(f"{run.system}: {error}") from None
 

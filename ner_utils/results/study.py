@@ -22,7 +22,7 @@ from ner_utils.config.run import Run
 from ner_utils.data import audit
 from ner_utils.forms.base import DROPPED
 from ner_utils.results import evaluation, provenance
-from ner_utils.scoring import significance
+from ner_utils.scoring import resampling, significance
 from ner_utils.sealed import ResultError
 
 ALPHA = 0.05
@@ -70,9 +70,9 @@ def few_documents(stored: Sequence[Stored]) -> list[str]:
     said = {}
     for item in stored:
         documents = [row["document"] for row in item.counts]
-        if any(documents) and significance.grouping(documents).kind == "sentences":
+        if any(documents) and resampling.grouping(documents).kind == "sentences":
             said[item.run.dataset_name] = (
-                f"{item.run.dataset.label}: the test sentences come from fewer than {significance.LEAST} "
+                f"{item.run.dataset.label}: the test sentences come from fewer than {resampling.LEAST} "
                 "documents, so that intervals and tests resample sentences and may be too narrow"
             )
     return list(said.values())
@@ -358,7 +358,7 @@ class Results:
             rows: dict[str, list] = {}
             for item in items:
                 rows.setdefault(item.run.system, []).append(item.counts)
-            counts, groups = significance.tabulate(rows, items[0].run.dataset.types)
+            counts, groups = resampling.tabulate(rows, items[0].run.dataset.types)
             gold = [run[..., 0] + run[..., 2] for runs in counts.values() for run in runs]
             if not all(np.array_equal(gold[0], other) for other in gold):
                 raise ResultError(f"{self.name}/{dataset}: its runs were scored on different gold")
@@ -368,6 +368,4 @@ class Results:
     def _interval(self, dataset: str, metric: str, system: str, against: str | None = None):
         tables, groups = self.counts[dataset]
         other = tables[against] if against else None
-        return significance.interval(
-            tables[system], groups, metric, self.study.protocol.resamples, SEED, other
-        )
+        return resampling.interval(tables[system], groups, metric, self.study.protocol.resamples, SEED, other)

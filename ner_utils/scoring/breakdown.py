@@ -17,7 +17,7 @@ import pandas as pd
 from ner_utils.data.corpus import Sentence
 from ner_utils.data.predictions import Prediction
 from ner_utils.data.spans import Span, surface
-from ner_utils.scoring import significance
+from ner_utils.scoring import resampling
 
 # The buckets of each factor, in the order in which they are shown.
 FACTORS = {
@@ -106,10 +106,10 @@ def count(
 def scores(gold: Sequence[Sentence], counted: Counted, resamples: int) -> list[dict[str, Any]]:
     """One row a system and bucket that holds anything: numbers of gold and predicted mentions (means over
     runs) and F1 in percent with its interval, None where it has none, as without gold mentions."""
-    rows, groups = [], significance.groups(gold)
+    rows, groups = [], resampling.groups(gold)
     for system, counts in counted.items():
         sums = counts.sum(axis=1).mean(axis=0)
-        found = significance.intervals(counts, groups, resamples, seed=0)
+        found = resampling.intervals(counts, groups, resamples, seed=0)
         for name, (tp, fp, fn), bounds in zip(_names(gold), sums, found, strict=True):
             if tp + fp + fn:
                 row = {"system": system, **name, "gold": tp + fn, "predicted": tp + fp}
@@ -122,9 +122,9 @@ def gains(
 ) -> list[dict[str, Any]]:
     """One row a pair of systems and bucket with gold mentions: the difference a - b of F1 in percent, with
     its interval."""
-    rows, groups = [], significance.groups(gold)
+    rows, groups = [], resampling.groups(gold)
     for a, b in pairs:
-        found = significance.intervals(counted[a], groups, resamples, seed=0, against=counted[b])
+        found = resampling.intervals(counted[a], groups, resamples, seed=0, against=counted[b])
         held = counted[a][0][:, :, [0, 2]].sum(axis=(0, 2))
         for name, number, bounds in zip(_names(gold), held, found, strict=True):
             if number:

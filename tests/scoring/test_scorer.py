@@ -63,23 +63,6 @@ def test_equals_seqeval_to_the_last_digit(corpus):
     assert scoring.score(gold, predicted) == ours["micro avg"]
 
 
-@given(corpora)
-def test_swapping_gold_and_prediction_swaps_precision_and_recall(corpus):
-    gold, predicted = spans_of(corpus, 0), spans_of(corpus, 1)
-    there, back = scoring.score(gold, predicted), scoring.score(predicted, gold)
-    assert (there.precision, there.recall) == (back.recall, back.precision)
-    assert there.f1 == pytest.approx(back.f1)
-
-
-@given(corpora)
-def test_gold_scores_one_against_itself(corpus):
-    gold = spans_of(corpus, 0)
-    number = sum(map(len, gold))
-    perfect = float(number > 0)
-    assert scoring.score(gold, gold) == (perfect, perfect, perfect, number)
-    assert scoring.macro(counts_of(gold, gold)) == (perfect, perfect, perfect, number)
-
-
 @pytest.mark.parametrize(
     ("gold", "predicted", "counts"),
     [
@@ -138,7 +121,7 @@ def test_lengths_must_agree():
 
 
 # ----------------------------------------------------------------- whole corpora, from tags
-def random_tags(chance, letters, sentences=10_000):
+def random_tags(chance, letters, sentences=3000):
     pool = ["O", "O", *(f"{letter}-{kind}" for letter in letters for kind in "ABC")]
     return [[chance.choice(pool) for _ in range(chance.randint(1, 9))] for _ in range(sentences)]
 
@@ -151,7 +134,7 @@ def changed(chance, rows):
 @pytest.mark.parametrize(
     ("scheme", "theirs", "letters"), [("iob2", IOB2, "BI"), ("iob1", IOB1, "BI"), ("bioes", IOBES, "BIES")]
 )
-def test_equals_seqeval_on_ten_thousand_random_sequences(scheme, theirs, letters):
+def test_equals_seqeval_on_random_sequences(scheme, theirs, letters):
     """Most of them ill-formed: default mode repairs, strict mode discards what the scheme does not write."""
     chance = random.Random(scheme)
     gold = random_tags(chance, letters)
@@ -166,7 +149,7 @@ def test_equals_seqeval_on_ten_thousand_random_sequences(scheme, theirs, letters
 
 @pytest.mark.parametrize("letters", ["BI", "BIES"])
 def test_tags_of_a_corpus_are_read_as_those_of_a_sentence(letters):
-    rows = [[], *random_tags(random.Random(letters), letters, 2000), [], ["I-A"], []]
+    rows = [[], *random_tags(random.Random(letters), letters, 1000), [], ["I-A"], []]
     one_by_one = span_table.from_spans([spans_from_tags(row)[0] for row in rows], "ABC")
     assert span_table.from_tags(rows).columns.tolist() == one_by_one.columns.tolist()
     assert span_table.from_tags([]).columns.shape == (0, 4)
