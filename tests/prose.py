@@ -3,10 +3,12 @@ r"""Finds what a text states about results unchecked: numbers, comparisons and v
 A sentence that states a result stands in ``\claim{condition}{text}``; a number is a ``\result{key}``. What is
 left must hold no digit, no number in words, no comparison and no verdict. Text about what was done, or about
 how to read a table, stands in ``\method{text}``, or in an environment ``reading``: it may compare, but holds
-neither a claim nor a result. A claim that rules a difference out asks for the margin of the protocol.
+neither a claim nor a result, and calls no system the winner. A claim that rules a difference out asks for the
+margin of the protocol.
 """
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -42,6 +44,17 @@ VERDICT = re.compile(
     r"|refutes?d?|demonstrates?d?|chance|told (?:apart|from)|nothing|none|never|doubt)\b",
     re.IGNORECASE,
 )
+# A winner, or a test's outcome: where numbers and comparisons are allowed, these are not.
+_SYSTEM = (
+    r"(?:encoder|tagger|decoder|generator|LLM|ensemble|approach|system|(?:generative|language) model)(?:e?s)?"
+)
+OUTCOME = re.compile(
+    rf"\b{_SYSTEM} (?:\w+ly )?(?:beats?|wins?|outperforms?"
+    r"|(?:is|are|was|were|does|did|scores?|scored) (?:(?:much|far|\w+ly) )?"
+    r"(?:better|worse|ahead|behind|faster|slower|cheaper|higher|lower))\b"
+    r"|\b(?:is|are|was|were)(?: not)? statistically significant\b",
+    re.IGNORECASE,
+)
 RULED_OUT = re.compile(r"\b(?:rul(?:es?|ed) out|equivalent|negligible|equally good)\b", re.IGNORECASE)
 # What is no statement about a result: how often is not how many, and a table shows what it holds.
 IDIOM = re.compile(
@@ -60,23 +73,25 @@ class Unchecked(NamedTuple):
     sentence: str
 
 
-def unchecked(path: Path) -> list[Unchecked]:
+def unchecked(path: Path, kinds: Sequence[re.Pattern] = (NUMBER, COMPARISON, VERDICT)) -> list[Unchecked]:
     """What a LaTeX file states about results outside of its claims; of the author's file, its abstract."""
     text = path.read_text(encoding="utf-8")
     if (at := text.find(abstract := r"\newcommand\theabstract")) >= 0:
         _, end = _argument(text, at + len(abstract))
         text = re.sub(r"[^\n]", " ", text[: at + len(abstract)]) + text[at + len(abstract) : end]
-    return find(text, path.name)
+    return find(text, path.name, kinds)
 
 
-def find(text: str, name: str) -> list[Unchecked]:
+def find(
+    text: str, name: str, kinds: Sequence[re.Pattern] = (NUMBER, COMPARISON, VERDICT)
+) -> list[Unchecked]:
     """The same of a text; ``name`` is its file's."""
     text = "\n".join(_COMMENT.sub(r"\1", line) for line in text.split("\n"))
     prose, places = _prose(text)
     found = []
     for match in re.finditer(r"(?:(?![.?!:;][\"'})\]]*(?:\s|$)|\n\s*\n).)+", prose, re.DOTALL):
         sentence = IDIOM.sub(lambda hit: " " * len(hit[0]), match[0])
-        for kind in (NUMBER, COMPARISON, VERDICT):
+        for kind in kinds:
             if hit := kind.search(sentence):
                 line = text.count("\n", 0, places[match.start() + hit.start()]) + 1
                 found.append(Unchecked(name, line, hit[0], " ".join(match[0].split())))
@@ -144,7 +159,7 @@ def _prose(text: str) -> tuple[str, list[int]]:
 
 
 def _refuse_results(method: str) -> None:
-    if wrong := re.search(r"\\(?:result|claim)\b.{,60}", method):
+    if wrong := re.search(r"\\(?:result|claim)\b.{,60}", method) or OUTCOME.search(" ".join(method.split())):
         raise AssertionError(f"text on method holds a result: {wrong[0]}")
 
 
