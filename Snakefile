@@ -23,7 +23,7 @@ from ner_utils import thesis as written
 STUDY = os.environ.get("STUDY") or "demo"
 OVERRIDES = os.environ.get("OVERRIDES", "")
 try:
-    ALL = params.with_those_beside(STUDY, OVERRIDES)
+    ALL = params.with_companions(STUDY, OVERRIDES)
     # Before anything runs; and a stale PDF must not pass for this configuration's.
     (stale.check_all if config.get("from_results") else stale.check)(ALL)
 except (params.ConfigError, ResultError) as error:

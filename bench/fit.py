@@ -74,10 +74,10 @@ FULL_SIZE = (
 
 
 def run_of(setting: Setting) -> Run:
-    """The run of a setting: two sentences in a look, answers of eight tokens there and in prediction."""
-    common = "model.training.epochs=1 model.max_new_tokens=8 model.prediction_batch_size=2 protocol.looks=1"
+    """The run of a setting: an evaluation on two dev sentences, answers of at most eight tokens."""
+    common = "model.training.epochs=1 model.max_new_tokens=8 model.prediction_batch_size=2"
     seed = 0 if setting.system.endswith("zero-shot") else 1
-    text = f"{common} protocol.dev_sample=2 {setting.overrides}"
+    text = f"{common} protocol.dev_evaluations=1 protocol.dev_sample=2 {setting.overrides}"
     run = config.load_run("demo", "demo", setting.system, seed, text)
     if not setting.folder:
         return run

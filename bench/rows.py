@@ -121,7 +121,7 @@ def linear_parameters(model: Any) -> int:
 # ------------------------------------------------------------------------------ rows
 def learnt_adapters(dataset: str, corpus: dict, size: Sizes) -> tuple[Any, Any, str]:
     """A run, an adapter of it that learnt to answer in the form, and its dev F1 against SFTTrainer's."""
-    run = load_run(dataset, "smollm2-qlora", "protocol.looks=1")
+    run = load_run(dataset, "smollm2-qlora", "protocol.dev_evaluations=1")
     named = [sentence for sentence in data.draw(corpus["train"], None, 0) if sentence.spans]
     named = named[: size["learnt"]]
     adapter = experiment.best_checkpoint(run, qlora.train_generator(run, named, corpus["dev"][:8]))
@@ -210,7 +210,9 @@ def llm_training_row(
     dataset: str, corpus: dict, machine: Machine, size: Sizes, quantisation: str, note: str
 ) -> Row:
     """One epoch of adapter training, steps alone."""
-    overrides = f"smollm2-qlora:model.training.epochs=1 protocol.looks=1 model.quantisation={quantisation}"
+    overrides = (
+        f"smollm2-qlora:model.training.epochs=1 protocol.dev_evaluations=1 model.quantisation={quantisation}"
+    )
     run = load_run(dataset, "smollm2-qlora", overrides)
     sentences = data.draw(corpus["train"], size["llm training"], 0)
     ours, theirs = [], []
@@ -252,7 +254,7 @@ def dev_f1(corpus: dict, types: Any, predicted: list) -> str:
 
 def encoder_rows(dataset: str, corpus: dict, machine: Machine, size: Sizes) -> list[Row]:
     """Two epochs of fine-tuning, then prediction with what was trained."""
-    run = load_run(dataset, "minilm", "minilm:model.training.epochs=2 protocol.looks=1")
+    run = load_run(dataset, "minilm", "minilm:model.training.epochs=2 protocol.dev_evaluations=1")
     sentences, test = (data.draw(corpus[split], size["encoder"], 0) for split in ("train", "test"))
     turns: dict[str, list[float]] = {name: [] for name in ("train", "trainer", "predict", "one", "many")}
     for turn in range(TURNS):
@@ -329,7 +331,7 @@ def import_rows() -> list[Row]:
 
 def growth(dataset: str, run: Any, adapter: Any, corpus: dict, size: Sizes) -> list[dict[str, Any]]:
     """Prediction and scoring of more and more sentences, each in a fresh process: seconds and peak MiB."""
-    tagger = load_run(dataset, "minilm", "minilm:model.training.epochs=1 protocol.looks=1")
+    tagger = load_run(dataset, "minilm", "minilm:model.training.epochs=1 protocol.dev_evaluations=1")
     record = tagging.train_tagger(tagger, corpus["train"][:64], corpus["dev"][:8])
     checkpoint = experiment.best_checkpoint(tagger, record)
     found = []

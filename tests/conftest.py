@@ -137,7 +137,7 @@ systems:
 protocol:
   primary_metric: micro_f1
   comparisons: [[encoder, writer]]
-  looks: 2
+  dev_evaluations: 2
   dev_sample: 2
   latency_sentences: 1
   resamples: 100
@@ -229,7 +229,9 @@ def make_run(tmp_path_factory):
     patch.setattr(paths, "RUNS", folder / "runs")
     patch.setattr(paths, "RESULTS", folder / "results")
 
-    def make(system: str, overrides: dict, looks: int = 3, weights_folder: Path | None = None, **more):
+    def make(
+        system: str, overrides: dict, dev_evaluations: int = 3, weights_folder: Path | None = None, **more
+    ):
         model = config.load_model("smollm2-135m" if weights_folder else system, overrides)
         if weights_folder:
             model = model.model_copy(update={"weights": schema.Weights(folder=str(weights_folder))})
@@ -243,7 +245,7 @@ def make_run(tmp_path_factory):
             "untrained": False,
             "train_sentences": None,
             "seed": 1,
-            "looks": looks,
+            "dev_evaluations": dev_evaluations,
             "dev_sample": 20,
             "test_sentences": None,
             "latency_sentences": 2,
@@ -312,7 +314,9 @@ def sketch(studies):
     head, protocol = text[: text.index("systems:")], text[text.index("protocol:") :]
 
     def add(name: str, systems: list[str], comparisons: str = "[]") -> None:
-        declared = re.sub(r"(?s)comparisons:.*?(?=  looks:)", f"comparisons: {comparisons}\n", protocol)
+        declared = re.sub(
+            r"(?s)comparisons:.*?(?=  dev_evaluations:)", f"comparisons: {comparisons}\n", protocol
+        )
         lines = "".join(f"  {line}\n" for line in systems)
         (studies / f"{name}.yaml").write_text(f"{head}systems:\n{lines}{declared}", encoding="utf-8")
 

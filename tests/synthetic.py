@@ -111,7 +111,7 @@ def _efficiency(run: Run, chance: random.Random) -> dict:
     }
     if run.untrained:
         return cost | {"parameters": {"total": 134_515_008, "trainable": 0}}
-    number = run.looks
+    number = run.dev_evaluations
     total = 80 * number
     looks = [
         {

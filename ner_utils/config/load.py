@@ -32,9 +32,9 @@ def load_study(name: str, overrides: Sequence[str] = ()) -> Study:
     for text in overrides:
         _override(values, text)
     study = check(Study, values, f"{where} with overrides")
-    for other in study.beside:
+    for other in study.companions:
         if other not in set(names("studies")) - {name}:
-            raise ConfigError(f"{where}: beside: {other!r} is no other study in params/studies")
+            raise ConfigError(f"{where}: companions: {other!r} is no other study in params/studies")
     datasets = {dataset: load_dataset(dataset) for dataset in study.datasets}
     for system, settings in study.systems.items():
         if settings.ensemble_of:
@@ -155,7 +155,7 @@ def _resolve(study: str, settings: Study, dataset: str, system: str, seed: int, 
 
 def _of_protocol(study: Study) -> dict[str, Any]:
     """What a run takes from its study's protocol."""
-    keys = ("looks", "dev_sample", "test_sentences", "dev_predictions", "latency_sentences")
+    keys = ("dev_evaluations", "dev_sample", "test_sentences", "dev_predictions", "latency_sentences")
     return {key: getattr(study.protocol, key) for key in keys}
 
 
@@ -193,9 +193,11 @@ def _tuned(run: Run, study: Study) -> Run:
     return run.model_copy(update={"model": model})
 
 
-def with_those_beside(study: str, overrides: str = "") -> list[Run]:
-    """All runs that a study's thesis needs: its own, and, as declared, those of the studies beside it."""
-    return runs_of(study, overrides) + [run for other in load_study(study).beside for run in runs_of(other)]
+def with_companions(study: str, overrides: str = "") -> list[Run]:
+    """All runs that a study's thesis needs: those of the study and of its companion studies, which are run as
+    declared."""
+    companions = load_study(study).companions
+    return runs_of(study, overrides) + [run for other in companions for run in runs_of(other)]
 
 
 def runs_of(study: str, overrides: str = "", dataset: str | None = None) -> list[Run]:

@@ -89,9 +89,9 @@ class Protocol(Strict):
     comparisons: list[Annotated[list[str], Field(min_length=2, max_length=2)]]
     # Points of the primary metric below which no difference matters; only with it can a text rule one out.
     margin: Annotated[float, Field(gt=0)] | None = None
-    looks: Positive  # how often a run may look at dev, equally spaced over its training
-    dev_sample: Positive | None  # sentences that generation looks at; None is all of dev
-    test_sentences: Positive | None = None  # a seeded sample of test, for a first look
+    dev_evaluations: Positive  # of a run, equally spaced over its training, the last one at its end
+    dev_sample: Positive | None  # for each evaluation of a generator; None is all of dev
+    test_sentences: Positive | None = None  # a seeded sample of test, for a quick study
     dev_predictions: Positive | None = (
         None  # dev sentences that are predicted, too: what ensembles learn from
     )
@@ -112,7 +112,7 @@ class Study(Strict):
     seeds: Annotated[list[Seed], Field(min_length=1)]
     systems: Annotated[dict[Name, System], Field(min_length=1)]
     protocol: Protocol
-    beside: list[Name] = []  # studies that answer what this one does not ask: its thesis shows them, too
+    companions: list[Name] = []  # studies whose answers the thesis shows where this study does not ask
 
     @model_validator(mode="after")
     def _known_names(self) -> Study:

@@ -33,7 +33,7 @@ class Run(Strict):
     perturbed: str | None = None  # the way in which the test sentences that it meets are disturbed
     members: tuple[Run, ...] = ()  # who vote, where this is an ensemble
     seed: Annotated[int, Field(ge=0)]
-    looks: Positive
+    dev_evaluations: Positive
     dev_sample: Positive | None
     test_sentences: Positive | None
     dev_predictions: Positive | None = None
@@ -83,8 +83,9 @@ class Run(Strict):
         model = self.model.model_dump(
             exclude={"label", "architecture"}, exclude_none=True, exclude_defaults=True
         )
-        protocol: dict[str, Any] = {"looks": self.looks}
-        if self.model.approach == "generation":  # tagging looks at all of dev
+        # Keys and values stay as older versions wrote them ("looks"), or stored fingerprints would change.
+        protocol: dict[str, Any] = {"looks": self.dev_evaluations}
+        if self.model.approach == "generation":  # taggers are evaluated on all of dev
             protocol["dev_sample"] = self.dev_sample
         if self.untrained or self.members:
             for untrained in ("training", "lora", "merge_adapter", "loss", "dev_draw", "type_order"):

@@ -48,10 +48,20 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Architecture = dict[str, str | int | float | bool | list[str] | None]
 
 
+RENAMED = {"looks": "dev_evaluations", "beside": "companions"}  # keys of older files
+
+
 class Strict(BaseModel):
     """Base of all sections: unknown keys and silent conversions are errors."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_old_keys(cls, values: Any) -> Any:
+        for old in RENAMED.keys() & set(values if isinstance(values, dict) else ()):
+            raise ValueError(f"{old} is now called {RENAMED[old]}")
+        return values
 
 
 def value_of(section: Strict, key: str) -> Any:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ner_utils import messages, paths
-from ner_utils.config.schema import NAME, Dataset, Model, Split
+from ner_utils.config.schema import NAME, RENAMED, Dataset, Model, Split
 from ner_utils.config.sections import ConfigError, check, read_file
 
 
@@ -76,6 +76,8 @@ def _in_language(dataset: Dataset, code: str) -> Dataset:
 def set_key(values: dict, key: str, value: Any, where: str) -> None:
     """Set a dotted key that exists already; `ConfigError` where it does not."""
     *parents, last = key.split(".")
+    if last in RENAMED:
+        raise ConfigError(f"{where}: {last} is now called {RENAMED[last]}")
     for part in parents:
         values = values.get(part) if isinstance(values, dict) else None
     if not isinstance(values, dict) or last not in values:

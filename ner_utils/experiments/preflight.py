@@ -25,7 +25,7 @@ Corpus = dict[str, list[Sentence]]
 
 def check(study: str, overrides: str = "") -> None:
     """Raise `ConfigError`, `DataError` or `WeightsError` for whatever a run would stumble over."""
-    runs = config.with_those_beside(study, overrides)
+    runs = config.with_companions(study, overrides)
     pending = [run for run in runs if not provenance.is_done(run)]
     if not pending:
         return

@@ -265,7 +265,7 @@ def run_trainer(trainer: Trainer, run: Run) -> dict[str, Any]:
     folder, patience = Path(trainer.args.output_dir), run.model.training.patience
     total = total_steps(run, len(trainer.train_dataset))
     trainer.remove_callback(PrinterCallback)
-    trainer.add_callback(DevEvaluations(evaluation_steps(total, run.looks), patience))
+    trainer.add_callback(DevEvaluations(evaluation_steps(total, run.dev_evaluations), patience))
 
     def ended(state: dict) -> bool:
         return state["global_step"] >= total or out_of_patience(

@@ -244,9 +244,9 @@ class Results:
         return {item.run.dataset.label: self.audits[item.run.dataset_name]["audit"] for item in self.stored}
 
     @cached_property
-    def beside(self) -> list[Results]:
-        """The results of the studies beside this one, as declared. Raises what `load_results` raises."""
-        return [load_results(name) for name in self.study.beside]
+    def companions(self) -> list[Results]:
+        """The results of the companion studies, as declared. Raises what `load_results` raises."""
+        return [load_results(name) for name in self.study.companions]
 
     @cached_property
     def _answers(self) -> dict[tuple[Any, ...], Any]:
@@ -259,8 +259,8 @@ class Results:
         return self._answers[find, *arguments]
 
     def told_by(self, asks: Callable[[Results], Any]) -> Results:
-        """Whose results answer a question: this study's, or those of the first beside it that asks it."""
-        return self if asks(self) else next(filter(asks, self.beside), self)
+        """Return self if ``asks(self)``, else the first companion study for which it holds, else self."""
+        return self if asks(self) else next(filter(asks, self.companions), self)
 
     @cached_property
     def undisturbed(self) -> Results:

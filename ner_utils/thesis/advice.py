@@ -66,7 +66,7 @@ def advice(results: Results, found: Mapping[str, float | str]) -> pd.DataFrame:
     ``found`` are the numbers of all of them by key."""
     rows = []
     for each in load():
-        for study in (results, *results.beside):
+        for study in (results, *results.companions):
             said: dict[str, tuple[str, str]] = {}
             for heading, pair in paper_claims.named_pairs(results, study, found):
                 if pair.dataset not in said and (text := advise(each, pair)):

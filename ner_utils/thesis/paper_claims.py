@@ -117,7 +117,7 @@ def tell(
     before; then what the pairs of the studies beside it say where nobody before them said anything. ``found``
     are the numbers of all of them by key."""
     silent = list(entries)
-    for study in (results, *results.beside):
+    for study in (results, *results.companions):
         told: list[Told] = []
         before: list[tuple[Any, str | None]] = []
         for name, pair in named_pairs(results, study, found):

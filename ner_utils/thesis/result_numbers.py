@@ -108,11 +108,11 @@ def numbers(results: Results) -> dict[str, Number]:
     """Every result that the text may quote or judge, by key: of the study, of those beside it, and of models
     of full size; and who answers each of the `QUESTIONS`."""
     found = _of_study(results)
-    for other in results.beside:
+    for other in results.companions:
         found |= {f"{other.name}.{name}": number for name, number in _of_study(other).items()}
     for name, (value, digits) in benchmarks.fit_numbers().items():
         found[name] = Number(value, latex.number(value, digits))
-    warnings = [results.warnings, *(other.warnings for other in results.beside)]
+    warnings = [results.warnings, *(other.warnings for other in results.companions)]
     found["study.warnings"] = Number("", r"\par ".join(map(escape, itertools.chain(*warnings))))
     for name, room in QUESTIONS.items():
         teller = results.told_by(room.asked)

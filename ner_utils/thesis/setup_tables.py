@@ -106,7 +106,7 @@ def protocol(results: Results) -> str:
         "Primary score": Raw(rf"strict {rules.primary_metric.removesuffix('_f1')} \Fone"),
         "Comparisons": "; ".join(f"{labels[a]} against {labels[b]}" for a, b in rules.comparisons) or "none",
         "Margin": f"{rules.margin:g} points" if rules.margin else "none declared",
-        "Looks at dev": f"{rules.looks} a run; tagging on all of dev, generation on {sample}",
+        "Looks at dev": f"{rules.dev_evaluations} a run; tagging on all of dev, generation on {sample}",
         "Test": test,
         "Latency": f"{rules.latency_sentences} sentences, one at a time",
         "Resampling": f"{latex.number(rules.resamples)} resamples for intervals and tests",

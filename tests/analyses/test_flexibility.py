@@ -28,7 +28,7 @@ systems:
 protocol:
   primary_metric: micro_f1
   comparisons: [[renamed, writer]]
-  looks: 2
+  dev_evaluations: 2
   dev_sample: 4
   test_sentences: 60
   latency_sentences: 1

@@ -20,7 +20,7 @@ systems:
 protocol:
   primary_metric: micro_f1
   comparisons: []
-  looks: 2
+  dev_evaluations: 2
   dev_sample: 4
   test_sentences: 60
   latency_sentences: 1

@@ -231,7 +231,7 @@ def test_names_are_safe_for_files_and_shells(params, name):
         ("  encoder: {model", f"  {text}: {{model: tagger}}\n  encoder: {{model"),
         ("datasets: [small]", f"datasets: [{text}]"),
         ("model: tagger", f"model: {text}"),
-        ("title:", f"beside: [{text}]\ntitle:"),
+        ("title:", f"companions: [{text}]\ntitle:"),
     ):
         params.write(SMALL, whole)
         params.edit(SMALL, old, new)
@@ -532,9 +532,9 @@ def test_overrides_of_one_system(params):
 
 
 def test_overrides_of_the_study(params):
-    text = "seeds=[7] protocol.looks=5 protocol.dev_sample=null title=x=y"
+    text = "seeds=[7] protocol.dev_evaluations=5 protocol.dev_sample=null title=x=y"
     assert [item.seed for item in config.runs_of("small", text)] == [7, 7, 0]
-    assert (run(seed=7, overrides=text).looks, run(seed=7, overrides=text).dev_sample) == (5, None)
+    assert (run(seed=7, overrides=text).dev_evaluations, run(seed=7, overrides=text).dev_sample) == (5, None)
     assert config.load_study("small", config.split_overrides(text)).title == "x=y"
 
 
@@ -558,12 +558,15 @@ def test_no_override_changes_nothing(params):
         ("model.training.epochs.more=1", "unknown key"),
         ("protocol.look=1", "protocol.look: unknown key"),
         ("train_sentences=1", "train_sentences: unknown key"),
-        ("encoder:looks=1", "looks: unknown key"),
+        ("encoder:dev_evaluations=1", "dev_evaluations: unknown key"),
         ("encoder:seeds=[3]", "expected some of [1, 2]"),
         ("untrained:seeds=[1]", "not of zero-shot"),
         ("=1", "unknown key"),
-        ("protocol.looks=many", "protocol.looks: Input should be a valid integer, found 'many'"),
-        ("protocol.looks=0", "protocol.looks: Input should be greater than 0"),
+        (
+            "protocol.dev_evaluations=many",
+            "protocol.dev_evaluations: Input should be a valid integer, found 'many'",
+        ),
+        ("protocol.dev_evaluations=0", "protocol.dev_evaluations: Input should be greater than 0"),
         ("model.training.learning_rate=5e-5", "write 5.0e-5"),
         ("model.training.epochs=[1", "not valid YAML"),
         ("model.approach=generation", "labelled: unknown key"),
@@ -573,6 +576,18 @@ def test_no_override_changes_nothing(params):
 )
 def test_refused_overrides(params, text, message):
     assert message in refused(config.load_study, "small", [text])
+
+
+def test_a_key_of_older_files_is_named_with_its_new_name(params):
+    message = refused(config.load_study, "small", ["protocol.looks=3"])
+    assert message == "override 'protocol.looks=3': looks is now called dev_evaluations"
+    params.edit(SMALL, "dev_evaluations: 2", "looks: 2")
+    message = refused(config.load_study, "small")
+    assert message == f"{params.path(SMALL)}: protocol: looks is now called dev_evaluations"
+    params.edit(SMALL, "title:", "beside: [other]\ntitle:")
+    assert f"{params.path(SMALL)}: file: beside is now called companions" in refused(
+        config.load_study, "small"
+    )
 
 
 @given(st.text("abc.:=[]{}_ 1'\"&*!#\n", max_size=20))
@@ -649,7 +664,7 @@ def test_fingerprint_is_stable(params, name, old, new):
         pytest.param(TAGGER, "learning_rate: 2.0e-4", "learning_rate: 2.1e-4", id="learning rate"),
         pytest.param(TAGGER, "a" * 40, "c" * 40, id="weights"),
         pytest.param(SMALL, "train_sentences: 2", "train_sentences: 3", id="training sentences"),
-        pytest.param(SMALL, "looks: 2", "looks: 3", id="looks"),
+        pytest.param(SMALL, "dev_evaluations: 2", "dev_evaluations: 3", id="evaluations on dev"),
         pytest.param(SMALL, "resamples: 100", "resamples: 100\n  test_sentences: 2", id="test sentences"),
         pytest.param("datasets/small", "PER: person", "PER: human", id="word of a type"),
         pytest.param("datasets/small", "sentences: 3", "sentences: 4", id="number of sentences"),
@@ -686,7 +701,7 @@ def test_fingerprint_differs_by_seed_and_system(params):
 
 
 def test_zero_shot_forgets_how_to_train(params):
-    text = "model.training.learning_rate=1.0e-3 model.lora.r=64 protocol.looks=9"
+    text = "model.training.learning_rate=1.0e-3 model.lora.r=64 protocol.dev_evaluations=9"
     assert run("untrained", 0, text).fingerprint == run("untrained", 0).fingerprint
     changed = run("untrained", 0, "model.max_new_tokens=33")
     assert changed.fingerprint != run("untrained", 0).fingerprint
@@ -710,7 +725,7 @@ def sections(model=schema.Strict):
 @pytest.fixture(scope="module")
 def read():
     """Names that some code reads as an attribute: in the package, the notebooks and the Snakefile."""
-    sources = [path.read_text(encoding="utf-8") for path in (paths.ROOT / "ner_utils").glob("*.py")]
+    sources = [path.read_text(encoding="utf-8") for path in (paths.ROOT / "ner_utils").rglob("*.py")]
     for path in paths.NOTEBOOKS.glob("*.ipynb"):
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
         sources += ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]

@@ -120,7 +120,7 @@ systems:
 protocol:
   primary_metric: micro_f1
   comparisons: [[lower, minilm]]
-  looks: 1
+  dev_evaluations: 1
   dev_sample: 4
   test_sentences: 40
   latency_sentences: 1

@@ -179,7 +179,9 @@ def test_a_merged_model_that_was_damaged_is_made_again(
 ):
     monkeypatch.setattr(generation.paths, "RUNS", tmp_path / "runs")
     settings = {"training.epochs": 1, "max_new_tokens": 4, "training.batch_size": 4, "quantisation": None}
-    run = make_run("tiny-llama", settings, looks=1, weights_folder=make_tiny_llama(), train_sentences=4)
+    run = make_run(
+        "tiny-llama", settings, dev_evaluations=1, weights_folder=make_tiny_llama(), train_sentences=4
+    )
     run = run.model_copy(update={"dev_sample": 1})
     record = experiment.train_run(run, {"train": demo["train"], "dev": demo["dev"][:1]})
     adapter = experiment.best_checkpoint(run, record)

@@ -174,7 +174,7 @@ def test_a_generator_short_of_memory_halves_its_rows(make_run, make_tiny_llama, 
 def test_a_training_short_of_memory_computes_its_batches_in_parts(make_run, tmp_path):
     """And learns the same: a step is still the whole batch."""
     settings = {"training.batch_size": 128, "training.epochs": 2}
-    run = make_run("minilm", settings, looks=2, train_sentences=200)
+    run = make_run("minilm", settings, dev_evaluations=2, train_sentences=200)
     place = ("tagging", "load_tagger")
     _, (whole, wanted) = confined(tmp_path / "free", run, *place, 0)
     log, (parts, losses) = confined(tmp_path / "confined", run, *place, 1200)

@@ -31,7 +31,8 @@ seeds: [1, 2]
 systems:
   tagger: {model: minilm}
 protocol:
-  {primary_metric: micro_f1, comparisons: [], looks: 1, dev_sample: 4, latency_sentences: 1, resamples: 50}
+  {primary_metric: micro_f1, comparisons: [], dev_evaluations: 1,
+   dev_sample: 4, latency_sentences: 1, resamples: 50}
 """
 
 
@@ -177,7 +178,9 @@ def test_two_systems_and_two_corpora_with_one_label(trial):
 )
 def test_runs_that_cannot_be_paired(trial, seeds, refused):
     """Two runs against three; one meets each of the other's."""
-    text = STUDY.replace("seeds: [1, 2]", "seeds: [1, 2, 3]").replace("[], looks", "[[tagger, other]], looks")
+    text = STUDY.replace("seeds: [1, 2]", "seeds: [1, 2, 3]").replace(
+        "[], dev_evaluations", "[[tagger, other]], dev_evaluations"
+    )
     trial.study(text.replace("minilm}", f"minilm}}\n  other: {{model: minilm, label: O, seeds: {seeds}}}", 1))
     if not refused:
         assert config.load_study("trial")

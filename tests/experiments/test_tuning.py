@@ -32,7 +32,7 @@ systems:
 protocol:
   primary_metric: micro_f1
   comparisons: [[tuned, declared]]
-  looks: 1
+  dev_evaluations: 1
   dev_sample: 4
   test_sentences: 8
   latency_sentences: 1
@@ -112,7 +112,11 @@ def test_a_search_of_another_space_is_refused(study, add_study):
     found = {"identity": tuned.identity(declared(), *_settings()), "chosen": {"training.batch_size": 4}}
     sealed.write_json(tuned.path(declared()), found)
     assert config.load_run(study, "demo", "tuned", 1).model.training.batch_size == 4
-    for old, new in (("[4, 16]", "[4, 8, 16]"), ("seed: 7", "seed: 8"), ("looks: 1", "looks: 2")):
+    for old, new in (
+        ("[4, 16]", "[4, 8, 16]"),
+        ("seed: 7", "seed: 8"),
+        ("dev_evaluations: 1", "dev_evaluations: 2"),
+    ):
         add_study(study, STUDY.replace(old, new))
         with pytest.raises(ConfigError, match="of another space or protocol; run make tune STUDY=tried"):
             config.runs_of(study)

@@ -153,7 +153,9 @@ def weights_of(folder):
 def check(run, predict, sentences, monkeypatch):
     """Resumed to equal weights, learnt by heart, answered alike in any batch."""
     changed = run.model.training.model_copy(update={"epochs": 3})
-    short = run.model_copy(update={"looks": 3, "model": run.model.model_copy(update={"training": changed})})
+    short = run.model_copy(
+        update={"dev_evaluations": 3, "model": run.model.model_copy(update={"training": changed})}
+    )
     killed = short.model_copy(update={"study": "killed"})
     record = learn(short, sentences, monkeypatch, 0)
     other = learn(killed, sentences, monkeypatch, record["steps_declared"] * 2 // 3 + 1)
@@ -196,7 +198,7 @@ def test_decoders_that_tag(name, tiny, make_run, twenty, monkeypatch):
 
 def made(name, tiny, make_run, overrides, system=None, changes=None):
     """A run through the YAML of a model, the weights' folder and what ``overrides`` name changed."""
-    run = make_run(name, overrides, looks=1, train_sentences=None)
+    run = make_run(name, overrides, dev_evaluations=1, train_sentences=None)
     changes = {"weights": Weights(folder=str(tiny(name)))} | (changes or {})
     if run.model.approach == "generation":
         changes["lora"] = Lora(r=32, alpha=64, dropout=0.0, target_modules=run.model.lora.target_modules)

@@ -381,7 +381,7 @@ def test_twenty_sentences_are_learnt_by_heart(make_run, twenty):
             "max_new_tokens": 64,
             "training.schedule": "linear",
         },
-        looks=2,
+        dev_evaluations=2,
     )
     record = qlora.train_generator(run, twenty, twenty)
     predicted, cost = generation.predict_with_generator(run, experiment.best_checkpoint(run, record), twenty)

@@ -89,7 +89,7 @@ def test_a_study_of_one_system(made_up, add_study):
     text = (paths.PARAMS / "studies" / "plain.yaml").read_text()
     head, _, tail = text.partition("  smollm2-qlora:")
     protocol = tail[tail.index("protocol:") :].split("comparisons:")
-    rest = protocol[1][protocol[1].index("  looks:") :]
+    rest = protocol[1][protocol[1].index("  dev_evaluations:") :]
     add_study("one", f"{head}{protocol[0]}comparisons: []\n{rest}")
     results = made_up(name="one")
     assert len(results.summary) == 1

@@ -56,7 +56,7 @@ def test_one_row_a_situation(made_up, add_study, monkeypatch):
     text += (
         "\n  ".join(more) + "\nprotocol: {primary_metric: micro_f1, comparisons: [[a, c], [b, d], [a, d]], "
     )
-    add_study("pairs", text + "looks: 2, dev_sample: 4, latency_sentences: 1, resamples: 50}")
+    add_study("pairs", text + "dev_evaluations: 2, dev_sample: 4, latency_sentences: 1, resamples: 50}")
     results = made_up(name="pairs")
     found = result_numbers.values(results)
     said = {

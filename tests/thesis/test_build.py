@@ -49,8 +49,8 @@ def test_a_clone_builds_the_thesis_from_committed_results(clone):
     assert text.count("\f") >= 30
     assert "??" not in rest
     assert text.count("10.") >= 20  # references carry DOIs
-    assert settings.beside
-    for other in settings.beside:
+    assert settings.companions
+    for other in settings.companions:
         assert config.load_study(other).title in " ".join(rest.split())
     code, said = make(clone, "thesis", "STUDY=wnut17-cpu")
     assert code == 0

@@ -191,7 +191,7 @@ systems:
   lower: {model: minilm, label: Lower, weights_of: minilm, perturbed: lower case}
   writer: {model: smollm2-135m, train_sentences: 99}
   renamed: {model: smollm2-135m, label: Renamed, weights_of: writer, overrides: {type_names: {PER: human}}}
-protocol: {primary_metric: micro_f1, comparisons: [[minilm, writer]], looks: 1, dev_sample: 4,
+protocol: {primary_metric: micro_f1, comparisons: [[minilm, writer]], dev_evaluations: 1, dev_sample: 4,
            test_sentences: 40, latency_sentences: 1, resamples: 50}
 """
 
@@ -201,13 +201,13 @@ def with_another(made_up, add_study):
     """``plain``, and beside it a study that asks what it does not."""
     add_study("other", OTHER)
     made_up(name="other")
-    add_study("main", f"beside: [other]\n{(paths.PARAMS / 'studies' / 'plain.yaml').read_text()}")
+    add_study("main", f"companions: [other]\n{(paths.PARAMS / 'studies' / 'plain.yaml').read_text()}")
     return made_up("minilm:train_sentences=160", "main")
 
 
 def test_a_study_beside_answers_what_this_one_does_not_ask(with_another):
     found = result_numbers.numbers(with_another)
-    (other,) = with_another.beside
+    (other,) = with_another.companions
     theirs = result_numbers.numbers(other)
     assert found["other.demo.lower.robustness.change"] == theirs["demo.lower.robustness.change"]
     assert found["study.disturbed"].value == found["study.flexible"].value == 1
@@ -230,14 +230,14 @@ def test_a_study_beside_is_heard_where_this_one_is_silent(with_another):
 
 
 def test_a_study_beside_is_run_and_checked_like_the_study(with_another, add_study):
-    runs = config.with_those_beside("main", "seeds=[2]")
+    runs = config.with_companions("main", "seeds=[2]")
     assert {(run.study, run.seed) for run in runs if not run.untrained} == {("main", 2), ("other", 1)}
     (with_another.stored[0].run.results.parents[3] / "other/demo/lower/seed1/metrics.json").unlink()
     with pytest.raises(ResultError, match="other/demo/lower/seed1"):
         result_numbers.numbers(study.load_results("main", "minilm:train_sentences=160"))
     for name in ("main", "nobody"):
-        add_study("main", f"beside: [{name}]\n{(paths.PARAMS / 'studies' / 'plain.yaml').read_text()}")
-        with pytest.raises(ConfigError, match=rf"main.yaml: beside: '{name}' is no other study"):
+        add_study("main", f"companions: [{name}]\n{(paths.PARAMS / 'studies' / 'plain.yaml').read_text()}")
+        with pytest.raises(ConfigError, match=rf"main.yaml: companions: '{name}' is no other study"):
             config.load_study("main")
 
 

@@ -25,7 +25,7 @@ systems:
 protocol:
   primary_metric: micro_f1
   comparisons: [[killed, requeued]]
-  looks: 4
+  dev_evaluations: 4
   dev_sample: 4
   latency_sentences: 2
   resamples: 100

@@ -29,7 +29,8 @@ datasets: [demo]
 seeds: [1]
 systems: {minilm: {model: minilm}}
 protocol:
-  {primary_metric: micro_f1, comparisons: [], looks: 1, dev_sample: 4, latency_sentences: 1, resamples: 50}
+  {primary_metric: micro_f1, comparisons: [], dev_evaluations: 1,
+   dev_sample: 4, latency_sentences: 1, resamples: 50}
 """
 
 
@@ -37,7 +38,7 @@ def test_nobody_is_probed_in_a_study_without_language_models(clone):
     """Its file is written where the batch runs; the probe of a study that shows it may need a machine."""
     folder = clone / "params" / "studies"
     (folder / "tagging.yaml").write_text(ALONE)
-    (folder / "writing.yaml").write_text(ALONE.replace("minilm", "smollm2-135m") + "beside: [tagging]\n")
+    (folder / "writing.yaml").write_text(ALONE.replace("minilm", "smollm2-135m") + "companions: [tagging]\n")
     code, said = make(clone, "dry-run", "STUDY=writing")
     assert code == 0, said
     assert "do the language models know demo? (writing)" in said

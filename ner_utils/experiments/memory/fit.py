@@ -97,7 +97,7 @@ def lengths_of(run: Run) -> Lengths:
     sizes = {name: _sentences(split) for name, split in splits.items()}
     looked = run.dev_sample if writes and run.dev_sample else sizes["dev"]
     train = min(run.train_sentences or sizes["train"], sizes["train"])
-    predicted = (run.test_sentences or sizes["test"]) + (not run.untrained) * run.looks * looked
+    predicted = (run.test_sentences or sizes["test"]) + (not run.untrained) * run.dev_evaluations * looked
     file = splits["train"].file
     if not any((folder / file).is_file() for folder in paths.data_dirs(run.dataset_name)):
         answer = min(run.model.max_new_tokens, (limit - shared) // 2) if writes else 0
