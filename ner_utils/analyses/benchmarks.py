@@ -9,7 +9,7 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 from ner_utils import paths, sealed
-from ner_utils.rendering import latex, plots, save
+from ner_utils.rendering import colours, latex, plots
 from ner_utils.rendering.latex import Column, Raw
 
 SERIES = ("tagging", "generation", "scoring")
@@ -32,7 +32,7 @@ def write(study: str) -> list[str]:
     ):
         if (found := load(name)) is None:
             continue
-        written += save.write(
+        written += plots.save_for_thesis(
             study, *({make.__name__: make(found) for make in each} for each in (tables, figures))
         )
     return written
@@ -145,13 +145,12 @@ def fig_speed(bench: dict[str, Any]) -> Figure:
     plots.name_rows(axis, [f"{row['what']}\nagainst {row['against']}" for row in rows], 46)
     for at, row in enumerate(rows):
         middle, low, high = row["ratio"]
-        axis.plot([low, high], [at, at], color=plots.COLOURS[0], linewidth=1.4)
-        axis.plot(middle, at, "o", color=plots.COLOURS[0])
+        axis.plot([low, high], [at, at], color=colours.SYSTEMS[0], linewidth=1.4)
+        axis.plot(middle, at, "o", color=colours.SYSTEMS[0])
         if row["reach"]:
-            axis.plot(row["reach"], at, "|", color=plots.COLOURS[5], markersize=11, markeredgewidth=1.6)
+            axis.plot(row["reach"], at, "|", color=colours.SYSTEMS[5], markersize=11, markeredgewidth=1.6)
     axis.axvline(1, color="0.4", linewidth=0.8)
     plots.log_scale(axis)
-    axis.xaxis.set_major_formatter(plots.PLAIN)
     axis.set_xlabel("Times as fast, log scale; the upright stroke is the aim")
     return figure
 

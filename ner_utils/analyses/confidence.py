@@ -20,7 +20,7 @@ from ner_utils import config, data
 from ner_utils.config.run import Run
 from ner_utils.data import predictions
 from ner_utils.data.corpus import Sentence
-from ner_utils.rendering import latex, plots, save
+from ner_utils.rendering import latex, plots
 from ner_utils.rendering.latex import Column
 from ner_utils.results import evaluation, findings
 from ner_utils.results.study import Results
@@ -104,7 +104,7 @@ def write(results: Results) -> list[str]:
         for system, report in each["systems"].items()
     ]
     figures = {make.__name__: make(blocks) for make in (fig_reliability, fig_risk)}
-    return save.write(results.name, {"tab_confidence": tab_confidence(blocks)}, figures)
+    return plots.save_for_thesis(results.name, {"tab_confidence": tab_confidence(blocks)}, figures)
 
 
 Blocks = Sequence[tuple[str, str, Mapping[str, Any]]]  # corpus, label, what `examine` found or the reason

@@ -22,7 +22,7 @@ from ner_utils.config.run import Run
 from ner_utils.data.corpus import Sentence
 from ner_utils.data.perturb import perturb
 from ner_utils.models import weights
-from ner_utils.rendering import latex, save
+from ner_utils.rendering import latex, plots
 from ner_utils.rendering.latex import Column
 from ner_utils.results import findings
 from ner_utils.results.study import Results
@@ -141,7 +141,7 @@ def write(results: Results) -> list[str]:
     reports = {results.corpus_label(name): each for name, each in found.items()}
     left_out = {label: each.get("left_out", 0) for label, each in reports.items()}
     text = tab_contamination({label: each["models"] for label, each in reports.items()}, left_out)
-    return save.write(results.name, {"tab_contamination": text}, {})
+    return plots.save_for_thesis(results.name, {"tab_contamination": text}, {})
 
 
 def tab_contamination(found: dict[str, dict[str, Any]], left_out: Mapping[str, int] = {}) -> str:

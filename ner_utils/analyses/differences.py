@@ -19,7 +19,7 @@ from ner_utils import config, data
 from ner_utils.data.corpus import Sentence
 from ner_utils.data.predictions import Prediction
 from ner_utils.forms.base import DROPPED
-from ner_utils.rendering import latex, plots, save
+from ner_utils.rendering import latex, plots
 from ner_utils.rendering.latex import Column
 from ner_utils.results import evaluation, findings
 from ner_utils.results.study import Results
@@ -85,7 +85,7 @@ def write(results: Results) -> list[str]:
     labels = findings.labels(results)
     makers = (tab_buckets, tab_errors, tab_agreement)
     tables = {make.__name__: make(found, labels) for make in makers}
-    return save.write(results.name, tables, {"fig_buckets": fig_buckets(found, labels)})
+    return plots.save_for_thesis(results.name, tables, {"fig_buckets": fig_buckets(found, labels)})
 
 
 def _headed(found: dict[str, Any], rows: Any) -> Iterator[Any]:

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from ner_utils.config.run import Run
-from ner_utils.rendering import latex, save
+from ner_utils.rendering import latex, plots
 from ner_utils.rendering.latex import Column
 from ner_utils.results.study import SEED, Results
 from ner_utils.scoring import resampling
@@ -81,7 +81,7 @@ def tab_flexibility(results: Results) -> str:
 
 def write(results: Results, study: str) -> list[str]:
     """Write the table where the thesis of ``study`` finds it; its name."""
-    return save.write(study, {"tab_flexibility": tab_flexibility(results)}, {})
+    return plots.save_for_thesis(study, {"tab_flexibility": tab_flexibility(results)}, {})
 
 
 def numbers(results: Results) -> dict[tuple[str, ...], float]:

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from ner_utils.rendering import latex, plots, save
+from ner_utils.rendering import latex, plots
 from ner_utils.rendering.latex import Column
 from ner_utils.results.study import Results
 
@@ -69,7 +69,7 @@ def write(results: Results, study: str) -> list[str]:
     """Write table and figure where the thesis of ``study`` finds them; their names."""
     frame = results.once(series)
     tables = {"tab_label_efficiency": tab_label_efficiency(frame)}
-    return save.write(study, tables, {"fig_label_efficiency": fig_label_efficiency(frame)})
+    return plots.save_for_thesis(study, tables, {"fig_label_efficiency": fig_label_efficiency(frame)})
 
 
 def tab_label_efficiency(frame: pd.DataFrame) -> str:

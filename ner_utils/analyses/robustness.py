@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from ner_utils import config
 from ner_utils.config.run import Run
-from ner_utils.rendering import latex, plots, save
+from ner_utils.rendering import latex, plots
 from ner_utils.rendering.latex import Column
 from ner_utils.results.study import SEED, Results
 from ner_utils.scoring import resampling
@@ -96,7 +96,7 @@ def write(results: Results, study: str) -> list[str]:
     """Write table and figure where the thesis of ``study`` finds them; their names."""
     frame = results.once(changes)
     tables, figures = {"tab_robustness": tab_robustness(frame)}, {"fig_robustness": fig_robustness(frame)}
-    return save.write(study, tables, figures)
+    return plots.save_for_thesis(study, tables, figures)
 
 
 @plots.styled

@@ -15,6 +15,7 @@ from pathlib import Path
 from ner_utils import config, messages, paths
 from ner_utils.config.run import Run
 from ner_utils.config.sections import ConfigError
+from ner_utils.files import write_whole
 from ner_utils.forms.registry import form
 from ner_utils.rendering import latex
 
@@ -52,8 +53,7 @@ def check(found: Mapping[str, str]) -> Iterator[str]:
     known = paths.cache_dir() / "typeset" / f"{hashlib.sha256(style + source.encode()).hexdigest()[:24]}.json"
     if not known.is_file():
         missing = _typeset(source, list(found))
-        known.parent.mkdir(parents=True, exist_ok=True)
-        latex.write(known, json.dumps(missing))
+        write_whole(known, json.dumps(missing).encode())
     missing = set(json.loads(known.read_text(encoding="utf-8")))
     for key, text in found.items():
         if characters := "".join(dict.fromkeys(char for char in latex.escape(text) if ord(char) in missing)):

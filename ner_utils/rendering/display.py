@@ -1,14 +1,14 @@
 """What notebooks show, as HTML: sentences with their mentions, tables, facts.
 
 Corpora hold whatever people type, so that all text is escaped, control characters are written out
-as code points, and every mention is isolated from the writing direction around it. Colours are Paul
-Tol's light scheme (sronpersonalpages.nl/~pault), made for black text and colour-blind readers; what
-a mention is, right or wrong, and of which type is always written beside it, too.
+as code points, and every mention is isolated from the writing direction around it. The type of a mention,
+and whether it is right, are always written next to it, so that colour adds nothing that is not in words.
 """
 
 from __future__ import annotations
 
 import html
+import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -17,63 +17,86 @@ import pandas as pd
 from IPython.display import HTML
 
 from ner_utils import messages
+from ner_utils.config.schema import Dataset
 from ner_utils.data.corpus import Sentence
 from ner_utils.data.spans import Span
+from ner_utils.rendering.colours import type_colours
 
-COLOURS = ("#77AADD", "#EE8866", "#EEDD88", "#FFAABB", "#99DDFF", "#44BB99", "#BBCC33", "#AAAA00", "#DDDDDD")
 BORDERS = {"": "1px solid", "missed": "2px dashed", "false alarm": "2px dotted"}
 WITHHELD = "(the corpus is private: its text is not shown)"
+# Names of columns and settings whose meaning or unit a reader cannot guess.
+WORDS = {
+    "label_a": "system",
+    "label_b": "compared with",
+    "f1": "F1 (%)",
+    "low": "95 % interval from",
+    "high": "to",
+    "p_holm": "p (Holm)",
+    "smallest": "smallest detectable difference",
+    "dollars_per_hour": "price of the machine (dollars per hour)",
+    "margin": "margin (points)",
+    "ends": "limits",
+}
+
+
+def words(key: Any) -> Any:
+    """The name of a column or setting in words: ``train_sentences`` becomes ``train sentences``. What is no
+    key of lower-case letters, digits, underscores and dots, such as a label, stays as it is."""
+    if not isinstance(key, str) or not re.fullmatch(r"[a-z][a-z0-9_.]*", key):
+        return key
+    return WORDS.get(key) or re.sub(r"[_.]", " ", key)
 
 
 def quote(text: str, private: bool) -> str:
-    """Text of a corpus that cannot act on a terminal, with its line breaks; or what stands in its place where
-    the corpus is private."""
+    """Text of a corpus that cannot act on a terminal, with its line breaks; of a private corpus, a statement
+    that its text is not shown."""
     return WITHHELD if private else messages.visible(text)
 
 
 def show_sentences(
-    sentences: Sequence[Sentence],
-    gold: Sequence[Iterable[Span]],
-    predicted: Sequence[Iterable[Span]] | None = None,
-    private: bool = False,
+    dataset: Dataset, sentences: Sequence[Sentence], predicted: Sequence[Iterable[Span]] | None = None
 ) -> HTML:
-    """Sentences with coloured mentions, [sentences] spans each; nothing of a ``private`` corpus.
+    """Sentences of a corpus with their mentions in the colours of their types, below a legend; a statement
+    in place of a private corpus.
 
-    With ``predicted``, a sentence on which both agree is shown once; any other twice, as gold with
-    its misses (dashed) and as predicted with its false alarms (dotted). Raises `ValueError` where the
-    arguments differ in length.
+    With ``predicted``, spans for each sentence, a sentence that is predicted as in gold is shown once; any
+    other twice, as gold with its misses (dashed) and as predicted with its false alarms (dotted). Raises
+    `ValueError` where the arguments differ in length.
     """
-    if private:
+    if dataset.private:
         return _page(WITHHELD)
-    gold = [sorted(spans) for spans in gold]
-    guesses = gold if predicted is None else [sorted(spans) for spans in predicted]
-    kinds = sorted({span.type for spans in [*gold, *guesses] for span in spans})
-    colours = {kind: COLOURS[index % len(COLOURS)] for index, kind in enumerate(kinds)}
-    parts = []
-    for sentence, right, said in zip(sentences, gold, guesses, strict=True):
-        heads = ("", "") if predicted is None else ("gold", "predicted")
-        if right == said:
+    gold = [sorted(sentence.spans) for sentence in sentences]
+    answers = gold if predicted is None else [sorted(spans) for spans in predicted]
+    present = {span.type for spans in [*gold, *answers] for span in spans}
+    colours = type_colours(dataset)
+    legend = (_mark(_text(dataset.types[kind]), kind, colours) for kind in colours if kind in present)
+    parts = [f'<div style="line-height:2"><small>{" ".join(legend)}</small></div>']
+    heads = ("", "") if predicted is None else ("gold", "predicted")
+    for sentence, right, answer in zip(sentences, gold, answers, strict=True):
+        if right == answer:
             parts.append(_sentence(sentence, right, right, colours, "", " = ".join(filter(None, heads))))
         else:
-            parts.append(_sentence(sentence, right, said, colours, "missed", heads[0]))
-            parts.append(_sentence(sentence, said, right, colours, "false alarm", heads[1]))
+            parts.append(_sentence(sentence, right, answer, colours, "missed", heads[0]))
+            parts.append(_sentence(sentence, answer, right, colours, "false alarm", heads[1]))
     return _page("".join(parts))
 
 
 def show_table(frame: pd.DataFrame, caption: str) -> HTML:
-    """A table with its caption; an index is shown where it says something. Round numbers before."""
+    """A table with its caption and with columns named in `words`; an index that does not only count becomes
+    a column. Round numbers before."""
     if not isinstance(frame.index, pd.RangeIndex):
         frame = frame.reset_index(allow_duplicates=True)
-    head = "".join(f'<th scope="col" style="text-align:left">{_text(name)}</th>' for name in frame.columns)
+    titles = (_text(words(name)) for name in frame.columns)
+    head = "".join(f'<th scope="col" style="text-align:left">{title}</th>' for title in titles)
     rows = [[frame.iloc[row, column] for column in range(frame.shape[1])] for row in range(len(frame))]
     body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows)
     return _page(f"<table><caption>{_text(caption)}</caption><tr>{head}</tr>{body}</table>")
 
 
 def facts(mapping: Mapping[str, Any]) -> HTML:
-    """A table of two columns, names and values."""
+    """A table of two columns, names in `words` and values."""
     rows = (
-        f'<tr><th scope="row" style="text-align:left">{_text(name)}</th>{_cell(value, "left")}</tr>'
+        f'<tr><th scope="row" style="text-align:left">{_text(words(name))}</th>{_cell(value, "left")}</tr>'
         for name, value in mapping.items()
     )
     return _page(f"<table>{''.join(rows)}</table>")
@@ -82,6 +105,13 @@ def facts(mapping: Mapping[str, Any]) -> HTML:
 def _page(content: str) -> HTML:
     # Two dollar signs in a tweet are no formula: both classes keep MathJax out.
     return HTML(f'<div class="tex2jax_ignore mathjax_ignore">{content}</div>')
+
+
+def _mark(text: str, kind: str, colours: Mapping[str, str], verdict: str = "") -> str:
+    """Escaped text as a mention of a type, with the verdict on it."""
+    style = f"background:{colours[kind]};color:#000;border:{BORDERS[verdict]} #000;padding:0 .2em"
+    label = f'<small dir="ltr"><b>{_text(kind)}</b> {verdict}</small>'
+    return f'<mark style="{style}"><bdi>{text}</bdi> {label}</mark>'
 
 
 def _sentence(
@@ -93,18 +123,16 @@ def _sentence(
     head: str,
 ) -> str:
     """One line; spans that are not among ``others`` get the verdict."""
-    words = [_text(token) for token in sentence.tokens]
+    tokens = [_text(token) for token in sentence.tokens]
     for span in reversed(spans):
+        text = " ".join(tokens[span.start : span.end])
         judged = "" if span in others else verdict
-        style = f"background:{colours[span.type]};color:#000;border:{BORDERS[judged]} #000;padding:0 .2em"
-        label = f'<small dir="ltr"><b>{_text(span.type)}</b> {judged}</small>'
-        text = " ".join(words[span.start : span.end])
-        words[span.start : span.end] = [f'<mark style="{style}"><bdi>{text}</bdi> {label}</mark>']
+        tokens[span.start : span.end] = [_mark(text, span.type, colours, judged)]
     bidi = (unicodedata.bidirectional(char) for char in sentence.text)
     strong = next((kind for kind in bidi if kind in ("L", "R", "AL")), "L")
     direction = "ltr" if strong == "L" else "rtl"
     head = f"<small>{head}</small>" if head else ""
-    return f'<div style="line-height:2">{head}<div dir="{direction}">{" ".join(words)}</div></div>'
+    return f'<div style="line-height:2">{head}<div dir="{direction}">{" ".join(tokens)}</div></div>'
 
 
 def _cell(value: Any, side: str = "right") -> str:
@@ -113,9 +141,9 @@ def _cell(value: Any, side: str = "right") -> str:
 
 
 def _text(value: Any) -> str:
-    """Escaped text of a value, with characters that act and are not seen as ``⟨U+202E⟩``."""
+    """Escaped text of a value, with control characters that are not seen as ``⟨U+202E⟩``."""
     if isinstance(value, Mapping):
-        return ", ".join(f"{_text(key)} {_text(item)}" for key, item in value.items()) or "–"
+        return ", ".join(f"{_text(words(key))} {_text(item)}" for key, item in value.items()) or "–"
     if pd.api.types.is_scalar(value) and pd.isna(value):
         return "–"
     text = f"{value:.10g}" if isinstance(value, float) else str(value)

@@ -1,4 +1,4 @@
-"""LaTeX, written by code: escaped text, numbers, tabulars, and files."""
+"""LaTeX, written by code: escaped text, numbers and tabulars."""
 
 from __future__ import annotations
 
@@ -8,10 +8,7 @@ import re
 import textwrap
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
-
-from ner_utils.files import write_whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,7 +63,7 @@ def number(value: float, digits: int = 0) -> str:
 
 
 def significant(value: float, figures: int = 2) -> str:
-    """A number of any size for running text, with so many figures that count."""
+    """A number of any size for running text, with so many significant figures."""
     size = math.floor(math.log10(abs(value))) if value else figures
     return number(value, max(0, figures - 1 - size))
 
@@ -77,12 +74,13 @@ def percent(value: float, digits: int = 1) -> str:
 
 
 def p_value(value: float) -> Raw:
-    """A p-value, which nobody needs to more than three digits."""
+    """A p-value, with three digits."""
     return Raw(r"$<$\,0.001" if value < 0.001 else number(value, 3))
 
 
 def ends(low: float, high: float, digits: int = 1) -> tuple[str, str]:
-    """The ends of an interval for running text, with as many more digits as tell them apart (to 4)."""
+    """The ends of an interval for running text, with more digits (up to 4) where rounding would make them
+    equal."""
     while digits < 4 and low < high and number(low, digits) == number(high, digits):
         digits += 1
     return number(low, digits), number(high, digits)
@@ -93,7 +91,7 @@ def interval(low: float, high: float, digits: int = 1) -> Raw:
     return Raw(" to ".join(ends(low, high, digits)) if math.isfinite(low) and math.isfinite(high) else "--")
 
 
-MANY = 6  # titles of systems beside each other, at most
+MANY = 6  # systems that have a column with their label, at most
 
 
 def heads(labels: Sequence[str]) -> list[str | Raw]:
@@ -122,8 +120,8 @@ def _is_number(value: object) -> bool:
 def tabular(columns: Iterable[Column], rows: Iterable[Sequence | str], long: bool = False) -> str:
     """A booktabs tabular. A row is a sequence of cells, or a heading that spans all columns.
 
-    Cells are escaped unless `Raw`. ``None`` and NaN become dashes. A ``long`` one may go on over pages; its
-    caption is what the thesis defines as ``\\longcaption``.
+    Cells are escaped unless `Raw`. ``None`` and NaN become dashes. A ``long`` table may continue on the next
+    page; the thesis defines its caption as ``\\longcaption``.
     """
     columns, rows = list(columns), list(rows)
     cells = [row for row in rows if not isinstance(row, str)]
@@ -156,7 +154,7 @@ def blocks(frame: pd.DataFrame, row: Callable[[dict], Sequence]) -> Iterator[Seq
 
 
 def statement(text: str, long: bool = False) -> str:
-    """A table of one text, for a study in which there is nothing to tabulate."""
+    """A table of one text, for a study that has nothing to tabulate."""
     return tabular([Column("", layout=r"p{\linewidth}" if long else "l")], [[text]], long)
 
 
@@ -188,8 +186,3 @@ def _cell(column: Column, value: object) -> str:
 
 def _row(cells: Sequence[str]) -> str:
     return " & ".join(cells) + r" \\"
-
-
-def write(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    write_whole(path, text.encode())

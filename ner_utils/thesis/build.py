@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ner_utils.analyses import confidence, contamination, differences, benchmarks
 from ner_utils import paths, sealed
-from ner_utils.rendering import plots
+from ner_utils.rendering import figures
 from ner_utils.thesis import result_numbers
 from ner_utils.results.study import Results
 
@@ -15,7 +15,7 @@ def write(results: Results) -> tuple[list[str], dict[str, bool]]:
     """Write figures, tables, numbers and checked claims; returns the names of figures and tables, and each
     claim's truth. Raises `ResultError` where something was not compiled, and `claims.ClaimError` on a claim
     that cannot be evaluated, everything else being written by then."""
-    names = [path.stem for path in plots.save_all(results, paths.FIGURES / results.name)]
+    names = figures.save_figures(results)
     for room in (differences, confidence, contamination):
         names += room.write(results)
     for room in result_numbers.QUESTIONS.values():

@@ -21,6 +21,7 @@ from ner_utils.results import findings, provenance
 from ner_utils.analyses import (confidence, contamination, costs, differences, flexibility, label_efficiency, robustness, benchmarks)
 from ner_utils.rendering import latex
 from ner_utils import paths
+from ner_utils.files import write_whole
 from ner_utils.thesis.claims import key
 from ner_utils.rendering.latex import escape
 from ner_utils.results.study import ALPHA, SHARES, Results, doubts, few_documents
@@ -47,17 +48,17 @@ def write(results: Results) -> dict[str, bool]:
     folder = paths.THESIS / "generated" / results.name
     found = results.once(numbers)
     lines = [rf"\defresult{{{name}}}{{{number.text}}}" for name, number in found.items()]
-    latex.write(folder / "numbers.tex", "\n".join(lines) + "\n")
+    write_whole(folder / "numbers.tex", ("\n".join(lines) + "\n").encode())
     made = result_tables.all_tables(results) | costs.tables(results)
     made |= {"tab_ledger": paper_claims.tab_ledger(results, values(results))}
     made |= {"tab_guide": advice.tab_guide(results.once(_advice), advice.nothing(results))}
     for name, text in made.items():
-        latex.write(folder / f"{name}.tex", text)
-    latex.write(folder / "discussion.tex", discussion(results))
-    latex.write(paths.RESULTS / results.name / "README.md", overview(results))
+        write_whole(folder / f"{name}.tex", text.encode())
+    write_whole(folder / "discussion.tex", discussion(results).encode())
+    write_whole(paths.RESULTS / results.name / "README.md", overview(results).encode())
     checked = check(results)
     lines = [rf"\defclaim{{{predicate}}}{{{str(truth).lower()}}}" for predicate, truth in checked.items()]
-    latex.write(folder / "claims.tex", "\n".join(lines) + "\n")
+    write_whole(folder / "claims.tex", ("\n".join(lines) + "\n").encode())
     return checked
 
 

@@ -5,9 +5,11 @@ import html.parser
 import pandas as pd
 import pytest
 
+from ner_utils import config
 from ner_utils.data.corpus import Sentence
 from ner_utils.data.spans import Span
-from ner_utils.rendering.display import facts, quote, show_sentences, show_table
+from ner_utils.rendering.colours import type_colours
+from ner_utils.rendering.display import facts, quote, show_sentences, show_table, words
 
 VOID = {"br", "hr", "img", "wbr"}
 
@@ -39,8 +41,14 @@ class Page(html.parser.HTMLParser):
         return " ".join(self.words)
 
 
-def sentence(*tokens: str) -> Sentence:
-    return Sentence("1", None, tokens, ())
+def sentence(*tokens: str, spans=()) -> Sentence:
+    return Sentence("1", None, tokens, tuple(spans))
+
+
+def corpus(*types: str, **more):
+    """A corpus with these types."""
+    named = {kind: f"word for {kind}" for kind in types or ("PER", "LOC")}
+    return config.load_dataset("demo").model_copy(update={"types": named, **more})
 
 
 HOSTILE = [
@@ -59,7 +67,7 @@ HOSTILE = [
 def test_hostile_text(text):
     """As a token, a mention, a type, a caption, a name and a value: text in, the same text out."""
     pages = [
-        show_sentences([sentence(text, "a")], [[Span(0, 1, text)]], [[Span(1, 2, text)]]),
+        show_sentences(corpus(text), [sentence(text, "a", spans=[Span(0, 1, text)])], [[Span(1, 2, text)]]),
         show_table(pd.DataFrame({text: [text]}, index=pd.Index([text], name=text)), text),
         facts({text: text, "counts": {text: 1}}),
     ]
@@ -72,11 +80,10 @@ def test_hostile_text(text):
 
 
 def test_control_characters():
-    shown = show_sentences(
-        [sentence("a\u202eb", "\x00", "\ud800", "\u2028", "\u2067", "x\u200dy")], [[Span(0, 2, "T")]]
-    )
+    tokens = sentence("a\u202eb", "\x00", "\ud800", "\u2028", "\u2067", "x\u200dy", spans=[Span(0, 2, "T")])
+    shown = show_sentences(corpus("T"), [tokens])
     shown.data.encode("utf-8")
-    assert Page(shown.data).text == "a⟨U+202E⟩b ⟨U+0000⟩ T ⟨U+D800⟩ ⟨U+2028⟩ ⟨U+2067⟩ x\u200dy"
+    assert Page(shown.data).text.endswith("a⟨U+202E⟩b ⟨U+0000⟩ T ⟨U+D800⟩ ⟨U+2028⟩ ⟨U+2067⟩ x\u200dy")
     assert "⟨U+000A⟩" in facts({"a": "b\nc"}).data
 
 
@@ -109,35 +116,48 @@ def test_a_quoted_text_cannot_act_on_a_terminal(text, seen):
 )
 def test_writing_direction(tokens, direction):
     """A sentence runs as its first strong character does; mentions and labels keep to themselves."""
-    page = Page(show_sentences([sentence(*tokens)], [[Span(0, 1, "PER")]]).data)
-    assert [value for name, value in page.attributes if name == "dir"] == [direction, "ltr"]
+    page = Page(show_sentences(corpus(), [sentence(*tokens, spans=[Span(0, 1, "PER")])]).data)
+    assert [value for name, value in page.attributes if name == "dir"] == ["ltr", direction, "ltr"]
     assert "bdi" in page.tags
 
 
+def backgrounds(shown):
+    styles = [value for name, value in Page(shown.data).attributes if name == "style"]
+    return [style.split(";")[0][11:] for style in styles if style.startswith("background")]
+
+
 def test_gold_alone():
-    page = Page(
-        show_sentences([sentence("Ada", "met", "New", "York")], [[Span(2, 4, "LOC"), Span(0, 1, "PER")]]).data
-    )
-    assert page.text == "Ada PER met New York LOC"
-    backgrounds = [value.split(";")[0] for _, value in page.attributes if value.startswith("background")]
-    assert len(set(backgrounds)) == 2
+    gold = [Span(2, 4, "LOC"), Span(0, 1, "PER")]
+    shown = show_sentences(corpus(), [sentence("Ada", "met", "New", "York", spans=gold)])
+    assert Page(shown.data).text == "word for PER PER word for LOC LOC Ada PER met New York LOC"
+    assert len(set(backgrounds(shown))) == 2
+
+
+def test_a_type_has_one_colour_whatever_is_shown():
+    """Also where other types are missing; no two of up to 18 types share a colour."""
+    both = show_sentences(corpus(), [sentence("Ada", "Rome", spans=[Span(0, 1, "PER"), Span(1, 2, "LOC")])])
+    alone = show_sentences(corpus(), [sentence("Rome", spans=[Span(0, 1, "LOC")])])
+    colours = type_colours(corpus())
+    assert backgrounds(both) == [colours["PER"], colours["LOC"]] * 2
+    assert backgrounds(alone) == [colours["LOC"]] * 2
+    assert len(set(type_colours(corpus(*(f"T{n}" for n in range(18)))).values())) == 18
 
 
 def test_verdicts_are_written():
     """Misses and false alarms differ in words and border, not in colour alone."""
-    gold = [[Span(0, 1, "PER"), Span(2, 4, "LOC")], [Span(0, 1, "PER")]]
-    predicted = [[Span(0, 1, "PER"), Span(3, 4, "LOC")], [Span(0, 1, "PER")]]
-    shown = show_sentences([sentence("Ada", "met", "New", "York"), sentence("Bo")], gold, predicted).data
-    assert Page(shown).text == (
+    gold = [Span(0, 1, "PER"), Span(2, 4, "LOC")]
+    sentences = [sentence("Ada", "met", "New", "York", spans=gold), sentence("Bo", spans=gold[:1])]
+    shown = show_sentences(corpus(), sentences, [[Span(0, 1, "PER"), Span(3, 4, "LOC")], gold[:1]]).data
+    assert Page(shown).text.endswith(
         "gold Ada PER met New York LOC missed "
         "predicted Ada PER met New York LOC false alarm "
         "gold = predicted Bo PER"
     )
-    assert shown.count("solid") == 3 and shown.count("dashed") == 1 and shown.count("dotted") == 1
+    assert shown.count("solid") == 5 and shown.count("dashed") == 1 and shown.count("dotted") == 1
 
 
 def test_nothing_of_a_private_corpus_is_shown():
-    shown = show_sentences([sentence("secret")], [[Span(0, 1, "PER")]], [[]], private=True)
+    shown = show_sentences(corpus(private=True), [sentence("secret", spans=[Span(0, 1, "PER")])], [[]])
     for text in (shown.data, quote("a secret", private=True)):
         assert "secret" not in text and "private" in text
     assert quote("open", private=False) == "open"
@@ -145,9 +165,23 @@ def test_nothing_of_a_private_corpus_is_shown():
 
 def test_lengths_must_fit():
     with pytest.raises(ValueError):
-        show_sentences([sentence("a")], [])
-    with pytest.raises(ValueError):
-        show_sentences([sentence("a")], [[]], [[], []])
+        show_sentences(corpus(), [sentence("a")], [[], []])
+
+
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [
+        ("label_b", "compared with"),
+        ("dollars_per_hour", "price of the machine (dollars per hour)"),
+        ("dropped.unknown_type", "dropped unknown type"),
+        ("MiniLM_v2", "MiniLM_v2"),
+        ("95 % interval", "95 % interval"),
+        (3, 3),
+    ],
+)
+def test_keys_become_words_and_labels_stay(key, text):
+    assert words(key) == text
+    assert str(text) in facts({key: 1}).data and str(text) in show_table(pd.DataFrame({key: [1]}), "").data
 
 
 def test_table():
