@@ -13,7 +13,7 @@ from ner_utils import config, data, paths, scoring
 from ner_utils.data import predictions
 from ner_utils.data.spans import Span
 from ner_utils.experiments import ensemble
-from ner_utils.rendering import plots
+from ner_utils.rendering import figures
 from ner_utils.results import evaluation, provenance
 from ner_utils.sealed import ResultError
 from ner_utils.thesis import result_numbers, result_tables
@@ -165,7 +165,7 @@ def test_percentiles_that_cannot_be_measured_are_dashes(made_up, times):
     assert result_tables.efficiency(results).split("Two seeds")[1].split(r"\\")[0].count("{--}") >= 2
     assert "demo.seeds.latency_p50_ms" not in result_numbers.numbers(results)
     assert "Two seeds" not in "".join(result_numbers._cost(results))
-    plots.fig_latency(results)
+    figures.fig_latency(results)
 
 
 def test_added_up_percentiles_of_older_results_are_not_shown(made_up):

@@ -11,7 +11,7 @@ import pytest
 from conftest import make
 
 from ner_utils import config, paths, sealed
-from ner_utils.rendering import plots
+from ner_utils.rendering import figures, plots
 from ner_utils.results import study
 from ner_utils.sealed import ResultError
 from ner_utils.thesis import result_numbers
@@ -232,5 +232,5 @@ def test_committed_overviews_are_what_the_results_give(name, tmp_path):
     committed = (paths.RESULTS / name / "README.md").read_text(encoding="utf-8")
     assert committed == result_numbers.overview(results)
     assert [claim for claim, truth in result_numbers.check(results).items() if not truth] == []
-    plots.save(plots.fig_f1(results.undisturbed), tmp_path / "again.png")
+    plots.save_figure(figures.fig_f1(results.undisturbed), tmp_path / "again.png")
     assert (tmp_path / "again.png").read_bytes() == (paths.FIGURES / f"{name}.png").read_bytes()
