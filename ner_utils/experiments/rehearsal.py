@@ -72,7 +72,7 @@ def _tagging(
 def _generation(
     run: Run, source: str, samples: dict[str, list[Sentence]], most: int | None, where: str
 ) -> Iterator[str]:
-    from ner_utils.models.generation.generator import Prompter
+    from ner_utils.models.generation.prompts import Prompter
 
     limit, room = run.model.training.max_length, run.model.max_new_tokens
     try:

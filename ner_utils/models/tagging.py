@@ -18,7 +18,7 @@ from ner_utils.data.predictions import Prediction
 from ner_utils.data.spans import spans_from_tags
 from ner_utils.models import backbones, weights
 from ner_utils.models.control_tokens import as_text, control_tokens
-from ner_utils.models.failures import Failures
+from ner_utils.models.prediction import Failures, cost_of_prediction
 
 
 def load_tokenizer(folder: str, pad_token: str | None = None):
@@ -281,16 +281,9 @@ def predict_with_tagger(
                 found[index] = _prediction(sentences[index], rows[index]["word"], each, names)
     failures.check(sentences)
     encoded = [sentences[index] for index in rows]
-    cost = {
-        "prediction_seconds": dict(watch.seconds),
-        "sentences_per_second": len(sentences) / sum(watch.seconds.values()),
+    cost = cost_of_prediction(watch, len(sentences), failures) | {
         "batch_size": round(len(sentences) / max(1, batches)),
-        "prediction_usage": watch.usage,
-        "latency": efficiency.latency_again(times, tag_one, sentences[: run.latency_sentences]),
-        "prediction_memory": efficiency.peak_memory(),
         "prediction_truncation": lost_words(encoded, list(rows.values())),
-        "failed_sentences": len(failures),
-        "device": device,
-        "threads": torch.get_num_threads(),
+        "latency": efficiency.latency_again(times, tag_one, sentences[: run.latency_sentences]),
     }
     return [found.get(index) or _empty(sentence) for index, sentence in enumerate(sentences)], cost

@@ -7,11 +7,11 @@ import torch
 from transformers import AutoTokenizer, GenerationConfig
 
 from ner_utils import scoring
-from ner_utils.data.corpus import Sentence
+from ner_utils.data.corpus import IGNORED, Sentence
 from ner_utils.experiments import experiment
 from ner_utils.models import generation, weights
 from ner_utils.models.generation import qlora
-from ner_utils.models.generation.decoding import Answer
+from ner_utils.models.generation.answers import Answer
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def tiny(make_tiny_llama, make_run):
 def test_prompt_and_answer(tiny, twenty):
     prompter = generation.Prompter(tiny, weights.resolve(tiny.model.weights))
     example = prompter.example(twenty[0])
-    answer = [token for token in example["labels"] if token != generation.IGNORED]
+    answer = [token for token in example["labels"] if token != IGNORED]
     text = prompter.tokenizer.decode(answer)
     assert text == prompter.format.target(twenty[0]) + prompter.tokenizer.eos_token
     prompt = prompter.tokenizer.decode(example["input_ids"][: -len(answer)])
@@ -121,7 +121,7 @@ def test_training_teaches_the_end_that_the_template_writes(template, written, en
     run, folder = templated(template)
     prompter = generation.Prompter(run, folder)
     example = prompter.example(twenty[0])
-    answer = [token for token in example["labels"] if token != generation.IGNORED]
+    answer = [token for token in example["labels"] if token != IGNORED]
     assert answer[-1] == prompter.end == prompter.tokenizer.convert_tokens_to_ids(end)
     assert prompter.tokenizer.decode(answer) == prompter.format.target(twenty[0]) + written + end
     reading = prompter.format.read(prompter.template.written(answer, [prompter.end]), twenty[0].tokens)
@@ -183,7 +183,7 @@ def some(*words):
 def test_a_sentence_that_fails_is_an_empty_answer(hybrid, poisoned, monkeypatch, capsys):
     """In a batch with others, first, last or between them; a lone surrogate cannot even be encoded."""
     if hybrid:
-        monkeypatch.setattr("ner_utils.models.generation.decoding.shares_beginnings", lambda config: False)
+        monkeypatch.setattr("ner_utils.models.generation.decoding.packed_decoder", lambda *_: None)
     sentences = some(POISON, "x", "y y", "\ud800", "z", "v", POISON, "u u u", "t", POISON)
     predicted, cost = generation.predict_with_generator(poisoned, None, sentences)
     assert cost["failed_sentences"] == 4
@@ -317,7 +317,7 @@ def test_dequantised_and_merged_weights_are_the_quantised_model(tiny, twenty):
     # Beside its base, too, the adapter decodes packed, and by the library.
     generator = generation.Generator(kept, beside, generation.Prompter(kept, tiny.model.weights.folder))
     packed = generator.answers(twenty[:3])
-    generator.decoder.shared = []
+    generator.decoder.packed = None
     for mine, theirs in zip(packed, generator.answers(twenty[:3]), strict=True):
         assert mine.tokens == theirs.tokens
         assert mine.log_probabilities == pytest.approx(theirs.log_probabilities, abs=1e-3)
@@ -344,9 +344,9 @@ def test_shared_prefix_changes_neither_loss_nor_gradients(tiny, twenty):
         "labels": torch.tensor([r["labels"] + [-100] * (width - len(r["labels"])) for r in rows]),
     }
     assert prefix > 20
-    assert (inputs["labels"][:, :prefix] == generation.IGNORED).all()
+    assert (inputs["labels"][:, :prefix] == IGNORED).all()
     model = AutoModelForCausalLM.from_pretrained(tiny.model.weights.folder, dtype=torch.float32)
-    number = int((inputs["labels"] != generation.IGNORED).sum())
+    number = int((inputs["labels"] != IGNORED).sum())
     ours = qlora.answer_loss(model, inputs, prefix, number)
     ours.backward()
     gradients = [parameter.grad.clone() for parameter in model.parameters()]

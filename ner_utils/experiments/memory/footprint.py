@@ -28,7 +28,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 from ner_utils.config.load import ConfigError
 from ner_utils.config.schema import Model
 from ner_utils.models import backbones
-from ner_utils.models.generation.decoding import shares_beginnings
+from ner_utils.models.generation.packed import shares_beginnings
 
 
 class Batch(NamedTuple):

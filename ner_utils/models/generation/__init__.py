@@ -1,10 +1,11 @@
 """Generators: prompts, QLoRA training, decoding."""
 
+from ner_utils.models.generation.decoding import Decoder
 from ner_utils.models.generation.generator import (
     Generator,
-    Prompter,
     load_base,
     load_for_prediction,
     merge,
     predict_with_generator,
 )
+from ner_utils.models.generation.prompts import Prompter

@@ -43,7 +43,7 @@ class Constraints:
 
 
 class Constrained:
-    """One answer under its grammar, see `decoding.Constraint`."""
+    """One answer under its grammar, see `answers.Constraint`."""
 
     def __init__(self, makes: Constraints, words: list[str] | None) -> None:
         self.makes, self.words = makes, words

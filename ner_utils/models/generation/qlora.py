@@ -18,8 +18,9 @@ from ner_utils import data, efficiency, scoring
 from ner_utils.config.run import Run
 from ner_utils.data.corpus import IGNORED, Sentence
 from ner_utils.models import backbones, training, weights
-from ner_utils.models.generation.decoding import shares_beginnings
-from ner_utils.models.generation.generator import Generator, Prompter, load_base, load_for_prediction, merge
+from ner_utils.models.generation.generator import Generator, load_base, load_for_prediction, merge
+from ner_utils.models.generation.packed import shares_beginnings
+from ner_utils.models.generation.prompts import Prompter
 
 
 def train_generator(

@@ -1,0 +1,132 @@
+"""Which text does a model continue, and which answer does training teach?"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import random
+from collections.abc import Collection
+from dataclasses import replace
+from typing import Any
+
+from transformers import AutoTokenizer
+
+from ner_utils import data
+from ner_utils.config.run import Run
+from ner_utils.data.corpus import IGNORED, Sentence
+from ner_utils.forms.registry import form
+from ner_utils.models.control_tokens import as_text, control_tokens
+from ner_utils.models.generation.chat_templates import ChatTemplate
+
+
+def examples(run: Run) -> list[Sentence]:
+    """The examples of a few-shot prompt: training sentences drawn with the run's seed, by turns one with
+    mentions and one without."""
+    if not run.few_shot:
+        return []
+    train = data.load_split(run.dataset_name, run.dataset, "train")
+    train = random.Random(run.seed).sample(train, len(train))
+    full, empty = ([s for s in train if bool(s.spans) is some] for some in (True, False))
+    shown = [s for pair in itertools.zip_longest(full, empty) for s in pair if s]
+    return shown[: run.few_shot]
+
+
+class Prompter:
+    """Turns sentences into the token ids of prompts and answers, ``without`` some types of the corpus.
+
+    Raises `ValueError` where a model's tokenizer has no pad token besides its end token, or its chat template
+    leaves out a part of the prompt.
+    """
+
+    def __init__(self, run: Run, source: str, without: Collection[str] = ()) -> None:
+        self.format, self.loss = form(run.model, run.dataset, without), run.model.loss
+        self.shuffles, self.seed = run.model.type_order == "shuffled", run.seed
+        self.examples = examples(run)
+        self.name = f"{run.system} ({run.model.label})"
+        self.tokenizer = AutoTokenizer.from_pretrained(source, padding_side="left")
+        if run.model.pad_token:
+            self.tokenizer.pad_token = run.model.pad_token
+        self.template = ChatTemplate(self.tokenizer, self.name)
+        self.end = self.template.end
+        closing = self.template.closing.strip()  # this ends a turn, too
+        self._control = ((closing,) if len(closing) > 1 else ()) + control_tokens(self.tokenizer)
+        if self.tokenizer.pad_token_id in (None, self.end):
+            raise ValueError(
+                f"{self.name}: give a pad_token that differs from the end token, or no end is learnt"
+            )
+        self._system_turn = bool(self.template) and self.template.takes_system(self.format.instruction())
+        self._check()
+
+    def calm(self, text: str) -> str:
+        """The text without control tokens, because a sentence must not end its own turn. The blanks that this
+        adds do not matter: mentions are compared without white space."""
+        return as_text(text, self._control)
+
+    def prompt(self, sentence: Sentence, learning: bool = False) -> str:
+        """The text that the model continues."""
+        instruction = self._instruction(sentence, learning)
+        turns = [(self.calm(shown.text), self.answer(shown)) for shown in self.examples]
+        text = self.calm(sentence.text)
+        if not self.template:  # a base model reads plain text
+            shown = [f"Text: {asked}\nAnswer:\n{answer}" for asked, answer in turns]
+            parts = [instruction, *shown, f"Text: {text}\nAnswer:\n"]
+            return (self.tokenizer.bos_token or "") + "\n\n".join(parts)
+        messages = []
+        for asked, answer in turns:
+            messages += [{"role": "user", "content": asked}, {"role": "assistant", "content": answer}]
+        messages.append({"role": "user", "content": text})
+        if self._system_turn:
+            messages.insert(0, {"role": "system", "content": instruction})
+        else:
+            messages[0]["content"] = f"{instruction}\n\n{messages[0]['content']}"
+        return self.template.render(messages)
+
+    def _check(self) -> None:
+        """Raise `ValueError` unless a prompt holds the instruction, the examples and the sentence."""
+        sentence = Sentence("", None, ("Ada", "met", "Zebra"), ())
+        prompt = self.prompt(sentence)
+        parts = {"the instruction": self.format.instruction(), "the sentence": sentence.text}
+        for number, shown in enumerate(self.examples, 1):
+            parts[f"example {number}"] = self.calm(shown.text)
+            parts[f"the answer of example {number}"] = self.answer(shown)
+        for part, text in parts.items():
+            if text not in prompt:
+                raise ValueError(f"{self.name}: {part} is not in the prompt that its chat template renders")
+
+    def _instruction(self, sentence: Sentence, learning: bool) -> str:
+        """The instruction. With ``type_order: shuffled``, each training sentence orders the types in its own
+        way."""
+        if not (learning and self.shuffles):
+            return self.format.instruction()
+        types = list(self.format.types)
+        return self.format.instruction(random.Random(f"{self.seed} {sentence.id}").sample(types, len(types)))
+
+    def answer(self, sentence: Sentence) -> str:
+        """The answer that training teaches."""
+        return self.format.target(replace(sentence, tokens=tuple(map(self.calm, sentence.tokens))))
+
+    def ends(self, model: Any) -> list[int]:
+        """Ids of the tokens that end an answer: first the one that training teaches, then those of the
+        tokenizer and of the model's generation config."""
+        declared = model.generation_config.eos_token_id
+        declared = declared if isinstance(declared, list) else [declared]
+        known = [self.end, self.tokenizer.eos_token_id, *declared]
+        return list(dict.fromkeys(end for end in known if end is not None))
+
+    def shared_prefix(self) -> list[int]:
+        """Token ids with which every prompt begins, whatever its sentence."""
+        words = ("a", "Zebra")
+        return os.path.commonprefix(
+            [self.ids(self.prompt(Sentence("", None, (word,), ()))) for word in words]
+        )
+
+    def ids(self, text: str) -> list[int]:
+        """Token ids of a text that contains its special tokens already."""
+        return self.tokenizer(text, add_special_tokens=False)["input_ids"]
+
+    def example(self, sentence: Sentence) -> dict[str, list[int]]:
+        """A training example, labelled where the loss counts: on the answer and its end, or everywhere."""
+        prompt = self.ids(self.prompt(sentence, learning=True))
+        answer = [*self.ids(self.answer(sentence) + self.template.closing), self.end]
+        labels = prompt if self.loss == "sequence" else [IGNORED] * len(prompt)
+        return {"input_ids": prompt + answer, "labels": labels + answer}

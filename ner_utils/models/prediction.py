@@ -1,0 +1,74 @@
+"""What do predictions of taggers and generators have in common? How failures are counted, and the cost.
+
+A sentence that cannot be predicted has an empty prediction, is counted and reported, and the run goes on. If
+no sentence can be predicted, the model is at fault, and the run ends with the first error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from ner_utils import efficiency
+from ner_utils.data.corpus import Sentence
+from ner_utils.messages import shortened, visible
+from ner_utils.models import backbones
+
+REPORTED = 5  # failures that are reported one by one
+LONGEST = 200  # characters of an error's message
+
+
+class Failures:
+    """The sentences that could not be predicted, by their ids. Of a ``private`` corpus, neither ids nor
+    messages are printed, because they may quote text."""
+
+    def __init__(self, private: bool) -> None:
+        self.private = private
+        self.errors: dict[str, Exception] = {}
+
+    def __len__(self) -> int:
+        return len(self.errors)
+
+    def add(self, sentence: Sentence, error: Exception) -> None:
+        """Count a sentence. An error of the device is raised again, because nothing can be computed after
+        it."""
+        if isinstance(error, torch.AcceleratorError):
+            raise error
+        self.errors[sentence.id] = error
+        if len(self.errors) <= REPORTED:
+            print(f"no prediction for {self._described(sentence.id, error)}", flush=True)
+        if len(self.errors) == REPORTED:
+            print("further failures are counted, not reported", flush=True)
+
+    def _described(self, name: str, error: Exception) -> str:
+        kind = type(error).__name__
+        if self.private:
+            return f"a sentence ({kind})"
+        name, message = (visible(shortened(text, LONGEST), keep="") for text in (name, str(error)))
+        return f"{name} ({kind}: {message})"
+
+    def check(self, sentences: Sequence[Sentence]) -> None:
+        """Raise `RuntimeError` if none of several sentences could be predicted."""
+        failed = [sentence.id for sentence in sentences if sentence.id in self.errors]
+        if len(failed) == len(sentences) > 1:
+            error = self.errors[failed[0]]
+            raise RuntimeError(
+                f"none of {len(sentences)} sentences could be predicted; first failure: "
+                f"{self._described(failed[0], error)}"
+            ) from error
+
+
+def cost_of_prediction(watch: efficiency.Stopwatch, sentences: int, failures: Failures) -> dict[str, Any]:
+    """The keys of efficiency.json that all systems have, for so many sentences: seconds by phase,
+    sentences/s, CPU usage, peak memory, number of failed sentences, device and threads."""
+    return {
+        "prediction_seconds": dict(watch.seconds),
+        "sentences_per_second": sentences / sum(watch.seconds.values()),
+        "prediction_usage": watch.usage,
+        "prediction_memory": efficiency.peak_memory(),
+        "failed_sentences": len(failures),
+        "device": backbones.device(),
+        "threads": torch.get_num_threads(),
+    }
