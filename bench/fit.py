@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from ner_utils import config, data, efficiency, paths, sealed
+from ner_utils import config, data, paths, processes, sealed
 from ner_utils.config import schema
 from ner_utils.config.run import Run
 from ner_utils.data.corpus import Sentence
@@ -155,9 +155,9 @@ def validate(setting: Setting) -> dict[str, Any]:
     predicted, tensors = (
         getattr(fit.estimate(run, None, lengths, heap=heap), setting.what) for heap in (fit.HEAP, 1)
     )
-    measured = efficiency.in_fresh_process(measure, setting)[0]
+    measured = processes.in_fresh_process(measure, setting)[0]
     os.environ["MALLOC_MMAP_THRESHOLD_"] = "131072"
-    returned = efficiency.in_fresh_process(measure, setting)[0]
+    returned = processes.in_fresh_process(measure, setting)[0]
     del os.environ["MALLOC_MMAP_THRESHOLD_"]
     model = run.model
     rows = model.training.batch_size
@@ -183,7 +183,7 @@ def full_size(folders: dict[str, str]) -> list[dict[str, Any]]:
         run = run_of(setting)
         lengths = fit.lengths_of(run)._replace(batch=batch_of(setting, run))
         predicted = getattr(fit.estimate(run, card, lengths), setting.what)
-        measured, seconds = efficiency.in_fresh_process(measure, setting)
+        measured, seconds = processes.in_fresh_process(measure, setting)
         row = {"model": run.model.label, "what": setting.what, "tokens": lengths.batch.longest}
         row |= {"seconds": seconds, "predicted_gib": predicted / 2**30, "measured_gib": measured / 2**30}
         rows.append(row)

@@ -16,7 +16,7 @@ import baselines
 import torch
 from transformers import AutoModelForCausalLM
 
-from ner_utils import config, data, efficiency, paths, scoring
+from ner_utils import config, data, paths, processes, scoring
 from ner_utils.config import schema
 from ner_utils.experiments import experiment
 from ner_utils.models import backbones, generation, tagging, weights
@@ -342,7 +342,7 @@ def growth(dataset: str, run: Any, adapter: Any, corpus: dict, size: Sizes) -> l
             ("tagging", tagging.predict_with_tagger, tagger, checkpoint),
             ("generation", generation.predict_with_generator, run, adapter),
         ):
-            predicted, cost = efficiency.in_fresh_process(predict, one, weights_, sentences)
+            predicted, cost = processes.in_fresh_process(predict, one, weights_, sentences)
             seconds = sum(cost["prediction_seconds"].values())
             row = {"what": what, "sentences": wanted, "seconds": seconds}
             found.append(row | {"mib": cost["prediction_memory"]["process_mib"]})

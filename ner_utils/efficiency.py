@@ -1,27 +1,26 @@
-"""Time and memory, measured so that both arms can be compared."""
+"""Time, memory and parameters of a run, measured alike for every kind of model."""
 
 from __future__ import annotations
 
-import ctypes
-import errno
-import gc
-import multiprocessing
 import os
 import resource
-import signal
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import psutil
 
-WARMUP = 3  # sentences predicted and thrown away before latency is taken
+WARMUP = 3  # sentences predicted and thrown away before latencies are taken
+RETRY_SECONDS = 30.0  # latencies that took longer are not taken again
+# When times are not to be trusted.
+TAKEN_CORES = 0.3  # where others take more of the cores that we use, our threads wait for each other
+CPU_SHARE = 0.8  # where a process has a core in a smaller share of the time, it waited for something
+ROUNDING = 0.05  # CPU seconds that may be rounding of the system's clock ticks
+NOT_BUSY = {"idle", "iowait", "guest", "guest_nice"}  # user and nice contain the times of guests
 
 
 # ---------------------------------------------------------------------------- time
@@ -29,58 +28,76 @@ Usage = dict[str, float]  # what `usage` returns
 
 
 class Mark(NamedTuple):
-    """A moment: seconds of the clock, CPU seconds of this process so far, and those of all processes on the
-    cores that this one may use (`None` where the system does not tell)."""
+    """A moment: seconds of the clock, CPU seconds of this process so far, and CPU seconds of all processes on
+    the cores that this process may use."""
 
     clock: float
-    own: float
-    all: float | None
+    process: float
+    machine: float
 
 
 def mark() -> Mark:
-    """The present moment, all work on the GPU done."""
+    """The present moment, after all work on the GPU."""
     _synchronise()
     return Mark(time.perf_counter(), time.process_time(), _busy_seconds())
 
 
-def _synchronise() -> None:
+def _torch_with_gpu() -> Any:
+    """torch, if it is loaded and there is a GPU."""
     torch = sys.modules.get("torch")
-    if torch and torch.cuda.is_available():
+    return torch if torch and torch.cuda.is_available() else None
+
+
+def _synchronise() -> None:
+    if torch := _torch_with_gpu():
         torch.cuda.synchronize()
 
 
-STAT = Path("/proc/stat")  # where Linux counts what each core does, in ticks since it started
-IDLE = (3, 4, 8, 9)  # columns: idle, waiting for the disk, and guests, which user time holds already
-
-
-def _busy_seconds() -> float | None:
-    """Seconds in which the cores of this process worked, or were lent to another virtual machine."""
-    if not STAT.is_file():
-        return None
-    cores = {f"cpu{core}" for core in os.sched_getaffinity(0)}
-    rows = (line.split() for line in STAT.read_text().splitlines() if line.startswith("cpu"))
-    ticks = (
-        int(value)
-        for name, *row in rows
-        if name in cores
-        for column, value in enumerate(row)
-        if column not in IDLE
+def _cores() -> list[int]:
+    """The cores that this process may use."""
+    return (
+        sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [*range(os.cpu_count() or 1)]
     )
-    return sum(ticks) / os.sysconf("SC_CLK_TCK")
+
+
+def _busy_seconds() -> float:
+    """Seconds in which the cores of this process worked, or were lent to another virtual machine."""
+    times, cores = psutil.cpu_times(percpu=True), set(_cores())
+    return sum(
+        seconds
+        for core, each in enumerate(times)
+        if core in cores
+        for kind, seconds in each._asdict().items()
+        if kind not in NOT_BUSY
+    )
+
+
+def _threads() -> int:
+    """Threads of this process that compute at a time."""
+    torch = sys.modules.get("torch")
+    return torch.get_num_threads() if torch and not torch.cuda.is_available() else 1  # one feeds a GPU
 
 
 def usage(start: Mark, end: Mark) -> Usage:
-    """What happened between two moments: ``seconds``, ``cpu_seconds`` of this process, ``other_seconds`` of
-    CPU that other processes took on its cores (where the system tells), and ``cores``, ``threads`` of this
-    process that compute at a time, and ``load``, the machine's load average of a minute."""
-    found = {"seconds": end.clock - start.clock, "cpu_seconds": end.own - start.own}
-    if start.all is not None and end.all is not None:
-        found["other_seconds"] = max(0.0, end.all - start.all - found["cpu_seconds"])
-    return found | {"cores": _cores(), "threads": _threads(), "load": os.getloadavg()[0]}
+    """What happened between two moments.
+
+    ``seconds``; ``cpu_seconds`` of this process; ``other_seconds`` of CPU that other processes took on its
+    cores; the number of its ``cores`` and of its computing ``threads``; and ``load``, the machine's load
+    average of a minute.
+    """
+    own = end.process - start.process
+    return {
+        "seconds": end.clock - start.clock,
+        "cpu_seconds": own,
+        "other_seconds": max(0.0, end.machine - start.machine - own),
+        "cores": len(_cores()),
+        "threads": _threads(),
+        "load": os.getloadavg()[0],
+    }
 
 
 def add(first: Usage, second: Usage) -> Usage:
-    """Two sections as one: seconds add up; of the others, the highest."""
+    """Two sections as one: seconds add up, of the other values the highest counts."""
     if not first:
         return second
     return {
@@ -89,19 +106,8 @@ def add(first: Usage, second: Usage) -> Usage:
     }
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _threads() -> int:
-    torch = sys.modules.get("torch")
-    if not torch:
-        return 1
-    return 1 if torch.cuda.is_available() else torch.get_num_threads()  # one feeds a GPU
-
-
 class Stopwatch:
-    """Wall-clock seconds by phase, the GPU synchronised at both ends of each, and the usage of all phases."""
+    """Seconds by phase, with the GPU synchronised at both ends of each phase, and the usage of all phases."""
 
     def __init__(self) -> None:
         self.clear()
@@ -115,161 +121,47 @@ class Stopwatch:
     def __call__(self, phase: str):
         start = mark()
         yield
-        found = usage(start, mark())
-        self.seconds[phase] = self.seconds.get(phase, 0.0) + found["seconds"]
-        self.usage = add(self.usage, found)
+        section = usage(start, mark())
+        self.seconds[phase] = self.seconds.get(phase, 0.0) + section["seconds"]
+        self.usage = add(self.usage, section)
 
 
-TAKEN = 0.3  # cores: with more of those that we use taken by others, our threads wait for each other
-LEAST = 0.05  # CPU seconds of others that are no rounding of the system's ticks
-GIVEN = 0.8  # share of the time in which a process that computes has a core at least
+def disturbance(section: Usage) -> str:
+    """Why the time of a section is not to be trusted; empty if nothing speaks against it.
 
-
-def disturbance(found: Usage) -> str:
-    """Why the time of a section is not to be trusted; empty where nothing speaks against it.
-
-    Other processes took a part of the cores that this process needed for its threads, or it had no core for
-    a good part of the time: it waited for others, for the disk, or for its share of a container's CPU time.
+    Either other processes took a part of the cores that this process needed for its threads; or it had no
+    core for a good part of the time, because it waited for other processes, for the disk, or for its share of
+    a container's CPU time.
     """
-    seconds, cores = found["seconds"], found["cores"]
-    other = found.get("other_seconds", 0.0)
-    spare = max(0, cores - found["threads"])
-    if other > LEAST and other / seconds > spare + TAKEN:
-        return f"other processes took {other / seconds:.1f} of {cores:.0f} cores"
-    if seconds > LEAST and found["cpu_seconds"] / seconds < GIVEN:
-        return f"the process had a core in {found['cpu_seconds'] / seconds:.0%} of the time"
+    seconds, cores = section["seconds"], section["cores"]
+    others = section.get("other_seconds", 0.0)  # results of systems without this counter lack it
+    spare = max(0, cores - section["threads"])
+    if others > ROUNDING and others / seconds > spare + TAKEN_CORES:
+        return f"other processes took {others / seconds:.1f} of {cores:.0f} cores"
+    if seconds > ROUNDING and section["cpu_seconds"] / seconds < CPU_SHARE:
+        return f"the process had a core in {section['cpu_seconds'] / seconds:.0%} of the time"
     return ""
 
 
 def doubts(cost: dict[str, Any]) -> list[str]:
-    """The timed sections of an ``efficiency.json`` whose times are not to be trusted, and why. Results that
-    were stored before this was recorded have none."""
+    """The timed sections of an ``efficiency.json`` whose times are not to be trusted, each with the reason.
+    Results that were stored before usage was recorded have none."""
     sections = {
         "training": cost.get("training_usage"),
         "evaluation on dev": cost.get("looks_usage"),
         "prediction": cost.get("prediction_usage"),
         "latency": cost.get("latency", {}).get("usage"),
     }
-    reasons = {name: disturbance(found) for name, found in sections.items() if found}
+    reasons = {name: disturbance(section) for name, section in sections.items() if section}
     return [f"{name} ({reason})" for name, reason in reasons.items() if reason]
 
 
-# -------------------------------------------------------------------------- memory
-def peak_memory() -> dict[str, float]:
-    """Peak memory in MiB: of this process, and of the GPU where there is one."""
-    peak = {"process_mib": _peak_resident_mib()}
-    torch = sys.modules.get("torch")
-    if torch and torch.cuda.is_available():
-        peak["gpu_mib"] = torch.cuda.max_memory_allocated() / 2**20
-    return peak
-
-
-def _peak_resident_mib() -> float:
-    # Linux carries ru_maxrss over from the parent that started a process; its own peak is VmHWM.
-    status = Path("/proc/self/status")
-    if status.is_file():
-        fields = dict(line.split(":", 1) for line in status.read_text().splitlines())
-        return int(fields["VmHWM"].split()[0]) / 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # bytes on macOS
-
-
-# ------------------------------------------------------------------- processes, and their end
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether a smaller batch may help."""
-    from accelerate.utils.memory import should_reduce_batch_size
-
-    if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
-        return True
-    # What loads weights says it in the system's words.
-    return should_reduce_batch_size(error) or os.strerror(errno.ENOMEM) in str(error)
-
-
-def memory_limit() -> int:
-    """Bytes of memory that this process may have: the machine's, or less where the shell (``ulimit``) or a
-    container sets a limit."""
-    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
-    limits += [resource.getrlimit(kind)[0] for kind in (resource.RLIMIT_AS, resource.RLIMIT_DATA)]
-    for file in _group_limits():
-        try:
-            limits.append(int(file.read_text()))
-        except (OSError, ValueError):
-            continue
-    return min(limit for limit in limits if limit > 0)
-
-
-CGROUP = Path("/sys/fs/cgroup")  # where Linux shows control groups, the limits of containers and Slurm's jobs
-OWN = Path("/proc/self/cgroup")  # which of them this process is in
-
-
-def _group_limits() -> Iterator[Path]:
-    """Files with the memory limits of this process' control groups, version 1 or 2, and of those around."""
-    for line in OWN.read_text().splitlines() if OWN.is_file() else ():
-        _, kind, name = line.split(":", 2)
-        if kind in ("", "memory"):
-            file = CGROUP / kind / name.lstrip("/") / ("memory.limit_in_bytes" if kind else "memory.max")
-            # In a container, its own group is shown as the root, whatever its name outside.
-            yield from (folder / file.name for folder in file.parents if folder.is_relative_to(CGROUP))
-
-
-def release_memory() -> None:
-    """Give freed memory back to the system and to the GPU, for a fresh process that starts meanwhile."""
-    gc.collect()
-    torch = sys.modules.get("torch")
-    if torch and torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's; it keeps freed blocks otherwise
-    if trim:
-        trim(0)
-
-
-class Died(RuntimeError):
-    """A fresh process ended before it had a result."""
-
-
-class Killed(Died):
-    """The system killed it, as it does when memory runs out."""
-
-
-def in_fresh_process(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Call a function of the package in a new process, so that memory and caches are its own.
-
-    Raises what the function raises, and `Killed` or `Died` where it has no result. The process ends with
-    this one.
-    """
-    release_memory()
-    context = multiprocessing.get_context("spawn")
-    before = set(multiprocessing.active_children())
-    with ProcessPoolExecutor(max_workers=1, mp_context=context, initializer=_end_with_parent) as pool:
-        future = pool.submit(function, *arguments)
-        started = set(multiprocessing.active_children()) - before
-        try:
-            return future.result()
-        except BrokenProcessPool:
-            pool.shutdown()
-    code = min((process.exitcode or 0 for process in started), default=0)
-    if code == -signal.SIGKILL:
-        raise Killed("the system killed the process: it was probably out of memory")
-    if code < 0:
-        raise Died(f"the process crashed (signal {-code}, {signal.Signals(-code).name})")
-    raise Died("the process ended without a result")
-
-
-def _end_with_parent() -> None:
-    """A process whose parent was killed would compute on, for nobody, and keep memory and cores."""
-
-    def watch() -> None:
-        multiprocessing.parent_process().join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-CHEAP = 30.0  # seconds in which latencies that a busy machine spoilt are taken again
-
-
 def latency(predict_one: Callable[[Any], Any], sentences: Sequence[Any]) -> dict[str, Any]:
-    """Milliseconds a sentence, one at a time, from text to spans, after `WARMUP` sentences: mean, percentiles
-    and those of each sentence, in their order; and the CPU's ``usage`` meanwhile."""
+    """Milliseconds from text to spans, one sentence at a time, after `WARMUP` sentences.
+
+    Returns the number of sentences, mean and percentiles, the milliseconds of each sentence in their order,
+    and the ``usage`` meanwhile.
+    """
     for sentence in sentences[:WARMUP]:
         predict_one(sentence)
     milliseconds = []
@@ -295,13 +187,31 @@ def latency(predict_one: Callable[[Any], Any], sentences: Sequence[Any]) -> dict
 def latency_again(
     first: dict[str, Any], predict_one: Callable[[Any], Any], sentences: Sequence[Any]
 ) -> dict[str, Any]:
-    """The latencies that `latency` found first; or new ones, if the machine was busy then, is not so now, and
-    it takes little time."""
-    if not disturbance(first["usage"]) or first["usage"]["seconds"] > CHEAP:
+    """The ``first`` latencies; or new ones, if the machine was busy then, is not busy now, and measuring is
+    quick."""
+    if not disturbance(first["usage"]) or first["usage"]["seconds"] > RETRY_SECONDS:
         return first
     print("the machine was busy while latencies were taken: they are taken again", flush=True)
     again = latency(predict_one, sentences)
     return first if disturbance(again["usage"]) else again
+
+
+# ------------------------------------------------------------------- memory and parameters
+def peak_memory() -> dict[str, float]:
+    """Peak memory in MiB: of this process, and of the GPU if there is one."""
+    peak = {"process_mib": _peak_resident_mib()}
+    if torch := _torch_with_gpu():
+        peak["gpu_mib"] = torch.cuda.max_memory_allocated() / 2**20
+    return peak
+
+
+def _peak_resident_mib() -> float:
+    # On Linux, ru_maxrss includes the peak of the parent that started this process; VmHWM does not.
+    status = Path("/proc/self/status")
+    if status.is_file():
+        fields = dict(line.split(":", 1) for line in status.read_text().splitlines())
+        return int(fields["VmHWM"].split()[0]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # bytes on macOS
 
 
 def parameters(model: Any) -> dict[str, int]:

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from ner_utils import config, data, efficiency
+from ner_utils import config, data, processes
 from ner_utils.config.run import Run
 from ner_utils.data.corpus import Sentence
 from ner_utils.data.perturb import perturb
@@ -108,7 +108,7 @@ def investigate(
     models = {run.model.weights: run for run in reversed(runs) if run.model.approach == "generation"}
     asked, found = sets(corpus), {}
     for run in reversed(models.values()):
-        words = efficiency.in_fresh_process(probe, run, asked)  # whose memory is free again afterwards
+        words = processes.in_fresh_process(probe, run, asked)  # whose memory is free again afterwards
         found[run.model.label] = {name: summary(each) for name, each in words.items() if each}
         if asked["test"]:
             found[run.model.label]["gap"] = gap(words["test"], words["counterparts"])

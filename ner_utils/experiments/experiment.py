@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ner_utils import data, efficiency, files, locks, paths
+from ner_utils import data, efficiency, files, paths, processes
 from ner_utils.config.run import Run
 from ner_utils.data import predictions
 from ner_utils.data.corpus import Sentence
@@ -59,7 +59,7 @@ def train_run(run: Run, corpus: Corpus, checkpoints: bool = True) -> dict[str, A
     if record := _finished_record(run, checkpoints):
         return record
     run.scratch.mkdir(parents=True, exist_ok=True)
-    with locks.alone(run.scratch / "lock", "trains this run"), files.naming(run.scratch):
+    with processes.lock(run.scratch / "lock", "trains this run"), files.naming(run.scratch):
         sentences, dev = data.training_sentences(run, corpus), data.without_held_out(run, corpus["dev"])
         record = _train_with_halved_batches(run, sentences, dev)
         provenance.write_json(run.scratch / "training.json", record)
@@ -98,11 +98,11 @@ def _train_with_halved_batches(run: Run, sentences: list[Sentence], dev: list[Se
         try:
             if parts == 1:
                 return _train_in_parts(run, sentences, dev, parts)
-            return efficiency.in_fresh_process(_train_in_parts, run, sentences, dev, parts)
-        except efficiency.Killed as error:
+            return processes.in_fresh_process(_train_in_parts, run, sentences, dev, parts)
+        except processes.Killed as error:
             raise _memory_error(run, "training", error) from None
         except Exception as error:
-            if not efficiency.is_out_of_memory(error):
+            if not processes.is_out_of_memory(error):
                 raise
             if batch % (2 * parts):
                 raise _memory_error(run, "training", batch // parts) from None
@@ -157,11 +157,11 @@ def predict_sentences(
     """
     try:
         with files.naming(run.scratch):
-            predicted, cost = efficiency.in_fresh_process(predictor_of(run), run, checkpoint, sentences)
-    except efficiency.Killed as error:
+            predicted, cost = processes.in_fresh_process(predictor_of(run), run, checkpoint, sentences)
+    except processes.Killed as error:
         raise _memory_error(run, "prediction", error) from None
     except Exception as error:
-        if not efficiency.is_out_of_memory(error):
+        if not processes.is_out_of_memory(error):
             raise
         raise _memory_error(run, "prediction", 1) from None
     _warn_of_doubtful_times(run, cost)
@@ -210,7 +210,7 @@ def _title(run: Run) -> str:
     return f"{run.system} on {run.dataset_name}, seed {run.seed}"
 
 
-def _memory_error(run: Run, step: str, reason: efficiency.Killed | int) -> RuntimeError:
+def _memory_error(run: Run, step: str, reason: processes.Killed | int) -> RuntimeError:
     """One line: what ended a step, and what would fit. ``reason``: the process was killed, or memory did not
     suffice for so many sentences at a time, the smallest number possible."""
     from ner_utils.experiments.memory import fit  # late: it imports torch

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from transformers import AutoConfig, AutoModelForTokenClassification, AutoTokenizer
 
-from ner_utils import efficiency, scoring
+from ner_utils import efficiency, processes, scoring
 from ner_utils.config.run import Run
 from ner_utils.config.sections import ConfigError
 from ner_utils.data.corpus import IGNORED, Sentence, tag_names
@@ -269,7 +269,7 @@ def predict_with_tagger(
                 failures.add(sentences[indices[0]], error)
                 found[indices[0]] = _empty(sentences[indices[0]])
                 most = len(order)
-            elif efficiency.is_out_of_memory(error):
+            elif processes.is_out_of_memory(error):
                 budget //= 2
                 print(f"out of memory: going on with {budget} tokens a batch", flush=True)
             else:  # one of these sentences fails

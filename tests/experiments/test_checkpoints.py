@@ -8,7 +8,7 @@ import signal
 import pytest
 import torch
 
-from ner_utils import locks
+from ner_utils import processes
 from ner_utils.config import schema
 from ner_utils.data import predictions
 from ner_utils.experiments import experiment
@@ -205,7 +205,7 @@ def test_a_merged_model_that_was_damaged_is_made_again(
 def test_two_processes_never_train_one_run(run, small):
     run.scratch.mkdir(parents=True)
     with (
-        locks.alone(run.scratch / "lock", "works"),
+        processes.lock(run.scratch / "lock", "works"),
         pytest.raises(RuntimeError, match=rf"another process trains this run \(process {os.getpid()} on "),
     ):
         experiment.train_run(run, small)

@@ -182,7 +182,7 @@ def test_it_refuses_where_it_is_told_to(card, code, said, monkeypatch, capsys):
 
 
 def test_preflight_warns_and_goes_on(monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr(fit.efficiency, "memory_limit", lambda: 1)
+    monkeypatch.setattr(fit.processes, "memory_limit", lambda: 1)
     monkeypatch.setattr(preflight.provenance, "is_done", lambda run: run.system != "minilm")
     preflight.check("first-look")
     said = capsys.readouterr().out.splitlines()
@@ -207,11 +207,11 @@ def test_what_would_fit_is_said(monkeypatch):
         (needs(1) - 1, "even model.training.batch_size=1 needs .*lower model.training.max_length"),
         (needs(16) + 1, "something else took memory; or lower model.training.batch_size=16"),
     ]:
-        monkeypatch.setattr(fit.efficiency, "memory_limit", lambda limit=limit: limit)
+        monkeypatch.setattr(fit.processes, "memory_limit", lambda limit=limit: limit)
         assert re.search(said, fit.advice(run, "training")), limit
-    monkeypatch.setattr(fit.efficiency, "memory_limit", lambda: 1)
+    monkeypatch.setattr(fit.processes, "memory_limit", lambda: 1)
     assert "model.prediction_batch_tokens=1 needs" in fit.advice(run, "prediction")
-    monkeypatch.setattr(fit.efficiency, "memory_limit", lambda: 2**40)
+    monkeypatch.setattr(fit.processes, "memory_limit", lambda: 2**40)
     assert "even model.training.batch_size=1 needs" in fit.advice(run, "training", least=True)
     unknown = run.model_copy(update={"model": run.model.model_copy(update={"architecture": None})})
     assert fit.advice(unknown, "training") == "lower model.training.batch_size, now 16"

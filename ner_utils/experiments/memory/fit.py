@@ -15,7 +15,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from ner_utils import config, data, efficiency, paths
+from ner_utils import config, data, paths, processes
 from ner_utils.config.load import ConfigError
 from ner_utils.config.run import Run
 from ner_utils.config.schema import Split
@@ -287,7 +287,7 @@ def _here() -> Here:
 
     if torch.cuda.is_available():
         return Here("the GPU", CARDS[-1], torch.cuda.get_device_properties(0).total_memory, RESERVE)
-    return Here("this machine, without a GPU,", None, efficiency.memory_limit(), 2 * PROCESS)
+    return Here("this machine, without a GPU,", None, processes.memory_limit(), 2 * PROCESS)
 
 
 BATCHES = {  # by approach and step, what is lowered where memory does not suffice

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM
 
-from ner_utils import efficiency, files, paths
+from ner_utils import efficiency, files, paths, processes
 from ner_utils.config.run import Run
 from ner_utils.data.corpus import Sentence
 from ner_utils.data.predictions import Prediction
@@ -148,7 +148,7 @@ class Generator:
 
     def _halves_rows(self, error: Exception) -> bool:
         """Halve the number of rows if memory was short; whether it was, and another try may succeed."""
-        if self.rows == 1 or not efficiency.is_out_of_memory(error):
+        if self.rows == 1 or not processes.is_out_of_memory(error):
             return False
         self.rows //= 2
         print(f"out of memory: going on with {self.rows} answers at a time", flush=True)

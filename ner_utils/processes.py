@@ -1,0 +1,187 @@
+"""Processes: locks that keep them apart, fresh ones for work that takes much memory, and the memory they may
+have.
+
+A lock (``flock``) ends with its process, however that process ends. Some file systems of networks have no
+locks, and some have locks within one machine only: then two processes may do the same work, and a warning
+says so.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import gc
+import multiprocessing
+import os
+import resource
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+
+from ner_utils import paths
+
+CONTROL_GROUPS = Path("/sys/fs/cgroup")  # where Linux shows the limits of containers and of Slurm's jobs
+GROUPS_OF_PROCESS = Path("/proc/self/cgroup")
+
+
+# ------------------------------------------------------------------------------ locks
+@contextmanager
+def lock(path: Path, work: str, wait: bool = False) -> Iterator[bool]:
+    """Hold the lock file ``path`` while the block runs; ``work`` completes "another process …".
+
+    Yields whether the lock keeps out other processes of this machine. If another process holds it, waits for
+    that process, or raises `RuntimeError`. Prints a warning if the file system has no locks, or if a
+    process of another machine left its name in the file and may still be at work.
+    """
+    with path.open("a+", encoding="utf-8", errors="replace") as file:
+        works = _take(file, path, work, wait)
+        last = _holder(file)
+        host = socket.gethostname()
+        if last and (not works or last.rpartition(" on ")[2] != host):
+            _warn(path, f"{last} did not end in order. If it still {work}, stop one of the two")
+        _write_holder(file, f"process {os.getpid()} on {host}")
+        try:
+            yield works
+        finally:
+            _write_holder(file, "")
+
+
+def _take(file: TextIO, path: Path, work: str, wait: bool) -> bool:
+    try:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = _holder(file)
+            message = f"another process {work}" + (f" ({holder})" if holder else "")
+            if not wait:
+                raise RuntimeError(f"{paths.relative(path.parent)}: {message}") from None
+            print(f"waiting: {message}", flush=True)
+            fcntl.flock(file, fcntl.LOCK_EX)
+    except OSError as error:  # ENOSYS, ENOLCK, EOPNOTSUPP …
+        reason = f"this file system has no locks ({error.strerror})"
+        _warn(path, f"{reason}: nothing keeps out a process that also {work}")
+        return False
+    # Some file systems accept the call and do nothing: a second handle must not get the lock, too.
+    with path.open("a", encoding="utf-8") as second:
+        try:
+            fcntl.flock(second, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return True
+    _warn(path, f"locks of this file system do nothing: nothing keeps out a process that also {work}")
+    return False
+
+
+def _holder(file: TextIO) -> str:
+    """The process that a lock file names; empty if there is none, or if locked files cannot be read."""
+    try:
+        file.seek(0)
+        return "".join(letter for letter in file.read(200) if letter.isprintable())
+    except OSError:
+        return ""
+
+
+def _write_holder(file: TextIO, text: str) -> None:
+    file.truncate(0)
+    file.write(text)
+    file.flush()
+
+
+def _warn(path: Path, text: str) -> None:
+    print(f"warning: {paths.relative(path)}: {text}", flush=True)
+
+
+# ---------------------------------------------------------------------- fresh processes
+class Died(RuntimeError):
+    """A fresh process ended before it had a result."""
+
+
+class Killed(Died):
+    """The system killed it, as it does when memory runs out."""
+
+
+def in_fresh_process(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a function of the package in a new process, so that memory and caches are its own.
+
+    Raises what the function raises, and `Killed` or `Died` if the process ends without a result. The new
+    process ends with this one.
+    """
+    release_memory()
+    context = multiprocessing.get_context("spawn")
+    before = set(multiprocessing.active_children())
+    with ProcessPoolExecutor(max_workers=1, mp_context=context, initializer=_end_with_parent) as pool:
+        future = pool.submit(function, *arguments)
+        started = set(multiprocessing.active_children()) - before
+        try:
+            return future.result()
+        except BrokenProcessPool:
+            pool.shutdown()
+    code = min((process.exitcode or 0 for process in started), default=0)
+    if code == -signal.SIGKILL:
+        raise Killed("the system killed the process: it was probably out of memory")
+    if code < 0:
+        raise Died(f"the process crashed (signal {-code}, {signal.Signals(-code).name})")
+    raise Died("the process ended without a result")
+
+
+def _end_with_parent() -> None:
+    """Without this, a process whose parent was killed would compute on, and keep memory and cores."""
+
+    def watch() -> None:
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+# ------------------------------------------------------------------------------ memory
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a smaller batch may help."""
+    from accelerate.utils.memory import should_reduce_batch_size  # loads torch, which takes seconds
+
+    if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
+        return True
+    # Libraries that load weights pass on the system's words.
+    return should_reduce_batch_size(error) or os.strerror(errno.ENOMEM) in str(error)
+
+
+def memory_limit() -> int:
+    """Bytes of memory that this process may have: the machine's, or less if the shell (``ulimit``) or a
+    container sets a limit."""
+    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    limits += [resource.getrlimit(kind)[0] for kind in (resource.RLIMIT_AS, resource.RLIMIT_DATA)]
+    for file in _group_limits():
+        try:
+            limits.append(int(file.read_text()))
+        except (OSError, ValueError):
+            continue
+    return min(limit for limit in limits if limit > 0)
+
+
+def _group_limits() -> Iterator[Path]:
+    """Files with the memory limits of this process' control groups (version 1 or 2), and of their parents."""
+    for line in GROUPS_OF_PROCESS.read_text().splitlines() if GROUPS_OF_PROCESS.is_file() else ():
+        _, kind, name = line.split(":", 2)
+        if kind in ("", "memory"):
+            limit = "memory.limit_in_bytes" if kind else "memory.max"
+            file = CONTROL_GROUPS / kind / name.lstrip("/") / limit
+            # Inside a container, its own group is shown as the root, whatever its name outside.
+            yield from (folder / limit for folder in file.parents if folder.is_relative_to(CONTROL_GROUPS))
+
+
+def release_memory() -> None:
+    """Give freed memory back to the system and to the GPU, for a fresh process that starts meanwhile."""
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch and torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc keeps freed blocks otherwise
+    if trim:
+        trim(0)
