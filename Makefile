@@ -32,7 +32,7 @@ thesis: setup   # typeset from stored results; never trains
 	$(BATCH) --config from_results=1
 
 # Two at a time with a thread each: two processes that share two cores wait for each other's threads.
-TESTS = scripts/setup.sh test && python -m ner_utils.models.weights && ruff check . && \
+TESTS = scripts/setup.sh test && python -m ner_utils.models.wheels && ruff check . && \
 	OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test:           # all tests

