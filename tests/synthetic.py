@@ -29,7 +29,7 @@ def write(study: str, overrides: str = "") -> None:
         differences.compare(study, name, overrides, corpus)
         confidence.assess(study, name, overrides, corpus)
         runs = findings.runs_on(study, name, overrides)
-        findings.write("contamination", runs, {"models": _probed(runs)})
+        findings.write_findings("contamination", runs, {"models": _probed(runs)})
 
 
 def _probed(runs: list[Run]) -> dict:
@@ -58,7 +58,7 @@ def write_run(run: Run, corpus: dict) -> None:
         predicted, on_dev = ([_predict(run, sentence, chance) for sentence in part] for part in (gold, dev))
         cost = _efficiency(run, chance)
     experiment.write_results(run, predicted, {}, cost, on_dev)
-    evaluation.write(run, gold, predicted)
+    evaluation.write_metrics(run, gold, predicted)
 
 
 def _predict(run: Run, sentence, chance: random.Random) -> Prediction:

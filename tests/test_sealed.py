@@ -44,7 +44,7 @@ def test_what_is_no_sealed_file_is_named(tmp_path, content):
 def load():
     results = study.load_results("plain", "protocol.resamples=50 ")
     for name in findings.NAMES:
-        findings.of_study(results, name)
+        findings.study_findings(results, name)
 
 
 def places(size):

@@ -179,8 +179,8 @@ def scoring_stage(demo):
     ada = Span(0, 1, "PER")
     twice = [Sentence(name, None, ("Ada", "sings"), spans) for name, spans in (("a", (ada,)), ("b", ()))]
     crossed = [Prediction("a", (), repaired=()), Prediction("b", (ada,), repaired=())]
-    found = {"demo": evaluation.evaluate(run, demo["test"], said)}
-    return found | {"crossed": evaluation.evaluate(run, twice, crossed)["conventions"]}
+    found = {"demo": evaluation.evaluate(run, demo["test"], said)[0]}
+    return found | {"crossed": evaluation.evaluate(run, twice, crossed)[0]["conventions"]}
 
 
 @pytest.fixture

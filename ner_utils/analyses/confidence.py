@@ -90,13 +90,13 @@ def assess(study: str, dataset: str, overrides: str, corpus: dict[str, list[Sent
         on_dev = [predictions.read(run.results / "dev.jsonl", dev) for run in each] if dev else []
         learnt = predicted_spans(dev, on_dev) if dev else None
         found[system] = examine(spans, learnt, resamples)
-    return findings.write("confidence", runs, {"systems": found})
+    return findings.write_findings("confidence", runs, {"systems": found})
 
 
 # ---------------------------------------------------------------------------- telling
 def write(results: Results) -> list[str]:
     """Write the table and figures where the study's thesis finds them; their names."""
-    found = results.once(findings.of_study, "confidence")
+    found = findings.study_findings(results, "confidence")
     labels = findings.labels(results)
     blocks = [
         (results.corpus_label(dataset), labels[system], report)
@@ -155,7 +155,7 @@ def _row(each: Mapping[str, Any]) -> list[Any]:
 def numbers(results: Results) -> dict[tuple[str, ...], float]:
     """What the thesis may quote or judge, in percent but for temperature and Brier score."""
     found = {}
-    for dataset, each in results.once(findings.of_study, "confidence").items():
+    for dataset, each in findings.study_findings(results, "confidence").items():
         for system, report in each["systems"].items():
             at = (dataset, system, "confidence")
             if "reason" in report:

@@ -113,7 +113,7 @@ def investigate(
         if asked["test"]:
             found[run.model.label]["gap"] = gap(words["test"], words["counterparts"])
     left_out = len(draw(corpus)) - len(asked["test"])
-    return findings.write("contamination", runs, {"models": found, "left_out": left_out})
+    return findings.write_findings("contamination", runs, {"models": found, "left_out": left_out})
 
 
 def summary(words: Sequence[int]) -> dict[str, float]:
@@ -137,7 +137,7 @@ def gap(test: Sequence[int], counterparts: Sequence[int], resamples: int = 10_00
 # ---------------------------------------------------------------------------- telling
 def write(results: Results) -> list[str]:
     """Write the table where the study's thesis finds it; its name."""
-    found = results.once(findings.of_study, "contamination")
+    found = findings.study_findings(results, "contamination")
     reports = {results.corpus_label(name): each for name, each in found.items()}
     left_out = {label: each.get("left_out", 0) for label, each in reports.items()}
     text = tab_contamination({label: each["models"] for label, each in reports.items()}, left_out)
@@ -172,7 +172,7 @@ def _said(name: str, each: dict[str, Any]) -> str | None:
 def numbers(results: Results) -> dict[tuple[str, ...], float]:
     """What the thesis may quote or judge: the extremes over the models of a corpus."""
     found = {}
-    for dataset, each in results.once(findings.of_study, "contamination").items():
+    for dataset, each in findings.study_findings(results, "contamination").items():
         gaps = [model["gap"] for model in each["models"].values() if "gap" in model]
         for end, pick in (("low", min), ("high", max)) if gaps else ():
             values = [gap[end] for gap in gaps if gap[end] is not None]

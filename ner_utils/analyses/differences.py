@@ -62,7 +62,7 @@ def compare(study: str, dataset: str, overrides: str, corpus: dict[str, list[Sen
         "oracle": error_types.oracle(right, single),
         "ceiling": error_types.ceiling(gold),
     }
-    return findings.write("differences", runs, found)
+    return findings.write_findings("differences", runs, found)
 
 
 def _unplaced(predicted: Sequence[Prediction]) -> dict[str, int]:
@@ -80,7 +80,7 @@ def _mean(rows: Sequence[dict[str, int]]) -> dict[str, float]:
 # ---------------------------------------------------------------------------- telling
 def write(results: Results) -> list[str]:
     """Write tables and figure where the study's thesis finds them; their names."""
-    stored = results.once(findings.of_study, "differences")
+    stored = findings.study_findings(results, "differences")
     found = {results.corpus_label(dataset): report for dataset, report in stored.items()}
     labels = findings.labels(results)
     makers = (tab_buckets, tab_errors, tab_agreement)
@@ -151,7 +151,7 @@ def tab_agreement(found: dict[str, Any], labels: dict[str, str]) -> str:
 def numbers(results: Results) -> dict[tuple[str, ...], float]:
     """What the thesis may quote or judge: values by the parts of their keys."""
     found = {}
-    for dataset, report in results.once(findings.of_study, "differences").items():
+    for dataset, report in findings.study_findings(results, "differences").items():
         for row in report["buckets"]:
             for name in ("f1", "low", "high", "gold", "predicted"):
                 found[dataset, row["system"], row["factor"], row["bucket"], name] = _number(row[name])

@@ -13,7 +13,7 @@ import pandas as pd
 from ner_utils.config.run import Run
 from ner_utils.rendering import latex, plots
 from ner_utils.rendering.latex import Column
-from ner_utils.results.study import SEED, Results
+from ner_utils.results.study import SEED, Results, computed_once
 from ner_utils.scoring import resampling
 
 
@@ -34,6 +34,7 @@ def asked(results: Results) -> int:
     return sum(bool(asked_otherwise(run)) for run in results.systems)
 
 
+@computed_once
 def scores(results: Results) -> pd.DataFrame:
     """One row a system of a study in which a system is asked otherwise: dataset, corpus, label, ways, and F1
     in percent with its interval, for the types that some system did not see, and for the others."""
@@ -60,7 +61,7 @@ def scores(results: Results) -> pd.DataFrame:
 
 def tab_flexibility(results: Results) -> str:
     """Systems down: what they are asked, F1 of the types held out, and of the others."""
-    frame = results.once(scores)
+    frame = scores(results)
     if frame.empty:
         return latex.statement("This study asks no system for other types than it learnt.")
     parts = [part for part in ("held_out", "others") if f"{part}.f1" in frame]
@@ -87,7 +88,7 @@ def write(results: Results, study: str) -> list[str]:
 def numbers(results: Results) -> dict[tuple[str, ...], float]:
     """F1 of both parts, by the parts of their keys."""
     found = {}
-    for row in results.once(scores).to_dict("records"):
+    for row in scores(results).to_dict("records"):
         for name, value in row.items():
             if "." in name:
                 part, what = name.split(".")

@@ -12,12 +12,13 @@ from matplotlib.ticker import NullLocator
 
 from ner_utils.rendering import latex, plots
 from ner_utils.rendering.latex import Column
-from ner_utils.results.study import Results
+from ner_utils.results.study import Results, computed_once
 
 LEAST = 3  # sizes of a series
 CLOSE = 1.5  # ratio of sizes below which only the larger one is named on the axis
 
 
+@computed_once
 def series(results: Results) -> pd.DataFrame:
     """One row a system: corpus, series (the model's label), train_sentences, micro_f1 with _low and _high,
     sizes: on how many numbers of sentences a study trains the model, at least `LEAST`, and steps: how many
@@ -51,14 +52,14 @@ def series(results: Results) -> pd.DataFrame:
 
 def asked(results: Results) -> int:
     """How many systems of a study stand in a series."""
-    return len(results.once(series))
+    return len(series(results))
 
 
 def numbers(results: Results) -> dict[tuple[str, ...], float]:
     """On how many numbers of sentences a system's model is trained, and how far their numbers of steps lie
     apart (1: equal steps), by the parts of the key."""
     found = {}
-    for row in results.once(series).to_dict("records"):
+    for row in series(results).to_dict("records"):
         name = row["dataset"], row["system"]
         found[*name, "training_sizes"] = float(row["sizes"])
         found[*name, "training_steps_ratio"] = row["steps"]
@@ -67,7 +68,7 @@ def numbers(results: Results) -> dict[tuple[str, ...], float]:
 
 def write(results: Results, study: str) -> list[str]:
     """Write table and figure where the thesis of ``study`` finds them; their names."""
-    frame = results.once(series)
+    frame = series(results)
     tables = {"tab_label_efficiency": tab_label_efficiency(frame)}
     return plots.save_for_thesis(study, tables, {"fig_label_efficiency": fig_label_efficiency(frame)})
 

@@ -17,7 +17,7 @@ from ner_utils import config
 from ner_utils.config.run import Run
 from ner_utils.rendering import latex, plots
 from ner_utils.rendering.latex import Column
-from ner_utils.results.study import SEED, Results
+from ner_utils.results.study import SEED, Results, computed_once
 from ner_utils.scoring import resampling
 from ner_utils.scoring.resampling import Interval
 
@@ -43,6 +43,7 @@ def counterpart(run: Run, overrides: str = "") -> Run:
     return undisturbed(run, config.runs_of(run.study, overrides, run.dataset_name))
 
 
+@computed_once
 def changes(results: Results) -> pd.DataFrame:
     """One row a disturbed system: dataset, corpus, system, kind, the label of what it is held against, F1 in
     percent, its change with the 95 % interval (paired, by documents), and answers that could not be read."""
@@ -94,7 +95,7 @@ def tab_robustness(frame: pd.DataFrame) -> str:
 
 def write(results: Results, study: str) -> list[str]:
     """Write table and figure where the thesis of ``study`` finds them; their names."""
-    frame = results.once(changes)
+    frame = changes(results)
     tables, figures = {"tab_robustness": tab_robustness(frame)}, {"fig_robustness": fig_robustness(frame)}
     return plots.save_for_thesis(study, tables, figures)
 
@@ -132,7 +133,7 @@ def _cells(line: dict[str, Any]) -> list[Any]:
 def numbers(results: Results) -> dict[tuple[str, ...], float]:
     """Changes, and the mean change of each system, with their intervals, by the parts of their keys."""
     found: dict[tuple[str, ...], float] = {}
-    frame = results.once(changes)
+    frame = changes(results)
     for row in frame.to_dict("records"):
         for name in ("change", "low", "high"):
             found[row["dataset"], row["system"], "robustness", name] = row[name]

@@ -20,7 +20,8 @@ from ner_utils.forms.base import DROPPED
 from ner_utils.rendering import plots
 from ner_utils.rendering.colours import type_colours
 from ner_utils.rendering.plots import WIDTH, Marks, marks_of, statement, styled
-from ner_utils.results.study import STATUSES, Results, look_rows
+from ner_utils.results.measures import STATUSES, evaluation_rows
+from ner_utils.results.study import Results
 
 FILLS = (("0.92", ""), ("#56B4E9", "////"), ("#E69F00", "xxxx"), ("#0072B2", "...."))  # colour, hatch
 CHOSEN = {"color": "#D55E00", "marker": "*", "markersize": 8, "linestyle": ""}
@@ -148,7 +149,7 @@ def _scatter(results: Results, x: str, other: str, title: str, second: Marks) ->
 @styled
 def fig_learning(results: Results) -> Figure:
     """Dev F1 and dev loss at the evaluations on dev of every trained system, a line for each seed."""
-    frame = results.looks
+    frame = results.evaluations
     if frame.empty:
         return statement("No system of this study is trained.")
     many = frame["corpus"].nunique() > 1
@@ -158,7 +159,7 @@ def fig_learning(results: Results) -> Figure:
 @styled
 def learning_curve(record: dict[str, Any], label: str) -> Figure:
     """Dev F1 and dev loss at the evaluations on dev of one run, from its training record."""
-    return _learning(pd.DataFrame(look_rows(record)).assign(title=label, seed=0))
+    return _learning(pd.DataFrame(evaluation_rows(record)).assign(title=label, seed=0))
 
 
 def _learning(frame: pd.DataFrame) -> Figure:

@@ -16,15 +16,39 @@ from ner_utils.data.predictions import Prediction
 from ner_utils.files import differing, sha256, write_whole
 from ner_utils.results import provenance
 from ner_utils.scoring import span_table, surface_scores
+from ner_utils.scoring.span_table import SpanTable
 from ner_utils.sealed import ResultError
 
 
-def evaluate(run: Run, gold: Sequence[Sentence], predicted: Sequence[Prediction]) -> dict[str, Any]:
-    """Strict scores, those of other schemes and by the rules of others, for tagging what repairing tags is
-    worth, and for generation statuses and what was dropped."""
+def write_metrics(run: Run, gold: Sequence[Sentence], predicted: Sequence[Prediction]) -> dict[str, Any]:
+    """Write counts.jsonl, then metrics.json with what they were made from; returns the metrics."""
+    scores, rows = evaluate(run, gold, predicted)
+    lines = [
+        json.dumps({"id": sentence.id, "document": sentence.document, "counts": counts})
+        for sentence, counts in zip(gold, rows, strict=True)
+    ]
+    write_whole(run.results / "counts.jsonl", ("\n".join(lines) + "\n").encode())
+    source = {
+        "fingerprint": run.fingerprint,
+        "stages": stages.numbers("scoring"),
+        "inputs": provenance.inputs(run),
+        "files": {name: sha256(run.results / name) for name in ("counts.jsonl", "predictions.jsonl")},
+    }
+    metrics = source | scores
+    sealed.write_json(run.results / "metrics.json", metrics)
+    return metrics
+
+
+def evaluate(
+    run: Run, gold: Sequence[Sentence], predicted: Sequence[Prediction]
+) -> tuple[dict[str, Any], list[scoring.Counts]]:
+    """Metrics, and the counts of each sentence. Metrics are strict scores, those of other schemes and by the
+    rules of other papers; for tagging, the effect of repairing tags; for generation, statuses of answers and
+    dropped items."""
     tables = span_tables(run, gold, predicted)
-    counts = scoring.total(_rows(tables))
-    tallies = scoring.tally(*tables)
+    rows = _rows(tables)
+    counts = scoring.total(rows)
+    by_others = surface_scores.scores(gold, [prediction.spans for prediction in predicted])
     values: dict[str, Any] = {
         "sentences": len(gold),
         "micro": scoring.micro(counts)._asdict(),
@@ -32,11 +56,10 @@ def evaluate(run: Run, gold: Sequence[Sentence], predicted: Sequence[Prediction]
         "types": {kind: score._asdict() for kind, score in scoring.by_type(counts).items()},
         "predicted": sum(len(prediction.spans) for prediction in predicted),
         "weighted": scoring.weighted(counts)._asdict(),
-        "schemes": {name: tally._asdict() | tally.score._asdict() for name, tally in tallies.items()},
-        "conventions": {
-            name: score._asdict()
-            for name, score in surface_scores.scores(gold, [said.spans for said in predicted]).items()
+        "schemes": {
+            name: tally._asdict() | tally.score._asdict() for name, tally in scoring.tally(*tables).items()
         },
+        "conventions": {name: score._asdict() for name, score in by_others.items()},
     }
     if any(prediction.repaired is not None for prediction in predicted):
         values["repair"] = _without_repair(run, gold, predicted)
@@ -49,51 +72,31 @@ def evaluate(run: Run, gold: Sequence[Sentence], predicted: Sequence[Prediction]
         values["answered"] = answered
         values["dropped"] = dict(sorted(dropped.items()))
         values["ungrounded_rate"] = dropped["ungrounded"] / answered if answered else 0.0
-    return values
+    return values, rows
 
 
 def _without_repair(run: Run, gold: Sequence[Sentence], predicted: Sequence[Prediction]) -> dict[str, Any]:
-    """How many spans an ill-formed tag opens, and the scores without them: what discarding would have made of
-    tags that we repair."""
-    kept = [
-        replace(
-            each, spans=tuple(span for at, span in enumerate(each.spans) if at not in (each.repaired or ()))
-        )
-        for each in predicted
-    ]
+    """The number of spans that an ill-formed tag opens, and the scores without them: those of a scorer that
+    discards such tags instead of repairing them."""
+    kept = []
+    for each in predicted:
+        repaired = each.repaired or ()
+        kept.append(replace(each, spans=tuple(s for at, s in enumerate(each.spans) if at not in repaired)))
     counts = scoring.total(_rows(span_tables(run, gold, kept)))
     repaired = sum(len(each.repaired or ()) for each in predicted)
     return {"spans": repaired, "discarded": scoring.micro(counts)._asdict()}
 
 
-def span_tables(run: Run, gold: Sequence[Sentence], predicted: Sequence[Prediction]) -> tuple:
+def span_tables(
+    run: Run, gold: Sequence[Sentence], predicted: Sequence[Prediction]
+) -> tuple[SpanTable, SpanTable]:
     """Gold and predictions as tables of spans."""
     types = sorted(run.dataset.types)
     return tuple(span_table.from_spans([row.spans for row in side], types) for side in (gold, predicted))
 
 
-def _rows(tables: tuple) -> list[scoring.Counts]:
-    """Counts of each sentence."""
+def _rows(tables: tuple[SpanTable, SpanTable]) -> list[scoring.Counts]:
     return scoring.rows(scoring.count(*tables), tables[0].types)
-
-
-def write(run: Run, gold: Sequence[Sentence], predicted: Sequence[Prediction]) -> dict[str, Any]:
-    """Write counts.jsonl, then metrics.json with what they were made from; returns the metrics."""
-    rows = _rows(span_tables(run, gold, predicted))
-    lines = [
-        json.dumps({"id": sentence.id, "document": sentence.document, "counts": counts})
-        for sentence, counts in zip(gold, rows, strict=True)
-    ]
-    write_whole(run.results / "counts.jsonl", ("\n".join(lines) + "\n").encode())
-    source = {
-        "fingerprint": run.fingerprint,
-        "stages": stages.numbers("scoring"),
-        "inputs": provenance.inputs(run),
-        "files": {name: sha256(run.results / name) for name in ("counts.jsonl", "predictions.jsonl")},
-    }
-    metrics = source | evaluate(run, gold, predicted)
-    sealed.write_json(run.results / "metrics.json", metrics)
-    return metrics
 
 
 def load_predictions(run: Run, gold: Sequence[Sentence]) -> list[Prediction]:
@@ -103,7 +106,7 @@ def load_predictions(run: Run, gold: Sequence[Sentence]) -> list[Prediction]:
 
 
 def load_cost(run: Run) -> dict[str, Any]:
-    """What a finished run took (``efficiency.json``)."""
+    """The cost of a finished run (``efficiency.json``)."""
     return json.loads((run.results / "efficiency.json").read_text(encoding="utf-8"))
 
 

@@ -44,7 +44,7 @@ def _unfit(runs: Sequence[Run]) -> Iterator[tuple[Path, ResultError]]:
         uses.append((audit.file(study, dataset), _load_audit, here[:1]))
         for name in findings.NAMES:
             compared = findings.undisturbed(here)
-            uses.append((findings.path(study, dataset, name), findings.load, [name, compared]))
+            uses.append((findings.path(study, dataset, name), findings.load_findings, [name, compared]))
     for file, load, arguments in uses:
         try:
             load(*arguments)

@@ -19,7 +19,7 @@ def write(results: Results) -> tuple[list[str], dict[str, bool]]:
     for room in (differences, confidence, contamination):
         names += room.write(results)
     for room in result_numbers.QUESTIONS.values():
-        names += room.write(results.told_by(room.asked), results.name)
+        names += room.write(results.first_with(room.asked), results.name)
     names += benchmarks.write(results.name)
     checked = result_numbers.write(results)
     _seal(results.name)

@@ -24,7 +24,9 @@ from ner_utils import paths
 from ner_utils.files import write_whole
 from ner_utils.thesis.claims import key
 from ner_utils.rendering.latex import escape
-from ner_utils.results.study import ALPHA, SHARES, Results, doubts, few_documents
+from ner_utils.results.cautions import doubts, few_documents
+from ner_utils.results.measures import SHARES
+from ner_utils.results.study import ALPHA, Results, computed_once
 
 # Measures with a digit after the point in running text; shares have one and a percent sign.
 DECIMALS = ("micro_f1", "macro_f1", "precision", "recall", "f1", "dev_f1", "dev_f1_at_lowest_loss")
@@ -46,12 +48,12 @@ def write(results: Results) -> dict[str, bool]:
     then: numbers.tex shows which keys there are.
     """
     folder = paths.THESIS / "generated" / results.name
-    found = results.once(numbers)
+    found = numbers(results)
     lines = [rf"\defresult{{{name}}}{{{number.text}}}" for name, number in found.items()]
     write_whole(folder / "numbers.tex", ("\n".join(lines) + "\n").encode())
     made = result_tables.all_tables(results) | costs.tables(results)
     made |= {"tab_ledger": paper_claims.tab_ledger(results, values(results))}
-    made |= {"tab_guide": advice.tab_guide(results.once(_advice), advice.nothing(results))}
+    made |= {"tab_guide": advice.tab_guide(_advice(results), advice.nothing(results))}
     for name, text in made.items():
         write_whole(folder / f"{name}.tex", text.encode())
     write_whole(folder / "discussion.tex", discussion(results).encode())
@@ -93,9 +95,10 @@ def overview(results: Results) -> str:
     warned = [*few_documents(results.stored), *doubts(results.stored)]
     lines += [f"\n**Warning:** {line}." for line in warned]
     parts = [f"# {results.study.title}\n", f"{results.study.question}\n", "\n".join(lines) + "\n"]
-    return "\n".join(filter(None, [*parts, advice.overview(results.once(_advice))]))
+    return "\n".join(filter(None, [*parts, advice.overview(_advice(results))]))
 
 
+@computed_once
 def _advice(results: Results) -> pd.DataFrame:
     return advice.advice(results, values(results))
 
@@ -105,6 +108,7 @@ def _advice(results: Results) -> pd.DataFrame:
 QUESTIONS = {"disturbed": robustness, "flexible": flexibility, "label_efficiency": label_efficiency}
 
 
+@computed_once
 def numbers(results: Results) -> dict[str, Number]:
     """Every result that the text may quote or judge, by key: of the study, of those beside it, and of models
     of full size; and who answers each of the `QUESTIONS`."""
@@ -116,7 +120,7 @@ def numbers(results: Results) -> dict[str, Number]:
     warnings = [results.warnings, *(other.warnings for other in results.companions)]
     found["study.warnings"] = Number("", r"\par ".join(map(escape, itertools.chain(*warnings))))
     for name, room in QUESTIONS.items():
-        teller = results.told_by(room.asked)
+        teller = results.first_with(room.asked)
         if number := room.asked(teller):
             found[f"study.{name}"] = _number(name, number)
         if teller is not results:
@@ -129,7 +133,7 @@ def numbers(results: Results) -> dict[str, Number]:
 
 def values(results: Results) -> dict[str, float | str]:
     """The same numbers as claims compare them."""
-    return {name: number.value for name, number in results.once(numbers).items()}
+    return {name: number.value for name, number in numbers(results).items()}
 
 
 def _of_study(results: Results) -> dict[str, Number]:

@@ -10,7 +10,8 @@ from ner_utils.thesis import setup_tables
 from ner_utils.rendering import latex
 from ner_utils.forms.base import DROPPED
 from ner_utils.rendering.latex import Column
-from ner_utils.results.study import STATUSES, Results
+from ner_utils.results.measures import STATUSES
+from ner_utils.results.study import Results
 
 
 def all_tables(results: Results) -> dict[str, str]:

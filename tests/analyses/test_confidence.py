@@ -11,7 +11,7 @@ from ner_utils.thesis import result_numbers
 
 def test_of_a_study(made_up, demo):
     results = made_up("protocol.dev_predictions=80")
-    found = findings.of_study(results, "confidence")["demo"]["systems"]
+    found = findings.study_findings(results, "confidence")["demo"]["systems"]
     assert found["smollm2-zero-shot"].get("reason", "only").startswith("only")
     for name in confidence.write(results):
         folder = paths.FIGURES if name.startswith("fig") else paths.THESIS / "generated"
@@ -45,6 +45,6 @@ def test_a_damaged_file_is_no_lack_of_confidences(made_up, demo, name):
 
 def test_without_dev_nothing_is_learnt(made_up):
     results = made_up("protocol.dev_predictions=null")
-    found = findings.of_study(results, "confidence")["demo"]["systems"]["minilm"]
+    found = findings.study_findings(results, "confidence")["demo"]["systems"]["minilm"]
     assert "before" in found and "after" not in found
     assert "--" in confidence.tab_confidence([("Demo", "MiniLM", found)])

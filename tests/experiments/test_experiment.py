@@ -195,7 +195,9 @@ def sealed(make_run, demo, monkeypatch):
 
 
 def test_gold_as_prediction_scores_one(sealed, demo):
-    metrics = evaluation.write(sealed, demo["test"], evaluation.load_predictions(sealed, demo["test"]))
+    metrics = evaluation.write_metrics(
+        sealed, demo["test"], evaluation.load_predictions(sealed, demo["test"])
+    )
     assert metrics["micro"]["f1"] == metrics["macro"]["f1"] == 1.0
     assert evaluation.load_metrics(sealed) == metrics
 
@@ -221,7 +223,7 @@ def test_a_result_without_its_manifest_is_none(sealed, demo):
 
 
 def test_scores_of_another_scorer_are_refused(sealed, demo, monkeypatch):
-    evaluation.write(sealed, demo["test"], evaluation.load_predictions(sealed, demo["test"]))
+    evaluation.write_metrics(sealed, demo["test"], evaluation.load_predictions(sealed, demo["test"]))
     monkeypatch.setitem(stages.NUMBERS, "scoring", stages.NUMBERS["scoring"] + 1)
     with pytest.raises(ResultError, match="another scorer"):
         evaluation.load_metrics(sealed)

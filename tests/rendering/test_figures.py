@@ -112,7 +112,7 @@ def test_statement_where_there_is_nothing(made_up):
     results = made_up()
     tagger = results.summary[results.summary["approach"] == "tagging"]
     results.__dict__["summary"] = tagger
-    results.__dict__["looks"] = results.looks.iloc[:0]
+    results.__dict__["evaluations"] = results.evaluations.iloc[:0]
     for make in (figures.fig_parse, figures.fig_learning):
         figure = make(results)
         assert "No system of this study" in figure.axes[0].texts[0].get_text()

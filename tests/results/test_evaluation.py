@@ -29,7 +29,7 @@ def test_discarded_is_what_seqeval_calls_strict(corpus):
         said.append(Prediction(f"s{at}", tuple(spans), repaired=repaired))
         tags[0].append(right)
         tags[1].append(found)
-    metrics = evaluation.evaluate(run, gold, said)
+    metrics = evaluation.evaluate(run, gold, said)[0]
     assert metrics["repair"]["spans"] == sum(len(each.repaired) for each in said)
     strict = f1_score(*tags, mode="strict", scheme=IOB2, zero_division=0)
     assert abs(metrics["repair"]["discarded"]["f1"] - strict) < 1e-9

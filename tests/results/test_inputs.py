@@ -51,7 +51,7 @@ EDITED += ["weights/config.json", "weights/model.safetensors"]
 @pytest.mark.parametrize("edited", EDITED)
 def test_a_result_names_the_file_that_changed_under_it(files, run, edited):
     gold = seal(run)
-    evaluation.write(run, gold, evaluation.load_predictions(run, gold))
+    evaluation.write_metrics(run, gold, evaluation.load_predictions(run, gold))
     with (files / edited).open("a") as file:
         file.write("\n")  # nothing that a reader would see
     message = rf"encoder/seed1: made from another {(files / edited).name} \(sha256 \w{{12}}, here \w{{12}}\)"

@@ -8,6 +8,7 @@ import synthetic
 
 from ner_utils import config, data, paths, sealed
 from ner_utils.results import evaluation, provenance, study
+from ner_utils.results.measures import evaluation_rows
 from ner_utils.sealed import ResultError
 
 OVERRIDES = "protocol.resamples=50 "
@@ -65,10 +66,10 @@ def test_comparisons_are_the_declared_ones(made_up):
         assert row["p"] <= row["p_holm"] <= 1
 
 
-def test_looks(made_up):
-    looks = made_up().looks
-    assert set(looks["system"]) == {"minilm", "smollm2-qlora"}
-    for _, block in looks.groupby("system"):
+def test_evaluations_on_dev(made_up):
+    evaluations = made_up().evaluations
+    assert set(evaluations["system"]) == {"minilm", "smollm2-qlora"}
+    for _, block in evaluations.groupby("system"):
         assert block["chosen"].sum() == block["lowest_loss"].sum() == 1
         assert block.loc[block["chosen"], "dev_f1"].item() == block["dev_f1"].max()
         assert block.loc[block["lowest_loss"], "dev_loss"].item() == block["dev_loss"].min()
@@ -79,7 +80,7 @@ def test_loss_and_f1_may_choose_differently():
         {"step": 5, "epoch": 1, "dev_f1": 0.2, "dev_loss": 0.1},
         {"step": 10, "epoch": 2, "dev_f1": 0.3, "dev_loss": 0.4},
     ]
-    rows = study.look_rows({"looks": looks, "steps_declared": 20, "best_checkpoint": "checkpoint-10"})
+    rows = evaluation_rows({"looks": looks, "steps_declared": 20, "best_checkpoint": "checkpoint-10"})
     assert [row["progress"] for row in rows] == [25, 50]
     assert [row["chosen"] for row in rows] == [False, True]
     assert [row["lowest_loss"] for row in rows] == [True, False]
@@ -131,7 +132,7 @@ def test_runs_scored_on_different_gold_are_refused(made_up):
     index = next(index for index, sentence in enumerate(gold) if sentence.spans)
     predicted = evaluation.load_predictions(run, gold)
     gold[index] = data.Sentence(gold[index].id, gold[index].document, gold[index].tokens, ())
-    evaluation.write(run, gold, predicted)
+    evaluation.write_metrics(run, gold, predicted)
     with pytest.raises(ResultError, match="different gold"):
         _ = reload().summary
 
@@ -180,16 +181,14 @@ def test_other_versions_and_machines_are_warned_about(made_up, monkeypatch):
     assert any("different machines" in line and "A Z80" in line for line in warnings)
 
 
-def test_what_is_asked_twice_is_found_once(made_up):
-    results, asked = made_up(), []
+def test_what_is_needed_twice_is_computed_once(made_up):
+    results, calls = made_up(), []
 
-    def find(found, *arguments):
-        asked.append(arguments)
-        return found.name, *arguments
+    @study.computed_once
+    def name_and(of, *arguments):
+        calls.append(arguments)
+        return of.name, *arguments
 
-    assert [results.once(find, "a"), results.once(find, "b"), results.once(find, "a")] == [
-        ("plain", "a"),
-        ("plain", "b"),
-        ("plain", "a"),
-    ]
-    assert asked == [("a",), ("b",)]
+    values = [name_and(results, "a"), name_and(results, "b"), name_and(results, "a")]
+    assert values == [("plain", "a"), ("plain", "b"), ("plain", "a")]
+    assert calls == [("a",), ("b",)]

@@ -8,7 +8,7 @@ import pytest
 from ner_utils import config, paths, sealed, thesis
 from ner_utils.config.load import ConfigError
 from ner_utils.files import sha256
-from ner_utils.results import study
+from ner_utils.results import cautions, study
 from ner_utils.sealed import ResultError
 from ner_utils.thesis import claims, paper_claims, result_numbers, result_tables, setup_tables
 
@@ -244,7 +244,7 @@ def test_a_study_beside_is_run_and_checked_like_the_study(with_another, add_stud
 def test_doubtful_times_and_empty_predictions_are_said(made_up):
     """In the overview and on the thesis' page of warnings; stored results without a usage have no doubts."""
     results = made_up()
-    assert study.doubts(results.stored) == []
+    assert cautions.doubts(results.stored) == []
     assert "Warning" not in result_numbers.overview(results)
     busy = {"seconds": 10.0, "cpu_seconds": 9.0, "other_seconds": 12.0, "cores": 2, "threads": 2, "load": 4.0}
     first, second, *others = results.stored
@@ -261,7 +261,7 @@ def test_doubtful_times_and_empty_predictions_are_said(made_up):
         ),
         *others,
     ]
-    lines = study.doubts(stored)
+    lines = cautions.doubts(stored)
     a, b = (f"{item.run.system} on demo" for item in (first, second))
     assert lines == [
         "times are not to be trusted, because the machine was busy while they were taken: "
@@ -276,7 +276,7 @@ def test_doubtful_times_and_empty_predictions_are_said(made_up):
         replace(first, run=first.run.model_copy(update={"system": f"s{number}"}), efficiency=spoilt)
         for number in range(200)
     ]
-    for line in study.doubts(many):
+    for line in cautions.doubts(many):
         assert len(line) < 700
         assert line.endswith("and 188 more")
 
