@@ -27,9 +27,8 @@ from pathlib import Path
 from ner_utils import config, data, paths
 from ner_utils.config.schema import Dataset, Model
 from ner_utils.config.sections import ConfigError, check, read_yaml
-from ner_utils.data import readers
-from ner_utils.data.corpus import Sentence
-from ner_utils.data.readers import DataError
+from ner_utils.data.corpus import DataError, Sentence
+from ner_utils.data.formats import registry
 from ner_utils.data.spans import Span, tags_from_spans
 from ner_utils.forms.registry import FORMS
 
@@ -186,7 +185,7 @@ def corpora(seed: int, folder: Path) -> str | None:
         file.write_bytes(raw)
 
     def read() -> str | None:
-        for sentence in readers.read(dataset, *files):
+        for sentence in registry.read(dataset, *files):
             tags_from_spans(sentence.spans, len(sentence.tokens))
             sentence.text.encode()  # a text that cannot be encoded would end a run after its training
         return None

@@ -5,7 +5,7 @@
     print(external.score(gold, mine))
     print(external.compare(gold, mine, other))
 
-Files are read as those of corpora are (`lines.sentences`): a line holds a token and its tag (IOB1, IOB2,
+Files are read as those of corpora are (`columns.read_blocks`): a line holds a token and its tag (IOB1, IOB2,
 BIOES, BILOU, BMES, or letters without a type), separated by tabs or spaces; blank lines end sentences.
 """
 
@@ -19,8 +19,9 @@ import pandas as pd
 
 from ner_utils import scoring
 from ner_utils.config import tag_schemes
-from ner_utils.data import lines, spans
+from ner_utils.data import spans
 from ner_utils.data.corpus import DataError, Sentence
+from ner_utils.data.formats.columns import read_blocks
 from ner_utils.data.spans import Span
 from ner_utils.messages import brief
 from ner_utils.scoring import resampling, significance, span_table, surface_scores
@@ -58,7 +59,7 @@ def read(
     found = File(str(path), [], [], [], [])
     meanings: dict[str, str] = {}
     typed: tuple[bool, str] | None = None  # whether tags have types, and where the first one stands
-    for document, numbers, rows in lines.sentences(Path(path), separator, token, column):
+    for document, numbers, rows in read_blocks(Path(path), separator, token, column):
         tokens, tags = tuple(row[token] for row in rows), [row[column] for row in rows]
         for number, each, tag in zip(numbers, tokens, tags, strict=True):
             if tag in meanings and each.strip():

@@ -17,9 +17,10 @@ import pytest
 from ner_utils import config, stages
 from ner_utils.analyses import confidence, contamination, differences
 from ner_utils.config.schema import Dataset
-from ner_utils.data import audit, perturb, readers
+from ner_utils.data import audit, perturb
+from ner_utils.data.corpus import Sentence
+from ner_utils.data.formats import registry
 from ner_utils.data.predictions import Prediction
-from ner_utils.data.readers import Sentence
 from ner_utils.data.spans import Span
 from ner_utils.experiments import ensemble
 from ner_utils.forms.registry import FORMS
@@ -91,7 +92,7 @@ def data_stage(tmp_path):
         dataset = Dataset.model_validate(
             head | {"format": kind, "types": TYPES, "splits": splits}, strict=False
         )
-        found[kind] = [vars(sentence) for sentence in readers.read(dataset, tmp_path / kind)]
+        found[kind] = [vars(sentence) for sentence in registry.read(dataset, tmp_path / kind)]
     return found
 
 

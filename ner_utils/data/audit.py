@@ -19,9 +19,9 @@ import pandas as pd
 from ner_utils import data, paths, sealed, stages
 from ner_utils.config.schema import Dataset
 from ner_utils.data.corpus import DataError, Sentence
-from ner_utils.data.readers import DROPPED
+from ner_utils.data.formats.lines import DROPPED
+from ner_utils.data.formats.standoff import CHANGES
 from ner_utils.data.spans import Span, surface
-from ner_utils.data.standoff import TREATED
 from ner_utils.sealed import ResultError
 
 
@@ -93,7 +93,7 @@ def _split(sentences: Sequence[Sentence], dataset: Dataset) -> dict[str, Any]:
     - ``repaired_tags``: malformed tags that reading had to repair
     - ``repeated_mentions``: mentions whose tokens stand twice or more in their sentence, in exactly
       this spelling; an output format without positions is ambiguous there
-    - in corpora with offsets, each of `standoff.TREATED`: mentions that spans of a sentence could not
+    - in corpora with offsets, each of `standoff.CHANGES`: mentions that spans of a sentence could not
       state as annotated
     - in corpora with ``flaws: drop``, ``dropped_flaws``: mentions and lines that contradict themselves
     """
@@ -123,7 +123,7 @@ def _split(sentences: Sequence[Sentence], dataset: Dataset) -> dict[str, Any]:
         ),
         "repaired_tags": sum(sentence.repaired for sentence in sentences),
         "repeated_mentions": sum(_occurrences(*mention) > 1 for mention in mentions),
-        **({reason: treated[reason] for reason in TREATED} if any(s.offsets for s in sentences) else {}),
+        **({reason: treated[reason] for reason in CHANGES} if any(s.offsets for s in sentences) else {}),
         **({DROPPED: treated[DROPPED]} if dataset.flaws == "drop" else {}),
     }
 

@@ -12,8 +12,8 @@ from ner_utils import config, data, paths
 from ner_utils.config import schema
 from ner_utils.data.audit import agreement, audit, summary
 from ner_utils.data.corpus import DataError, Sentence
+from ner_utils.data.formats.standoff import CHANGES
 from ner_utils.data.spans import Span
-from ner_utils.data.standoff import TREATED
 
 DATASET = schema.Dataset(
     label="Tiny",
@@ -101,13 +101,13 @@ def test_mentions_that_spans_could_not_state():
     reasons = ("overlapping_mentions", "widened_mentions", "overlapping_mentions")
     offsets = dataclasses.replace(TRAIN[0], offsets=(0, 4, 8), treated=reasons)
     found = audit("tiny", DATASET, {"train": [offsets], "dev": DEV})["splits"]
-    assert {reason: found["train"][reason] for reason in TREATED} == {
+    assert {reason: found["train"][reason] for reason in CHANGES} == {
         "overlapping_mentions": 2,
         "discontinuous_mentions": 0,
         "split_mentions": 0,
         "widened_mentions": 1,
     }
-    assert not set(TREATED) & set(found["dev"])
+    assert not set(CHANGES) & set(found["dev"])
 
 
 def test_flaws_that_were_dropped_are_counted_in_every_split():

@@ -247,15 +247,6 @@ def test_ids_are_unique(place):
         load(2, "jsonl")
 
 
-def test_files_of_a_split(place):
-    abstracts = place("1\tAda.\t\n")
-    mentions = abstracts.with_name("mentions.txt")
-    mentions.write_text("")
-    settings = dataset(None, "biocreative", split={"annotations": schema.File(file=mentions.name)})
-    assert data.files("small", settings, "test") == [abstracts, mentions]
-    assert data.files("small", dataset(None), "test") == [abstracts]
-
-
 def test_a_fetched_file_is_verified(tmp_path, monkeypatch, no_other_corpora):
     import huggingface_hub
 
@@ -341,21 +332,6 @@ def test_draw_differs_by_seed_and_leaves_the_global_state_alone():
 @pytest.mark.parametrize("number", [None, 5, 9])
 def test_draw_of_all(number):
     assert data.draw(made_up(5), number, 1) == made_up(5)
-
-
-# ------------------------------------------------------------------- the datasets library
-def test_to_datasets():
-    sentences = [
-        Sentence("x", None, ("Ada", "in", "Paris"), (Span(0, 1, "PER"), Span(2, 3, "LOC"))),
-        Sentence("y", None, ("no", "one"), ()),
-    ]
-    table = data.to_datasets(sentences, dataset(2))
-    assert table.column_names == ["id", "tokens", "ner_tags"]
-    labels = table.features["ner_tags"].feature
-    assert labels.names == data.tag_names(dataset(2)) == ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
-    assert table[0] == {"id": "x", "tokens": ["Ada", "in", "Paris"], "ner_tags": [1, 0, 3]}
-    assert labels.int2str(table[0]["ner_tags"]) == sentences[0].ner_tags
-    assert data.to_datasets([], dataset(2)).features == table.features
 
 
 # --------------------------------------------------------------------------- demo corpus

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from ner_utils import config
 from ner_utils.config import schema
-from ner_utils.data import readers, standoff
-from ner_utils.data.readers import DataError
+from ner_utils.data.corpus import DataError
+from ner_utils.data.formats import registry, standoff
 from ner_utils.data.spans import Span
 
 TYPES = {"Chemical": "chemical", "Disease": "disease"}
@@ -30,7 +30,7 @@ def read(tmp_path):
         files = [tmp_path / f"file{number}.txt" for number in range(len(texts))]
         for path, text in zip(files, texts, strict=True):
             path.write_bytes(text if isinstance(text, bytes) else text.encode("utf-8"))
-        return list(readers.read(settings, *files))
+        return list(registry.read(settings, *files))
 
     return write_and_read
 
@@ -652,8 +652,8 @@ def test_offsets_hold_and_every_mention_is_accounted_for(tmp_path_factory, docum
     (folder / "a").write_text(f"1\t{title}\t{abstract}\n", encoding="utf-8")
     rows = [f"1\tT\t{kind}\t{start}\t{end}\t{text[start:end]}\n" for start, end, kind in mentions]
     (folder / "e").write_text("".join(rows), encoding="utf-8")
-    sentences = list(readers.read(dataset("pubtator", overlaps="longest"), folder / "p"))
-    again = readers.read(dataset("biocreative", overlaps="longest"), folder / "a", folder / "e")
+    sentences = list(registry.read(dataset("pubtator", overlaps="longest"), folder / "p"))
+    again = registry.read(dataset("biocreative", overlaps="longest"), folder / "a", folder / "e")
     assert list(again) == sentences
 
     kept, treated = [], []
@@ -674,7 +674,7 @@ def test_offsets_hold_and_every_mention_is_accounted_for(tmp_path_factory, docum
     assert len(kept) + treated.count("overlapping_mentions") == len(mentions)
     exact = {(start, end) for start, end, _ in mentions}
     assert sum(span not in exact for span in kept) <= treated.count("widened_mentions")
-    assert set(treated) <= set(standoff.TREATED)
+    assert set(treated) <= set(standoff.CHANGES)
 
 
 # -------------------------------------------------------------------------------- privacy

@@ -8,8 +8,7 @@ from transformers import AutoTokenizer, BertConfig, RobertaConfig, RobertaModel
 
 from ner_utils import config, data
 from ner_utils.config.sections import ConfigError
-from ner_utils.data.corpus import DataError
-from ner_utils.data.readers import Sentence
+from ner_utils.data.corpus import DataError, Sentence
 from ner_utils.experiments import preflight, rehearsal, typesetting
 from ner_utils.rendering import latex
 

@@ -1,0 +1,1 @@
+"""How do the files of a corpus become sentences? One file for each format."""

@@ -1,0 +1,114 @@
+"""Files in columns (CoNLL's formats): a line for each token, a blank line after each sentence."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from ner_utils.config.schema import Dataset
+from ner_utils.config.tag_schemes import plain, plain_tags
+from ner_utils.data.formats.lines import DataError, Flaws, numbered_lines, unknown
+from ner_utils.data.sentence import Sentence
+from ner_utils.data.spans import spans_from_tags
+from ner_utils.messages import shortened
+
+# Lines that begin a document in CoNLL-2003, JNLPBA (with the abstract's number), CoNLL-2012 and CoNLL-U.
+_DOCUMENT = re.compile(
+    r"-DOCSTART-(?=\s|$)|###MEDLINE:(\S+)(?=\s|$)|#begin document (.+)|# newdoc(?: id = (.+)|\s*$)"
+)
+# Comments: "# key = value" and "# newpar" in CoNLL-U, "# id" in MultiCoNER, and the end of a document.
+_METADATA = re.compile(r"# \S+(?: \S+)? =(?: |$)|# (?:id|newpar)(?=\s|$)|#end document")
+_LIKE_A_TAG = re.compile(r"O|[BIESLUM](-.*)?")
+
+
+def read_columns(dataset: Dataset, flaws: Flaws, path: Path) -> Iterator[Sentence]:
+    """Read a file in columns, among them ``token`` and ``tag``; see `read_blocks`."""
+    meanings, scheme = plain_tags(list(dataset.types), dataset.scheme), plain(dataset.scheme)
+    token, tag = (dataset.columns.index(name) for name in ("token", "tag"))
+    domain_column = dataset.columns.index(dataset.domain) if dataset.domain else None
+    for document, numbers, rows in read_blocks(path, dataset.separator, token, tag, dataset.columns):
+        for number, row in zip(numbers, rows, strict=True):
+            if row[tag] not in meanings:
+                raise unknown(f"{path}:{number}", "tag", row[tag], dataset)
+            if not row[token].strip():
+                flaws.add(f"{path}:{number}", "empty token")
+        if kept := [row for row in rows if row[token].strip()]:
+            spans, repaired = spans_from_tags([meanings[row[tag]] for row in kept], scheme)
+            # The tokens of a sentence should agree about the domain; the last one counts.
+            domain = None if domain_column is None else kept[-1][domain_column]
+            tokens = tuple(row[token] for row in kept)
+            yield Sentence("", document, tokens, tuple(spans), repaired, domain=domain)
+
+
+class Block(NamedTuple):
+    """The lines of a sentence: their numbers and their cells."""
+
+    document: str | None
+    numbers: list[int]
+    rows: list[list[str]]
+
+
+def read_blocks(
+    path: Path, separator: str, token: int, tag: int, columns: Sequence[str] | None = None
+) -> Iterator[Block]:
+    """Read a file in columns, in which blank lines and the beginning of a document end a sentence.
+
+    ``separator`` is ``tab`` or ``space``; with ``space``, a line that holds a tab is split at tabs.
+    ``token`` and ``tag`` are indices of columns. Each line must have as many columns as ``columns`` names,
+    or, without names, as the first line; empty cells after the last column are ignored.
+
+    A line before the first token of a sentence is a comment if it looks like metadata of CoNLL-U or
+    MultiCoNER, or if it begins with ``#`` and a space, has another number of columns and does not end in a
+    tag. So ``#`` can be a token. Raises `DataError` with file and line.
+    """
+    document, documents = None, 0
+    numbers: list[int] = []
+    rows: list[list[str]] = []
+    width, first = (len(columns), 0) if columns else (0, 0)
+    for number, line in numbered_lines(path):
+        blank = not line.strip()  # in WNUT-17, the line between two sentences holds a tab
+        if separator == "space":
+            line = line.strip(" ")
+        border = None if blank or line[0] not in "-#" else _DOCUMENT.match(line)
+        if blank or border:
+            if rows:
+                yield Block(document, numbers, rows)
+                numbers, rows = [], []
+            if border:
+                documents += 1
+                name = next(filter(None, border.groups()), None)
+                document = name.strip() if name else f"{path.name}-{documents}"
+            continue
+        if separator == "tab" or "\t" in line:
+            cells = line.split("\t")
+        else:
+            cells = [cell for cell in line.split(" ") if cell]
+        if line[0] == "#" and _is_comment(line, cells, width):
+            if rows:
+                raise DataError(f"{path}:{number}: a comment inside a sentence; is a blank line missing?")
+            continue
+        if len(cells) != width:
+            while len(cells) > max(width, 1) and not cells[-1].strip():
+                cells.pop()
+            if not width:
+                width, first = len(cells), number
+                if width <= max(token, tag, -tag - 1, 1):
+                    raise DataError(f"{path}:{number}: expected a token and a tag, found {width} column(s)")
+            if len(cells) != width:
+                expected = f"{width} columns, as in line {first}"
+                if columns:
+                    expected = f"{shortened(', '.join(columns))} (separated by a {separator})"
+                raise DataError(f"{path}:{number}: expected {expected}, found {len(cells)} column(s)")
+        numbers.append(number)
+        rows.append(cells)
+    if rows:
+        yield Block(document, numbers, rows)
+
+
+def _is_comment(line: str, cells: Sequence[str], width: int) -> bool:
+    """``width`` is the number of columns, 0 before the first line of a file without named columns."""
+    if _METADATA.match(line):
+        return True
+    return line.startswith("# ") and len(cells) != width and not _LIKE_A_TAG.fullmatch(cells[-1])

@@ -1,0 +1,73 @@
+"""What all formats share: numbered lines of a file, and the errors and flaws that readers report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ner_utils.config.schema import Dataset
+from ner_utils.messages import brief, shortened
+
+SHOWN = 5  # flaws listed in one message
+DROPPED = "dropped_flaws"  # in `Sentence.treated`: a flaw that was skipped
+
+
+class DataError(Exception):
+    """A corpus that cannot be used. The message names file, line and what was expected."""
+
+
+def unknown(where: str, what: str, value: Any, dataset: Dataset) -> DataError:
+    """The error for a tag or type that the corpus does not declare."""
+    # The value of a private corpus is not quoted: if the columns are wrong, it may be a word of the text.
+    value = "" if dataset.private else f" {brief(value)}"
+    return DataError(f"{where}: unknown {what}{value}; types are {shortened(', '.join(dataset.types))}")
+
+
+def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Line numbers and lines without line ends. Only newlines end a line, because tokens may hold U+2028.
+
+    Raises `DataError` with the line that is not UTF-8 or holds a null byte.
+    """
+    raw = path.read_bytes()
+    try:
+        text = raw.decode("utf-8-sig")  # some editors begin a file with a byte order mark
+    except UnicodeDecodeError as error:
+        number = error.object.count(b"\n", 0, error.start) + 1
+        raise DataError(f"{path}:{number}: not UTF-8 ({error.reason})") from None
+    if (place := text.find("\0")) >= 0:
+        number = text.count("\n", 0, place) + 1
+        raise DataError(f"{path}:{number}: holds a null byte, so it is no text in UTF-8")
+    return ((number, line.rstrip("\r")) for number, line in enumerate(text.split("\n"), 1))
+
+
+class Flaws:
+    """Mentions and lines of a split that contradict themselves. They are skipped and counted if ``drop``,
+    else `refuse` raises one error for all of them."""
+
+    def __init__(self, drop: bool):
+        self._drop = drop
+        self._first: list[str] = []
+        self._number = 0
+
+    def add(self, where: str, what: str) -> None:
+        """``where`` is file and line."""
+        self._number += 1
+        if len(self._first) < SHOWN:
+            self._first.append(f"{where}: {what}")
+
+    def take(self) -> int:
+        """The number of flaws skipped since the last call; 0 if flaws are not skipped."""
+        if not self._drop:
+            return 0
+        number, self._number = self._number, 0
+        return number
+
+    def refuse(self) -> None:
+        """Raise `DataError` with the first flaws and the number of the others, if flaws are not skipped."""
+        if self._drop or not self._number:
+            return
+        others = self._number - len(self._first)
+        more = [f"and {others} more"] if others else []
+        advice = "`flaws: drop` in the corpus' file leaves such lines or mentions out, and counts them"
+        raise DataError("\n".join([*self._first, *more, advice]))
