@@ -301,6 +301,34 @@ def made_up(tmp_path, monkeypatch, studies, write_made_up):
     return make
 
 
+@pytest.fixture(scope="session")
+def plain_study(tmp_path_factory, write_made_up):
+    """The results of the study ``plain``, loaded, and the folder of its project."""
+    from ner_utils.results import provenance, study
+
+    folder, overrides = tmp_path_factory.mktemp("plain"), "protocol.resamples=50 minilm:train_sentences=160"
+    shutil.copytree(paths.PARAMS, folder / "params")
+    shutil.copy(Path(__file__).parent / "plain.yaml", folder / "params" / "studies")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("PARAMS", "RESULTS", "RUNS"):
+            patch.setattr(paths, name, folder / name.lower())
+        patch.setattr(provenance, "commit", lambda: "0123456789")  # whatever is being edited
+        write_made_up("plain", overrides)
+        return folder, study.load_results("plain", overrides)
+
+
+@pytest.fixture
+def plain_results(plain_study, monkeypatch):
+    """The results of ``plain``, computed once for all tests that change neither them nor their files."""
+    from ner_utils.results import provenance
+
+    folder, results = plain_study
+    for name in ("PARAMS", "RESULTS", "RUNS", "FIGURES", "THESIS"):
+        monkeypatch.setattr(paths, name, folder / name.lower())
+    monkeypatch.setattr(provenance, "commit", lambda: "0123456789")  # whatever is being edited
+    return results
+
+
 @pytest.fixture
 def add_study(studies):
     """``add_study(name, text)`` puts a study beside the project's own, in a copy of its params."""

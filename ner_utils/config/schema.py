@@ -48,7 +48,8 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Architecture = dict[str, str | int | float | bool | list[str] | None]
 
 
-RENAMED = {"looks": "dev_evaluations", "beside": "companions"}  # keys of older files
+# Keys of older files, with their names now.
+RENAMED = {"looks": "dev_evaluations", "beside": "companions", "says": "statement", "ends": "limits"}
 
 
 class Strict(BaseModel):

@@ -35,7 +35,6 @@ WORDS = {
     "smallest": "smallest detectable difference",
     "dollars_per_hour": "price of the machine (dollars per hour)",
     "margin": "margin (points)",
-    "ends": "limits",
 }
 
 

@@ -1,120 +1,104 @@
-"""A guide for whoever has to choose: what a study advises in some situations, and where its evidence ends.
+"""Advice for some situations, as far as a study's results support it.
 
-``params/guide.yaml`` holds for each situation what may be advised, each with the condition over a pair's
-results under which it is, in the order in which they are tried, and what a pair must be for any of it. A pair
-is an encoder and a generator as `ledger.pairs` has them; a condition over results that a study does not have
-advises nothing, and neither does a system that has not learnt the task (`FLOOR`). Of several pairs, the first
-declared one that says anything about a situation is taken: pairs do not contradict each other in the guide.
+``params/guide.yaml`` lists, for each situation, the advice that may be given, each with its condition over a pair's
+results, in the order in which the conditions are tried. A pair is that of `paper_claims`. A condition over results
+that a study does not have does not hold, and a pair with a system below `FLOOR` supports no advice. Of several
+pairs on a corpus, the first declared one that supports any advice is taken, so that pairs cannot contradict each
+other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated, Any
 
 import pandas as pd
 from pydantic import Field
 
-from ner_utils.thesis import claims, paper_claims
-from ner_utils.rendering import latex
 from ner_utils import paths
 from ner_utils.config import sections
-from ner_utils.rendering.latex import Column, Raw
-from ner_utils.thesis.paper_claims import Condition
 from ner_utils.config.schema import Strict
-from ner_utils.results.study import Results
+from ner_utils.rendering import latex
+from ner_utils.rendering.latex import Column, Raw
+from ner_utils.results.study import Results, computed_once
+from ner_utils.thesis import claims, paper_claims
+from ner_utils.thesis.paper_claims import Condition, Pair
 
 FLOOR = 10.0  # micro F1 in percent below which a system has not learnt the task
+NO_SUPPORT = "No pair of this study supports an advice: a system has not learnt the task, or results are missing."
 
 
 class Situation(Strict):
-    """A situation, which pairs speak of it (all, if left out), what may be advised in it, the label of the
-    evidence, and what it does not cover."""
+    """A situation, the pairs that may support advice in it (None: all), each advice with its condition, the label of
+    the evidence in the thesis, and the limits of the advice."""
 
     situation: str
     pairs: Condition | None = None
     advice: Annotated[dict[str, Condition], Field(min_length=1)]
     evidence: str
-    ends: str
+    limits: str
 
 
 def load() -> list[Situation]:
-    """The guide. Raises `ConfigError` where it is not of this form."""
+    """The situations of ``params/guide.yaml``. Raises `ConfigError`."""
     return sections.read_list(paths.PARAMS / "guide.yaml", Situation)
 
 
-def advise(situation: Situation, pair: paper_claims.Pair) -> str | None:
-    """What a pair's results advise; None where they say nothing, or where a system has not learnt the task.
-    Raises `ValueError` on a condition that is none."""
-
-    def holds(condition: str) -> bool:
-        try:
-            return claims.evaluate(condition, pair.values)
-        except claims.UnknownResult:
-            return False
-
+def advice_of(pair: Pair, situation: Situation) -> str | None:
+    """The advice that a pair's results support in a situation, if any."""
     if min(pair.encoder["micro_f1"], pair.generator["micro_f1"]) < FLOOR:
         return None
-    if situation.pairs and not holds(situation.pairs):
+    if situation.pairs and not claims.holds(situation.pairs, pair.values):
         return None
-    return next((text for text, condition in situation.advice.items() if holds(condition)), None)
-
-
-def advice(results: Results, found: Mapping[str, float | str]) -> pd.DataFrame:
-    """What is advised, one row a situation and corpus: pair, situation, advice, evidence, ends. It is that of
-    the first declared pair of the study that says anything about the situation, else of its companions'.
-    ``found`` are the numbers of all of them by key."""
-    rows = []
-    for each in load():
-        for study in (results, *results.companions):
-            said: dict[str, tuple[str, str]] = {}
-            for heading, pair in paper_claims.named_pairs(results, study, found):
-                if pair.dataset not in said and (text := advise(each, pair)):
-                    said[pair.dataset] = heading, text
-            rows += [
-                (heading, each.situation, text, each.evidence, each.ends) for heading, text in said.values()
-            ]
-            if said:
-                break
-    return pd.DataFrame(rows, columns=["pair", "situation", "advice", "evidence", "ends"])
-
-
-def nothing(results: Results) -> str:
-    """What the table says where nothing is advised."""
-    if next(paper_claims.pairs(results, {}), None) is None:
-        return paper_claims.no_pair(results)
-    return (
-        "No pair of this study supports an advice: a system has not learnt the task, or results are missing."
+    return next(
+        (text for text, condition in situation.advice.items() if claims.holds(condition, pair.values)), None
     )
 
 
-def overview(advised: pd.DataFrame) -> str:
-    """The guide in Markdown, for whoever browses the results; empty where nothing is advised."""
+@computed_once
+def advise(results: Results) -> pd.DataFrame:
+    """One row a situation and corpus: pair, situation, advice, evidence, limits. The advice is that of the study,
+    or else of the first companion that supports any."""
+    rows = []
+    for situation in load():
+        for named in paper_claims.pairs_by_study(results):
+            first: dict[str, tuple[str, str]] = {}
+            for name, pair in named.items():
+                if text := advice_of(pair, situation):
+                    first.setdefault(pair.dataset, (name, text))
+            about = situation.evidence, situation.limits
+            rows += [(name, situation.situation, text, *about) for name, text in first.values()]
+            if first:
+                break
+    return pd.DataFrame(rows, columns=["pair", "situation", "advice", "evidence", "limits"])
+
+
+def overview(results: Results) -> str:
+    """The advice in Markdown, for readers of the results; empty if there is none."""
+    advised = advise(results)
     lines: list[str] = []
     for pair, rows in advised.groupby("pair", sort=False):
         lines += [f"\n{pair}:\n"]
-        lines += [
-            f"- **{row.situation}**: {row.advice} *Where that ends:* {row.ends}" for row in rows.itertuples()
-        ]
-    said = "By the conditions of [guide.yaml](../../params/guide.yaml), of the first pair that says anything."
-    return "\n".join(["## What it advises\n", said, *lines, ""]) if lines else ""
+        lines += [f"- **{row.situation}**: {row.advice} *Limits:* {row.limits}" for row in rows.itertuples()]
+    source = "Conditions: [guide.yaml](../../params/guide.yaml). The first pair that supports any advice is shown."
+    return "\n".join(["## Advice\n", source, *lines, ""]) if lines else ""
 
 
-def tab_guide(advised: pd.DataFrame, instead: str = paper_claims.NO_PAIR) -> str:
-    """The guide in a table of the thesis; ``instead`` is its text where nothing is advised."""
+def tab_guide(results: Results) -> str:
+    """The advice in a table of the thesis, or why there is none."""
     rows: list[Any] = []
-    for pair, block in advised.groupby("pair", sort=False):
+    for pair, block in advise(results).groupby("pair", sort=False):
         rows.append(pair)
         rows += [
-            [row.situation, row.advice, Raw(rf"\cref{{{row.evidence}}}"), row.ends]
+            [row.situation, row.advice, Raw(rf"\cref{{{row.evidence}}}"), row.limits]
             for row in block.itertuples()
         ]
     if not rows:
-        return latex.statement(instead, long=True)
+        paired = next(paper_claims.pairs(results, {}), None)
+        return latex.statement(NO_SUPPORT if paired else paper_claims.no_pair(results), long=True)
     columns = [
         Column("Situation", layout="p{3cm}"),
         Column("Advice", layout="p{4.2cm}"),
         Column("Evidence"),
-        Column("Where that ends", layout="p{4.3cm}"),
+        Column("Limits", layout="p{4.3cm}"),
     ]
     return latex.tabular(columns, rows, long=True)

@@ -1,8 +1,8 @@
-r"""Claims: sentences of the thesis that judge, each bound to a condition over the results.
+r"""Conditions over results, and the claims of the thesis that depend on them.
 
-``\claim{demo.minilm.micro_f1 > demo.smollm2-qlora.micro_f1}{The encoder is better.}`` is typeset
-where the condition holds; where it does not, the thesis does not build. Conditions compare result
-keys, unrounded, and numbers, with arithmetic, ``and or not``, ``abs``, ``min`` and ``max``.
+``\claim{demo.minilm.micro_f1 > demo.smollm2-qlora.micro_f1}{The encoder is better.}`` is typeset if the condition
+holds; if not, the thesis does not build. Conditions compare result keys, unrounded, and numbers, with arithmetic,
+``and or not``, ``abs``, ``min`` and ``max``. ``params/claims.yaml`` and ``params/guide.yaml`` use the same language.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ _CLAIM = re.compile(r"\\claim\s*\{([^{}]*)\}")
 _ALPHABET = re.compile(r"""[\w.,<>=!+\-*/()"' ]+""")
 _KEY = re.compile(r"[^\W\d][\w.-]*\.[\w.-]*\w")
 _FUNCTIONS = {"abs": abs, "min": min, "max": max}
-# What a condition may consist of once it is parsed; names and calls are looked at besides.
+# What a parsed condition may contain; names and calls are restricted further.
 _NODES = (ast.Constant, ast.Name, ast.Load, ast.Call, ast.Compare, ast.cmpop, ast.BoolOp, ast.boolop)
 _NODES += (ast.UnaryOp, ast.USub, ast.Not, ast.BinOp, ast.Add, ast.Sub, ast.Mult, ast.Div)
 
 
 class ClaimError(Exception):
-    """A predicate that cannot be evaluated; the message names file, line and predicate."""
+    """A claim that cannot be evaluated; the message names file, line and condition."""
 
 
 class UnknownResult(ValueError):
-    """A condition that is well formed, and asks for a result that is not among the values."""
+    """A well-formed condition over a result that does not exist."""
 
 
 class Claim(NamedTuple):
-    """A predicate as TeX compares it (white space reduced), and where it stands."""
+    """A condition as TeX compares it (white space reduced), with its file and line."""
 
     file: str
     line: int
@@ -43,12 +43,12 @@ class Claim(NamedTuple):
 
 
 def key(*parts: str) -> str:
-    """A result's key; characters that TeX or a claim could trip over become their code points."""
+    """A result's key; characters that TeX or a condition would misread become their code points."""
     return ".".join(re.sub(r"[^\w.-]", lambda match: f"-{ord(match[0]):x}-", part) for part in parts)
 
 
 def scan(path: Path) -> list[Claim]:
-    """All claims of a LaTeX file, comments left out."""
+    """All claims of a LaTeX file outside of comments."""
     text = "\n".join(_COMMENT.sub(r"\1", line) for line in path.read_text(encoding="utf-8").split("\n"))
     return [
         Claim(paths.relative(path), text.count("\n", 0, match.start()) + 1, " ".join(match[1].split()))
@@ -57,7 +57,7 @@ def scan(path: Path) -> list[Claim]:
 
 
 def check(claims: Iterable[Claim], values: Mapping[str, float | str]) -> dict[str, bool]:
-    """Evaluate claims over results. Raises `ClaimError` on an unknown key or another mistake."""
+    """Evaluate claims over results by key. Raises `ClaimError` on an unknown key or another mistake."""
     checked = {}
     for file, line, predicate in claims:
         try:
@@ -68,33 +68,49 @@ def check(claims: Iterable[Claim], values: Mapping[str, float | str]) -> dict[st
 
 
 def evaluate(predicate: str, values: Mapping[str, float | str]) -> bool:
-    """The truth of one predicate over results by key.
+    """The truth of one condition over results by key.
 
-    Raises `UnknownResult` where the predicate is well formed and a result that it asks for is missing;
-    `ValueError` where it is no condition; `TypeError` or `ArithmeticError` where the values do not allow the
-    comparison.
+    Raises `UnknownResult` if the condition is well formed and a result is missing; `ValueError` if it is no
+    condition; `TypeError` or `ArithmeticError` if the values cannot be compared in this way.
     """
     if not _ALPHABET.fullmatch(predicate):
-        raise ValueError("a predicate holds letters, digits and _ . , < > = ! + - * / ( ) \" ' alone")
-    # Keys hold dots and dashes, so they are cut out, the longest first, before Python's grammar
-    # sees the rest. What then still looks like a key is none of the results.
+        raise ValueError("a condition contains only letters, digits and _ . , < > = ! + - * / ( ) \" '")
+    # Keys contain dots and dashes, so they are replaced, the longest first, before Python's parser
+    # reads the rest. A key that is still there then is not among the results.
     keys = sorted((key for key in values if key in predicate), key=len, reverse=True)
     names = {f"result{index}_": values[key] for index, key in enumerate(keys)}
     stand_ins = dict(zip(keys, names, strict=True))
     known = rf"(?<![\w.])(?:{'|'.join(map(re.escape, keys)) or '(?!)'})(?![\w.])"
     text = re.sub(known, lambda match: stand_ins[match[0]], predicate)
     missing = _KEY.findall(text)
-    # A predicate is checked whole, before a result that is missing: its other faults are no missing results.
+    # The whole condition is checked before a missing result is reported, so that other mistakes come first.
     tree = _parse(_KEY.sub("missing_", text), {*names, *(["missing_"] if missing else [])})
     for key in missing:
         near = " or ".join(difflib.get_close_matches(key, values))
         raise UnknownResult(f"unknown result key {key}" + (f"; is it {near}?" if near else ""))
-    # Evaluated is this tree of harmless nodes, never the text.
+    # Only this tree of harmless nodes is evaluated, never the text.
     return eval(compile(tree, predicate, "eval"), {"__builtins__": {}}, _FUNCTIONS | names)
 
 
+def holds(condition: str, values: Mapping[str, float | str]) -> bool | None:
+    """As `evaluate`, but None if a result is missing."""
+    try:
+        return evaluate(condition, values)
+    except UnknownResult:
+        return None
+
+
+def keys_of(condition: str) -> list[str]:
+    """The keys that a condition compares. Raises `ValueError` if it is no condition, whatever the results are."""
+    try:
+        holds(condition, {})
+    except (TypeError, ArithmeticError, RecursionError) as error:
+        raise ValueError(f"not a condition ({error})") from None
+    return _KEY.findall(condition)
+
+
 def _parse(text: str, names: Collection[str]) -> ast.Expression:
-    """The tree of a predicate whose keys are ``names``. Raises `ValueError` where it is no condition."""
+    """The tree of a condition whose keys are ``names``. Raises `ValueError` if it is no condition."""
     try:
         tree = ast.parse(text, mode="eval")
     except SyntaxError as error:

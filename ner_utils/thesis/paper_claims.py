@@ -1,56 +1,47 @@
-"""The ledger: what the reproduced papers claim, and what a study says to it.
+"""What the reproduced papers claim, and the verdict of a study's results on each claim.
 
-``params/claims.yaml`` holds each claim with its scope and the conditions that decide it. A study decides only
-what lies in its scope: supported, contradicted, or undecided; for what lies outside, the table says what is
-observed. A claim is about encoders and generators: a language model that tags is neither.
+``params/claims.yaml`` lists each claim with its scope and the conditions that decide it. Within its scope, a claim
+is supported, contradicted or undecided; for a pair outside, the table only says what is observed. A claim is about
+a pair of an encoder and a generator; a language model that tags is neither.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, Field, model_validator
 
-from ner_utils.thesis import claims
-from ner_utils.analyses import costs
-from ner_utils.rendering import latex
 from ner_utils import paths
+from ner_utils.analyses import costs
 from ner_utils.config import sections
-from ner_utils.rendering.latex import Column, Raw
 from ner_utils.config.schema import Strict
-from ner_utils.results.study import Results
+from ner_utils.rendering import latex
+from ner_utils.rendering.latex import Column, Raw
+from ner_utils.results.study import Results, computed_once
+from ner_utils.thesis import claims, numbers
 
 NO_PAIR = "This study compares no encoder with a generator on the same sentences."
 Bounds = Annotated[list[float], Field(min_length=2, max_length=2)]
-# Names of gains, and where they stand among the numbers of a comparison.
+# Names of gains in conditions, and the parts of the keys by which a comparison's numbers have them.
 GAINS = {"gain": (), "gain.one": ("mention length", "1 token"), "gain.three": ("mention length", "3 or more")}
 TIMES = ("training", "batches", "single", "median")  # of `costs.seconds_of`
-_KEY = re.compile(r"[^\W\d][\w.-]*\.[\w.-]*\w")
-# Keys that conditions may ask for; whether a pair has such a result is another question.
+# Keys that conditions may use; a study need not have each of these results.
 _POSSIBLE = re.compile(
     r"(?:encoder|generator|fit)\.[\w.-]+"
     rf"|(?:{'|'.join(map(re.escape, GAINS))})\.(?:low|high|p)"
     rf"|time\.(?:{'|'.join(TIMES)})(?:\.(?:low|high))?"
 )
-# What each verdict is called of a pair outside of a claim's scope.
+# The word for each verdict on a pair outside of a claim's scope.
 OBSERVED = {"supported": "agrees", "contradicted": "disagrees", "undecided": "undecided"}
 
 
 def _condition(text: str) -> str:
-    """A condition over a pair's results. Raises `ValueError` where it is none, whatever the results are."""
-    for key in _KEY.findall(text):
+    """A condition over a pair's results. Raises `ValueError` if it is none, or has a key that no pair has."""
+    for key in claims.keys_of(text):
         if not _POSSIBLE.fullmatch(key):
-            raise ValueError(
-                f"no pair has a result {key}; expected encoder, generator, gain, time or fit first"
-            )
-    try:
-        claims.evaluate(text, {})
-    except claims.UnknownResult:  # it is well formed
-        pass
-    except (TypeError, ArithmeticError, RecursionError) as error:
-        raise ValueError(f"not a condition ({error})") from None
+            raise ValueError(f"no pair has a result {key}; keys begin with encoder, generator, gain, time or fit")
     return text
 
 
@@ -58,105 +49,95 @@ Condition = Annotated[str, AfterValidator(_condition)]
 
 
 class Scope(Strict):
-    """Where a claim was made; what it does not name does not matter to it."""
+    """The sizes and corpora that a claim is about; None: any."""
 
     encoder_millions: Bounds | None = None
     generator_millions: Bounds | None = None
     corpora: list[str] | None = None
 
 
-class Entry(Strict):
-    """A claim in our words, or in the paper's with the page, and conditions over a pair's results; without
-    them nothing decides it yet."""
+class PaperClaim(Strict):
+    """A claim in our words, perhaps with the paper's own and their page, and the conditions over a pair's results
+    that decide it; a claim without conditions is not tested."""
 
     paper: Literal["A", "B"]
-    says: str
+    statement: str
     quote: str | None = None
     page: str | None = None
     scope: Scope
-    estimated: bool = False  # the conditions ask for estimates, not for measurements
+    estimated: bool = False  # the conditions are over estimates, not measurements
     supported: Condition | None = None
     contradicted: Condition | None = None
     evidence: str | None = None  # a label of the thesis
 
     @model_validator(mode="after")
-    def _both(self) -> Entry:
+    def _both(self) -> PaperClaim:
         if (self.quote is None) != (self.page is None):
             raise ValueError("quote and page: give both or neither")
+        if (self.supported is None) != (self.contradicted is None):
+            raise ValueError("supported and contradicted: give both or neither")
         return self
 
 
+def load() -> list[PaperClaim]:
+    """The claims of ``params/claims.yaml``. Raises `ConfigError`."""
+    return sections.read_list(paths.PARAMS / "claims.yaml", PaperClaim)
+
+
+# ------------------------------------------------------------------------------ pairs
 class Pair(NamedTuple):
-    """A trained encoder and a trained generator that learnt from the same sentences, and their results."""
+    """A trained encoder and a trained generator that learnt from the same sentences: their corpus, their rows of
+    `Results.summary`, the results that conditions may use, by key, and the study if it is a companion."""
 
     dataset: str
     encoder: Mapping[str, Any]
     generator: Mapping[str, Any]
     values: dict[str, float]
+    companion: str = ""
+
+    def name(self, corpus: bool = False) -> str:
+        """The pair's name in tables, with or without its ``corpus``."""
+        systems = (self.encoder, self.generator)
+        text = " and ".join(system["label"] for system in systems)
+        text += f", {self.encoder['corpus']}" if corpus else ""
+        text += ", F1 " + " and ".join(f"{system['micro_f1']:.1f}" for system in systems)
+        return text + (f" (study {self.companion})" if self.companion else "")
 
 
-def load() -> list[Entry]:
-    """The ledger. Raises `ConfigError` where it is not of this form."""
-    return sections.read_list(paths.PARAMS / "claims.yaml", Entry)
-
-
-class Told(NamedTuple):
-    """What a pair says to entries of a list (None: nothing), below the pair's name."""
-
-    heading: str
-    rows: list[tuple[Any, str | None]]
-
-
-def tell(
-    results: Results,
-    found: Mapping[str, float | str],
-    entries: Sequence[Any],
-    say: Callable[[Any, Pair], str | None],
-) -> Iterator[Told]:
-    """What each pair of a study says to each entry, of further pairs what they say otherwise than the one
-    before; then what the pairs of the studies beside it say where nobody before them said anything. ``found``
-    are the numbers of all of them by key."""
-    silent = list(entries)
+@computed_once
+def pairs_by_study(results: Results) -> list[dict[str, Pair]]:
+    """The pairs of a study by their names, then those of each of its companions."""
+    values, found = numbers.result_values(results), []
     for study in (results, *results.companions):
-        told: list[Told] = []
-        before: list[tuple[Any, str | None]] = []
-        for name, pair in named_pairs(results, study, found):
-            rows = [(entry, say(entry, pair)) for entry in silent]
-            told.append(Told(name, [row for row in rows if row not in before]))
-            before = rows
-        answered = [Told(name, [row for row in rows if row[1]]) for name, rows in told]
-        yield from (each for each in (told if study is results else answered) if each.rows)
-        silent = [
-            entry for entry in silent if all(entry is not one for _, rows in answered for one, _ in rows)
-        ]
+        prefix = "" if study is results else f"{study.name}."
+        own = {key.removeprefix(prefix): value for key, value in values.items() if key.startswith(prefix)}
+        several = len({*results.corpora, *study.corpora}) > 1
+        named = (pair._replace(companion=prefix.removesuffix(".")) for pair in pairs(study, own))
+        found.append({pair.name(several): pair for pair in named})
+    return found
 
 
-def named_pairs(
-    results: Results, study: Results, found: Mapping[str, float | str]
-) -> Iterator[tuple[str, Pair]]:
-    """The pairs of ``study``, which is ``results`` or one beside it, each with its name in tables. ``found``
-    are the numbers of all of them by key."""
-    prefix = "" if study is results else f"{study.name}."
-    numbers = {key.removeprefix(prefix): value for key, value in found.items() if key.startswith(prefix)}
-    for pair in pairs(study, numbers):
-        systems = (pair.encoder, pair.generator)
-        name = " and ".join(system["label"] for system in systems)
-        name += f", {pair.encoder['corpus']}" if len({*results.corpora, *study.corpora}) > 1 else ""
-        name += ", F1 " + " and ".join(f"{system['micro_f1']:.1f}" for system in systems)
-        yield name + (f" (study {study.name})" if prefix else ""), pair
-
-
-def pairs(results: Results, found: Mapping[str, float | str]) -> Iterator[Pair]:
-    """The declared comparisons of a trained encoder with a trained generator on the same sentences; ``found``
-    are the study's numbers by key. Systems that were kept from seeing types speak of these alone."""
+def pairs(results: Results, values: Mapping[str, float | str]) -> Iterator[Pair]:
+    """The declared comparisons of a trained encoder with a trained generator on the same sentences; ``values``
+    are the study's numbers by key."""
     for dataset, encoder, generator in _compared_kinds(results, "encoder", "generator"):
         systems = (encoder["system"], generator["system"])
-        yield Pair(dataset, encoder, generator, _values(results, found, dataset, *systems))
+        yield Pair(dataset, encoder, generator, _values(results, values, dataset, *systems))
+
+
+def no_pair(results: Results) -> str:
+    """The text of a table without pairs, which names the LLM taggers that were compared instead."""
+    others = [
+        f"{first['label']} ({kinds[0]}) with {second['label']} ({kinds[1]})"
+        for kinds in (("LLM tagger", "generator"), ("encoder", "LLM tagger"))
+        for _, first, second in _compared_kinds(results, *kinds)
+    ]
+    return NO_PAIR + (f" It compares {'; '.join(others)}." if others else "")
 
 
 def _compared_kinds(results: Results, *kinds: str) -> Iterator[tuple[str, Mapping, Mapping]]:
-    """The declared comparisons of systems of two kinds that learnt from the same sentences, as dataset and
-    rows of `Results.summary`, in the order of the kinds."""
+    """The declared comparisons of systems of two kinds that learnt from the same sentences: dataset and rows of
+    `Results.summary`, in the order of the kinds."""
     rows = {(row["dataset"], row["system"]): row for row in results.summary.to_dict("records")}
     for dataset in results.study.datasets:
         for names in results.study.protocol.comparisons:
@@ -167,32 +148,19 @@ def _compared_kinds(results: Results, *kinds: str) -> Iterator[tuple[str, Mappin
                     yield dataset, first, second
 
 
-def no_pair(results: Results) -> str:
-    """What a table says in place of pairs: there is none, and which LLM taggers were compared instead."""
-    others = [
-        f"{row['label']} (LLM tagger) with {generator['label']} (generator)"
-        for _, row, generator in _compared_kinds(results, "LLM tagger", "generator")
-    ]
-    others += [
-        f"{encoder['label']} (encoder) with {row['label']} (LLM tagger)"
-        for _, encoder, row in _compared_kinds(results, "encoder", "LLM tagger")
-    ]
-    return NO_PAIR + (f" It compares {'; '.join(others)}." if others else "")
-
-
 def _values(
-    results: Results, found: Mapping[str, Any], dataset: str, encoder: str, generator: str
+    results: Results, numbers: Mapping[str, Any], dataset: str, encoder: str, generator: str
 ) -> dict[str, float]:
-    """What conditions may ask of a pair."""
-    values = {key: value for key, value in found.items() if key.startswith("fit.")}
+    """The results of a pair that conditions may use."""
+    values = {key: value for key, value in numbers.items() if key.startswith("fit.")}
     for role, system in (("encoder", encoder), ("generator", generator)):
-        mine = claims.key(dataset, system) + "."
-        values |= {
-            f"{role}.{key.removeprefix(mine)}": value for key, value in found.items() if key.startswith(mine)
-        }
+        prefix = claims.key(dataset, system) + "."
+        own = {key.removeprefix(prefix): value for key, value in numbers.items() if key.startswith(prefix)}
+        values |= {f"{role}.{key}": value for key, value in own.items()}
     if any(run.held_out for run in results.systems if run.system in (encoder, generator)):
+        # Trained without some types, they are not comparable with other systems in anything else.
         return {key: value for key, value in values.items() if ".flexibility." in key}
-    bounds = {name: _compared(found, dataset, generator, encoder, *bucket) for name, bucket in GAINS.items()}
+    bounds = {name: _difference(numbers, dataset, generator, encoder, *at) for name, at in GAINS.items()}
     slow, quick = (costs.timed(results, dataset, system) for system in (generator, encoder))
     for how in TIMES:
         if times := costs.ratio(slow, quick, how):
@@ -202,18 +170,16 @@ def _values(
         bounds["generator.regret"] = {"low": 0.0, "high": 0.0}  # the same checkpoints
     for run in results.systems:
         if run.base and run.base.system == generator and run.selected_by == "loss":
-            bounds.setdefault("generator.regret", _compared(found, dataset, generator, run.system))
-    return values | {
-        f"{name}.{part}": value for name, parts in bounds.items() for part, value in parts.items()
-    }
+            bounds.setdefault("generator.regret", _difference(numbers, dataset, generator, run.system))
+    return values | {f"{name}.{part}": value for name, parts in bounds.items() for part, value in parts.items()}
 
 
-def _compared(found: Mapping[str, Any], dataset: str, a: str, b: str, *bucket: str) -> dict[str, float]:
-    """The interval of a's score less b's and its corrected p; nothing of what nobody compared, or of an
-    empty bucket."""
+def _difference(numbers: Mapping[str, Any], dataset: str, a: str, b: str, *bucket: str) -> dict[str, float]:
+    """The interval of a's score less b's and its corrected p; empty if they were not compared, or the bucket is
+    empty."""
     for names, sign in ((f"{a}-vs-{b}", 1), (f"{b}-vs-{a}", -1)):
         low, high, p = (
-            found.get(claims.key(dataset, names, *bucket, part)) for part in ("low", "high", "p_holm")
+            numbers.get(claims.key(dataset, names, *bucket, part)) for part in ("low", "high", "p_holm")
         )
         if low is not None:
             low, high = sorted((sign * low, sign * high))
@@ -221,40 +187,61 @@ def _compared(found: Mapping[str, Any], dataset: str, a: str, b: str, *bucket: s
     return {}
 
 
-def verdict(entry: Entry, pair: Pair) -> str | None:
-    """What a pair says to a claim: supported, contradicted or undecided, marked where that rests on
-    estimates, or, outside of its scope, what is observed there; None where the pair has no such results.
-    Raises `ValueError` on a condition that is none."""
-    if not entry.supported:
+# --------------------------------------------------------------------------- verdicts
+def verdict(claim: PaperClaim, pair: Pair) -> str | None:
+    """A pair's verdict on a claim: supported, contradicted or undecided, marked if it rests on estimates, or,
+    outside of the claim's scope, what is observed; None if the pair lacks the results."""
+    if not claim.supported:
         return None
-    conditions = {"supported": entry.supported, "contradicted": entry.contradicted}
-    try:
-        seen = next(
-            (name for name, text in conditions.items() if claims.evaluate(text, pair.values)), "undecided"
-        )
-    except claims.UnknownResult:
+    truths = {
+        name: claims.holds(condition, pair.values)
+        for name, condition in (("supported", claim.supported), ("contradicted", claim.contradicted))
+    }
+    open_verdict = None if None in truths.values() else "undecided"
+    observed = next((name for name, truth in truths.items() if truth), open_verdict)
+    if observed is None:
         return None
-    if not in_scope(entry.scope, pair):
-        return f"out of scope; observed: {OBSERVED[seen]}"
-    return f"{seen} (estimated)" if entry.estimated else seen
+    if not in_scope(claim.scope, pair):
+        return f"out of scope; observed: {OBSERVED[observed]}"
+    return f"{observed} (estimated)" if claim.estimated else observed
 
 
 def in_scope(scope: Scope, pair: Pair) -> bool:
-    """Whether a pair is what a claim speaks of."""
+    """Whether a claim is about a pair."""
     for bounds, row in ((scope.encoder_millions, pair.encoder), (scope.generator_millions, pair.generator)):
         if bounds and not bounds[0] <= row["parameters_millions"] <= bounds[1]:
             return False
     return scope.corpora is None or paths.corpus(pair.dataset) in scope.corpora
 
 
-def tab_ledger(results: Results, found: Mapping[str, float | str]) -> str:
-    """Each claim, and what each pair of the study, and of those beside it, says to it."""
+Row = tuple[PaperClaim, str | None]
+
+
+def verdicts(results: Results) -> Iterator[tuple[str, list[Row]]]:
+    """By the name of each pair of a study, its verdict on each claim, of a further pair only where it differs from
+    the pair before; then the verdicts of companions' pairs on claims that are without one so far."""
+    open_claims = load()
+    for named in pairs_by_study(results):
+        before: list[Row] = []
+        decided: list[str] = []
+        for name, pair in named.items():
+            rows = [(claim, verdict(claim, pair)) for claim in open_claims]
+            shown = [row for row in rows if row not in before and (row[1] or not pair.companion)]
+            decided += [claim.statement for claim, text in rows if text]
+            before = rows
+            if shown:
+                yield name, shown
+        open_claims = [claim for claim in open_claims if claim.statement not in decided]
+
+
+def tab_ledger(results: Results) -> str:
+    """Each claim, with the verdicts of the pairs of the study and of its companions."""
     rows: list[Any] = []
-    for told in tell(results, found, load(), verdict):
-        rows.append(told.heading)
-        for entry, said in told.rows:
-            label = Raw(rf"\cref{{{entry.evidence}}}") if entry.evidence and said else None
-            rows.append([entry.paper, _quoted(entry), said or "not tested", label])
+    for name, block in verdicts(results):
+        rows.append(name)
+        for claim, text in block:
+            label = Raw(rf"\cref{{{claim.evidence}}}") if claim.evidence and text else None
+            rows.append([claim.paper, _quoted(claim), text or "not tested", label])
     if not rows:
         return latex.statement(no_pair(results), long=True)
     columns = [
@@ -266,9 +253,9 @@ def tab_ledger(results: Results, found: Mapping[str, float | str]) -> str:
     return latex.tabular(columns, rows, long=True)
 
 
-def _quoted(entry: Entry) -> Raw:
+def _quoted(claim: PaperClaim) -> Raw:
     """A claim in our words, with the paper's own and their page, or marked as a paraphrase."""
-    words = latex.escape(entry.says)
-    if entry.quote and entry.page:
-        return Raw(rf"{words} \enquote{{{latex.escape(entry.quote)}}} (p.~{latex.escape(entry.page)})")
+    words = latex.escape(claim.statement)
+    if claim.quote and claim.page:
+        return Raw(rf"{words} \enquote{{{latex.escape(claim.quote)}}} (p.~{latex.escape(claim.page)})")
     return Raw(f"{words} (paraphrase)")

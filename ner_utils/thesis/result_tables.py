@@ -1,4 +1,4 @@
-"""What came out of a study, in tables of the thesis."""
+"""A study's results in tables of the thesis."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from ner_utils.results.study import Results
 
 
 def all_tables(results: Results) -> dict[str, str]:
-    """Those of this room and of `design`: file names without suffix, and what belongs into them."""
+    """The tables of this file and of `setup_tables`, by file names without suffix."""
     makers = (setup_tables.protocol, setup_tables.provenance, setup_tables.runs, comparisons)
-    found = {f"tab_{make.__name__}": make(results) for make in makers}
+    tables = {f"tab_{make.__name__}": make(results) for make in makers}
     makers = (setup_tables.corpus, setup_tables.audit, setup_tables.hyperparameters, setup_tables.own_settings, setup_tables.prompts)
     makers += (scores, conventions, ensembles, types, parse, efficiency)
-    found |= {f"tab_{make.__name__}": make(results.undisturbed) for make in makers}
-    return found | {"tab_results": found.pop("tab_scores")}
+    tables |= {f"tab_{make.__name__}": make(results.undisturbed) for make in makers}
+    return tables | {"tab_results": tables.pop("tab_scores")}
 
 
 def scores(results: Results) -> str:
@@ -40,9 +40,9 @@ def scores(results: Results) -> str:
 
 
 def conventions(results: Results) -> str:
-    """The same predictions under other schemes, and by the rules of others."""
+    """F1 of the same predictions by different matching schemes, and by the scoring rules of other papers."""
     over = {
-        "Mentions at their places": {
+        "Mentions by position": {
             "micro_f1": "strict",
             "exact_f1": "exact",
             "partial_f1": "partial",
@@ -62,14 +62,14 @@ def conventions(results: Results) -> str:
 
 
 def ensembles(results: Results) -> str:
-    """What dev taught each ensemble."""
+    """Weights and threshold that each ensemble learnt on dev, and its scores."""
     rows = []
     for item in (item for item in results.stored if item.run.members):
-        taught = item.efficiency["ensemble"]
-        members = zip(item.run.members, taught["weights"], strict=True)
-        said = "; ".join(f"{member.label}, seed {member.seed}: {weight:.2f}" for member, weight in members)
-        scores = (100 * taught["dev_f1"], 100 * item.metrics["micro"]["f1"])
-        cells = [item.run.label, item.run.seed, said, taught["threshold"], *scores]
+        learnt = item.efficiency["ensemble"]
+        members = zip(item.run.members, learnt["weights"], strict=True)
+        weights = "; ".join(f"{member.label}, seed {member.seed}: {weight:.2f}" for member, weight in members)
+        scores = (100 * learnt["dev_f1"], 100 * item.metrics["micro"]["f1"])
+        cells = [item.run.label, item.run.seed, weights, learnt["threshold"], *scores]
         rows.append({"corpus": item.run.dataset.label, "cells": cells})
     if not rows:
         return latex.statement("This study has no ensemble.")
@@ -91,19 +91,19 @@ def types(results: Results) -> str:
     columns += [Column(head, 1) for head in latex.heads(list(systems.values()))]
 
     def row(values: dict) -> Sequence:
-        found = [f1[values["corpus"], values["type"], system] for system in systems]
-        return [values["type"], values["mentions"], *found]
+        scores = [f1[values["corpus"], values["type"], system] for system in systems]
+        return [values["type"], values["mentions"], *scores]
 
     return latex.tabular(columns, latex.blocks(results.types.drop_duplicates(["corpus", "type"]), row))
 
 
 def comparisons(results: Results) -> str:
-    """The declared comparisons, tested."""
+    """The declared comparisons with their tests."""
     if results.comparisons.empty:
         return latex.statement("This study declares no comparison.")
-    columns = [Column(title, layout="p{3.2cm}") for title in ("System", "Against")]
+    columns = [Column(title, layout="p{3.2cm}") for title in ("System", "Compared with")]
     columns += [Column("Difference", 1), Column(r"95\,\% interval")]
-    columns.append(Column(r"\shortstack[r]{Smallest\\to be found}", 1))
+    columns.append(Column(r"\shortstack[r]{Smallest\\detectable}", 1))
     columns += [Column("$p$", layout="r"), Column("$p$ (Holm)", layout="r")]
 
     def row(values: dict) -> Sequence:
@@ -115,7 +115,7 @@ def comparisons(results: Results) -> str:
 
 
 def parse(results: Results) -> str:
-    """How generated answers could be read, and what was dropped from them."""
+    """How generated answers could be read, and the share of items that were dropped."""
     generative = results.summary[results.summary["approach"] == "generation"]
     if generative.empty:
         return latex.statement("No system of this study writes answers.")
@@ -132,7 +132,7 @@ def parse(results: Results) -> str:
 
 
 def efficiency(results: Results) -> str:
-    """Cost: parameters, training, latency, throughput, memory."""
+    """Parameters, training, latency, throughput, memory."""
     columns = {
         "label": Column("System", layout="p{3cm}"),
         "parameters_millions": Column("all", 1, over="Parameters (M)"),
@@ -151,5 +151,5 @@ def efficiency(results: Results) -> str:
 
 
 def _of_keys(columns: dict[str, Column], frame: pd.DataFrame) -> str:
-    """A table of a frame's columns, by their names."""
+    """A table of a frame's columns."""
     return latex.tabular(columns.values(), latex.blocks(frame, lambda row: [row[name] for name in columns]))

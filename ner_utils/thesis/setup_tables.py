@@ -16,11 +16,11 @@ from ner_utils.data.spans import Span
 from ner_utils.results.study import Results
 
 Row = Sequence | str  # cells, or a heading
-# Keys of a model that writes which the table of hyperparameters shows.
+# Keys of a generative model that the table of hyperparameters shows.
 _WRITING = ("output_format", "type_order", "loss", "dev_draw", "constrained", "max_new_tokens")
-OWN = "own"  # in the place of a setting that systems of one model do not share
-# An example of our own, since a corpus' sentences may not be ours to print. What a corpus calls by
-# one of these names is annotated, the rest is not.
+OWN = "own"  # for a setting in which systems of one model differ
+# An example made up for the thesis, because the licence of a corpus may not allow printing its sentences. It has a
+# mention of each of these types that the corpus has.
 EXAMPLE = ("Marta", "Kowal", "from", "Kraków", "takes", "aspirin", "against", "malaria", ".")
 EXAMPLE_MENTIONS = {"person": (0, 2), "location": (3, 4), "chemical": (5, 6), "disease": (7, 8)}
 
@@ -41,30 +41,30 @@ def corpus(results: Results) -> str:
     return latex.tabular(columns, rows)
 
 
-# What an audit found: the count, and what it is a share of.
+# Findings of an audit: the key of the count, and of the total of which it is a share.
 FINDINGS = {
     "Sentences that repeat an earlier one of the split": ("duplicates", "sentences"),
     Raw(r"\quad with other labels than the first copy"): ("conflicting_duplicates", None),
     "Sentences that also stand in train": ("in_train", "sentences"),
     "Mentions unseen in train, ignoring case": ("unseen_mentions", "mentions"),
     Raw(r"\quad with case"): ("unseen_mentions_cased", "mentions"),
-    "Mentions whose surface occurs again in the sentence": ("repeated_mentions", "mentions"),
+    "Mentions whose surface form occurs again in the sentence": ("repeated_mentions", "mentions"),
     "Malformed tags, repaired": ("repaired_tags", None),
-    # These are counted where a corpus has offsets.
+    # These are counted in corpora with offsets.
     "Mentions that overlap a longer one, dropped": ("overlapping_mentions", None),
-    "Mentions of parts that lie apart, kept as one": ("discontinuous_mentions", None),
+    "Discontinuous mentions, joined into one span": ("discontinuous_mentions", None),
     "Mentions across the end of a sentence, joined": ("split_mentions", None),
-    "Mentions with a border inside a token, widened": ("widened_mentions", None),
-    "Mentions and lines that contradict themselves, left out": ("dropped_flaws", None),
+    "Mentions with a boundary inside a token, widened": ("widened_mentions", None),
+    "Mentions and lines that contradict themselves, dropped": ("dropped_flaws", None),
 }
 
 
 def audit(results: Results) -> str:
-    """What to know before trusting a score on a corpus."""
+    """Properties of a corpus that its scores depend on."""
     rows: list[Row] = []
     for label, report in results.corpora.items():
         surfaces, ambiguous = (latex.number(report[key]) for key in ("surfaces", "ambiguous_surfaces"))
-        rows.append(f"{label}: {surfaces} distinct surfaces, {ambiguous} of them with two or more types")
+        rows.append(f"{label}: {surfaces} distinct surface forms, {ambiguous} of them with two or more types")
         splits = report["splits"]
         for title, (key, whole) in FINDINGS.items():
             counts = [_count(split.get(key), split.get(whole)) for split in splits.values()]
@@ -87,7 +87,7 @@ def _facts(facts: Iterable[tuple[str, str]]) -> str:
 
 
 def protocol(results: Results) -> str:
-    """What was declared before the first run."""
+    """The study's protocol, which was declared before the first run."""
     rules, labels = (
         results.study.protocol,
         dict(zip(results.runs["system"], results.runs["label"], strict=True)),
@@ -104,9 +104,9 @@ def protocol(results: Results) -> str:
         "Systems": "; ".join(f"{label} ({kinds[label]})" for label in labels.values()),
         "Seeds": ", ".join(map(str, results.study.seeds)),
         "Primary score": Raw(rf"strict {rules.primary_metric.removesuffix('_f1')} \Fone"),
-        "Comparisons": "; ".join(f"{labels[a]} against {labels[b]}" for a, b in rules.comparisons) or "none",
+        "Comparisons": "; ".join(f"{labels[a]} with {labels[b]}" for a, b in rules.comparisons) or "none",
         "Margin": f"{rules.margin:g} points" if rules.margin else "none declared",
-        "Looks at dev": f"{rules.dev_evaluations} a run; tagging on all of dev, generation on {sample}",
+        "Evaluations on dev": f"{rules.dev_evaluations} a run; tagging on all of dev, generation on {sample}",
         "Test": test,
         "Latency": f"{rules.latency_sentences} sentences, one at a time",
         "Resampling": f"{latex.number(rules.resamples)} resamples for intervals and tests",
@@ -115,32 +115,32 @@ def protocol(results: Results) -> str:
 
 
 def hyperparameters(results: Results) -> str:
-    """The settings of the trained systems; of many, those that the systems of a model share."""
-    if not (found := _trained(results)):
+    """The settings of the trained systems; of many systems, the settings that those of one model share."""
+    if not (trained := _trained(results)):
         return latex.statement("No system of this study is trained.")
-    settings = {run.label: mine for run, mine in found}
+    settings = {run.label: values for run, values in trained}
     if many_trained(results):
         settings = {group[0][0].model.label: _shared(group) for group in _by_model(results)}
-    titles = dict.fromkeys(title for _, mine in found for title in mine)
+    titles = dict.fromkeys(title for _, values in trained for title in values)
     columns = [Column("Setting"), *(Column(latex.narrow(label), layout="r") for label in settings)]
     return latex.tabular(columns, ([title, *(s.get(title) for s in settings.values())] for title in titles))
 
 
 def own_settings(results: Results) -> str:
-    """Where there are many trained systems: what those of one model do not share."""
+    """If there are many trained systems: the settings in which those of one model differ."""
     rows = []
     for group in _by_model(results) if many_trained(results) else ():
         shared = _shared(group)
-        for run, mine in group:
-            own = (f"{title}: {value}" for title, value in mine.items() if shared[title] == OWN)
+        for run, values in group:
+            own = (f"{title}: {value}" for title, value in values.items() if shared[title] == OWN)
             rows.append([run.label, "; ".join(own)])
     if not rows:
         return latex.statement("Every trained system has a column.")
-    return latex.tabular([Column("System"), Column("Settings of its own", layout="p{9cm}")], rows)
+    return latex.tabular([Column("System"), Column("Own settings", layout="p{9cm}")], rows)
 
 
 def many_trained(results: Results) -> int:
-    """The number of trained systems, 0 where each has its column."""
+    """The number of trained systems if they are too many for a column each, else 0."""
     return number if (number := len(_trained(results))) > latex.MANY else 0
 
 
@@ -153,35 +153,35 @@ def _trained(results: Results) -> list[tuple[Run, dict[str, Any]]]:
 
 def _by_model(results: Results) -> list[list[tuple[Run, dict[str, Any]]]]:
     groups: dict[str, list] = {}
-    for run, mine in _trained(results):
-        groups.setdefault(str(results.study.systems[run.system].model), []).append((run, mine))
+    for run, values in _trained(results):
+        groups.setdefault(str(results.study.systems[run.system].model), []).append((run, values))
     return list(groups.values())
 
 
 def _shared(group: list[tuple[Run, dict[str, Any]]]) -> dict[str, Any]:
     """The settings of a group, `OWN` where they differ."""
-    titles = dict.fromkeys(title for _, mine in group for title in mine)
-    values = {title: [mine.get(title) for _, mine in group] for title in titles}
-    return {title: each[0] if all(v == each[0] for v in each) else OWN for title, each in values.items()}
+    titles = dict.fromkeys(title for _, values in group for title in values)
+    columns = {title: [values.get(title) for _, values in group] for title in titles}
+    return {title: each[0] if all(v == each[0] for v in each) else OWN for title, each in columns.items()}
 
 
 def _settings(run: Run) -> dict[str, Any]:
     model = run.model
-    found = {"kind": model.kind, "training_sentences": run.train_sentences or "all"}
-    found |= model.training.model_dump()
+    settings = {"kind": model.kind, "training_sentences": run.train_sentences or "all"}
+    settings |= model.training.model_dump()
     if model.approach == "generation":
-        found |= {name: getattr(model, name) for name in _WRITING}
-    found["quantisation"] = model.quantisation or "none"
+        settings |= {name: getattr(model, name) for name in _WRITING}
+    settings["quantisation"] = model.quantisation or "none"
     if run.held_out:
-        found["types held out"] = ", ".join(run.held_out)
+        settings["types held out"] = ", ".join(run.held_out)
     if model.lora:
-        found |= {f"LoRA {name}": value for name, value in model.lora.model_dump().items()}
-    found |= {key: value for key, value in model.model_dump().items() if key.startswith("prediction_batch")}
-    return {name[0].upper() + name[1:].replace("_", " "): value for name, value in found.items()}
+        settings |= {f"LoRA {name}": value for name, value in model.lora.model_dump().items()}
+    settings |= {key: value for key, value in model.model_dump().items() if key.startswith("prediction_batch")}
+    return {name[0].upper() + name[1:].replace("_", " "): value for name, value in settings.items()}
 
 
 def provenance(results: Results) -> str:
-    """Hardware and software; where runs differ, every value with its systems."""
+    """Hardware and software; if runs differ, every value with its systems."""
     facts: dict[str, dict[str, list[str]]] = {}
     for item in results.stored:
         machine, versions = item.manifest["machine"], item.manifest["versions"]
@@ -196,8 +196,8 @@ def provenance(results: Results) -> str:
 
 
 def runs(results: Results) -> str:
-    """The runs, each with what identifies it and what it lost by cutting."""
-    titles = ("System", "Seed", "Fingerprint", "Commit", "Finished", "Steps", "Lost by cutting")
+    """The runs, each with its fingerprint and commit, and what was lost because inputs were truncated."""
+    titles = ("System", "Seed", "Fingerprint", "Commit", "Finished", "Steps", "Lost by truncation")
     rows = []
     for item in results.stored:
         marks = (item.run.fingerprint[:12], item.manifest["commit"])
@@ -212,7 +212,7 @@ def runs(results: Results) -> str:
 
 
 def prompts(results: Results) -> str:
-    """The conversation that generative systems have, for each corpus."""
+    """The prompts and answers of generative systems, for each corpus, on an example."""
     texts = {}
     for run in (item.run for item in results.stored if item.run.model.approach == "generation"):
         shape = form(run.model, run.dataset)
@@ -224,7 +224,7 @@ def prompts(results: Results) -> str:
         text = rf"\paragraph{{{escape(title)}}}" + "\n"
         parts = {"Instruction": shape.instruction(), "User": example.text, "Answer": shape.target(example)}
         for title, part in parts.items():
-            # Verbatim knows no escape: nothing in it may look like its end.
+            # Verbatim text has no escapes, so that nothing in it may look like its end.
             part = part.replace(r"\end{", r"\end {")
             text += f"\\noindent\\emph{{{title}}}\n\\begin{{prompt}}\n{part}\n\\end{{prompt}}\n"
         texts[title] = text

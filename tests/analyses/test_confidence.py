@@ -6,7 +6,7 @@ from ner_utils import data, paths
 from ner_utils.analyses import confidence
 from ner_utils.results import evaluation, findings
 from ner_utils.scoring import calibration
-from ner_utils.thesis import result_numbers
+from ner_utils.thesis.numbers import result_numbers
 
 
 def test_of_a_study(made_up, demo):
@@ -17,7 +17,7 @@ def test_of_a_study(made_up, demo):
         folder = paths.FIGURES if name.startswith("fig") else paths.THESIS / "generated"
         file = f"{name}.{'pdf' if name.startswith('fig') else 'tex'}"
         assert (folder / "plain" / file).stat().st_size > 200
-    numbers = result_numbers.numbers(results)
+    numbers = result_numbers(results)
     tagged = found["minilm"]
     assert numbers["demo.minilm.confidence.before.ece"].value == 100 * tagged["before"]["ece"]
     assert tagged["after"]["brier"] < tagged["before"]["brier"]

@@ -5,7 +5,8 @@ import pytest
 from ner_utils.analyses import costs
 from ner_utils.analyses.costs import Timed
 from ner_utils.rendering import latex
-from ner_utils.thesis import result_numbers
+from ner_utils.thesis import discussion
+from ner_utils.thesis.numbers import result_values
 
 
 def system(label, training, per_second, mean_ms=100.0, runs=1, spread=1.0):
@@ -97,7 +98,7 @@ def test_times_of_different_machines_are_not_compared(made_up):
     text = costs.tab_break_even(results)
     assert "MiniLM (22M) & SmolLM2 QLoRA (135M) & -- & --" in text
     assert not [
-        line for line in result_numbers.discussion(results).splitlines() if "ms)" in line and "MiniLM" in line
+        line for line in discussion.discussion(results).splitlines() if "ms)" in line and "MiniLM" in line
     ]
 
 
@@ -108,7 +109,7 @@ def test_of_a_study(made_up):
     assert hour > 0
     assert latex.significant(100 * costs.dollars(681.7, 0.1)) in text["tab_costs"]
     assert "always" in text["tab_break_even"] or "sentences on" in text["tab_break_even"]
-    found = result_numbers.values(results)
+    found = result_values(results)
     name = "demo.minilm-vs-smollm2-qlora"
     assert found[f"{name}.break_even"] == 0  # faster, and trained for a shorter time
     assert (

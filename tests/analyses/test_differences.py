@@ -8,7 +8,7 @@ from ner_utils import paths, sealed
 from ner_utils.analyses import differences
 from ner_utils.results import findings
 from ner_utils.sealed import ResultError
-from ner_utils.thesis import result_numbers
+from ner_utils.thesis.numbers import result_numbers
 
 
 def test_of_a_study(made_up, demo):
@@ -17,7 +17,7 @@ def test_of_a_study(made_up, demo):
     for name in names:
         folder = paths.FIGURES if name.startswith("fig") else paths.THESIS / "generated"
         assert (folder / "vote" / f"{name}.{'pdf' if name.startswith('fig') else 'tex'}").stat().st_size > 200
-    numbers = result_numbers.numbers(results)
+    numbers = result_numbers(results)
     whole = sum(
         numbers[f"demo.minilm.mention-20-length.{bucket}.gold"].value
         for bucket in ("1-20-token", "2-20-tokens", "3-20-or-20-more")

@@ -8,7 +8,7 @@ from ner_utils.config.load import ConfigError
 from ner_utils.experiments import experiment
 from ner_utils.models import generation, weights
 from ner_utils.models.generation import qlora
-from ner_utils.thesis import result_numbers
+from ner_utils.thesis.numbers import result_numbers
 
 STUDY = """
 title: Flexible
@@ -122,7 +122,7 @@ def test_of_a_study(add_study, made_up):
     assert frame.loc["writer", "ways"] == "types held out"
     assert frame.loc["renamed", "ways"] == "types held out, types renamed"
     assert frame.loc["minilm", "ways"] == "as learnt"
-    numbers = result_numbers.numbers(results)
+    numbers = result_numbers(results)
     assert numbers["study.flexible"].value == 5
     assert numbers["study.selected"].value == 1
     assert numbers["demo.writer.flexibility.held_out.f1"].value == frame.loc["writer", "held_out.f1"]

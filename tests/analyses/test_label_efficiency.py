@@ -2,7 +2,7 @@
 
 from ner_utils import paths
 from ner_utils.analyses import label_efficiency
-from ner_utils.thesis import result_numbers
+from ner_utils.thesis.numbers import result_numbers
 
 STUDY = """
 title: More and more
@@ -38,7 +38,7 @@ def test_of_a_study(add_study, made_up):
         folder = paths.FIGURES if name.startswith("fig") else paths.THESIS / "generated"
         file = folder / "growing" / f"{name}.{'pdf' if name.startswith('fig') else 'tex'}"
         assert file.stat().st_size > 200
-    numbers = result_numbers.numbers(results)
+    numbers = result_numbers(results)
     assert numbers["study.label_efficiency"].value == numbers["demo.b.training_sizes"].value == 3
     assert "demo.e.training_sizes" not in numbers
 
@@ -65,4 +65,4 @@ def test_a_study_without_a_series(made_up):
     results = made_up()
     assert label_efficiency.series(results).empty
     assert "several numbers" in label_efficiency.tab_label_efficiency(label_efficiency.series(results))
-    assert "study.label_efficiency" not in result_numbers.numbers(results)
+    assert "study.label_efficiency" not in result_numbers(results)

@@ -13,7 +13,7 @@ from ner_utils.data import perturb
 from ner_utils.data.corpus import Sentence
 from ner_utils.data.perturb import KINDS
 from ner_utils.data.spans import Span
-from ner_utils.thesis import result_numbers
+from ner_utils.thesis.numbers import result_numbers
 
 LETTERS = [kind for kind in KINDS if kind.startswith(("lower", "upper", "typos", "homo", "instruction"))]
 word = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zs", "Zl", "Zp"]), min_size=1, max_size=8)
@@ -140,7 +140,7 @@ def test_of_a_study(add_study, made_up, demo):
     assert robustness.write(results, "disturbed") == ["tab_robustness", "fig_robustness"]
     assert "lower case" in (paths.THESIS / "generated" / "disturbed" / "tab_robustness.tex").read_text()
     assert (paths.FIGURES / "disturbed" / "fig_robustness.pdf").stat().st_size > 200
-    numbers = result_numbers.numbers(results)
+    numbers = result_numbers(results)
     mean = numbers["demo.minilm.robustness.mean_change"].value
     assert type(mean) is float, "a claim could not compare it"
     assert mean == pytest.approx(frame["change"].mean())
@@ -148,7 +148,7 @@ def test_of_a_study(add_study, made_up, demo):
     assert low < mean < high
     # Systems that err independently: the mean of two changes scatters less than either, and not more.
     assert high - low < (frame["high"] - frame["low"]).max()
-    assert result_numbers.numbers(results)["study.disturbed"].value == 2
+    assert result_numbers(results)["study.disturbed"].value == 2
     run = config.load_run("disturbed", "demo", "lower", 1)
     assert all(s.text == s.text.lower() for s in data.test_sentences(run, demo))
     assert run.fingerprint != run.base.fingerprint
@@ -176,7 +176,7 @@ def test_what_is_not_trained_is_compared_with_the_same_model_and_settings(add_st
     scores = results.summary.set_index("system")["micro_f1"]
     for name, base in (("upper", "asked"), ("emoji", "shown")):
         assert frame.loc[name, "change"] == pytest.approx(scores[name] - scores[base])
-        numbers = result_numbers.numbers(results)
+        numbers = result_numbers(results)
         assert numbers[f"demo.{name}.robustness.change"].value == frame.loc[name, "change"]
         assert numbers[f"demo.{base}.robustness.mean_change"].value == frame.loc[name, "change"]
     robustness.write(results, "disturbed")

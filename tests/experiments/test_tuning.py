@@ -10,7 +10,8 @@ from ner_utils.config import tuned
 from ner_utils.config.load import ConfigError
 from ner_utils.config.run import Run
 from ner_utils.experiments import experiment, preflight, tuning
-from ner_utils.thesis import result_numbers, result_tables
+from ner_utils.thesis import result_tables
+from ner_utils.thesis.numbers import result_numbers
 
 STUDY = """
 title: Tuned
@@ -143,7 +144,7 @@ def test_tables_and_numbers(study, made_up):
     assert "0.075 to 0.150" in text["tab_tuning"]  # one hour and a half at 0.05 and 0.1 dollars
     assert "batch\\_size 4" in text["tab_tuning"]
     assert "tuned" in text["tab_hyperparameters"]
-    numbers = result_numbers.numbers(results)
+    numbers = result_numbers(results)
     assert numbers["demo.tuned.tuning.chosen"].value == 30
     assert numbers["study.tuned"].value == 1
 

@@ -14,7 +14,7 @@ from ner_utils import config, paths, sealed
 from ner_utils.rendering import figures, plots
 from ner_utils.results import study
 from ner_utils.sealed import ResultError
-from ner_utils.thesis import result_numbers
+from ner_utils.thesis import build, discussion
 
 SMALL = "tuned"  # a study whose thesis is soon built again
 DISCUSSION = f"thesis/discussions/{SMALL}.tex"
@@ -230,7 +230,7 @@ def test_committed_overviews_are_what_the_results_give(name, tmp_path):
     every claim of the study's texts holds."""
     results = study.load_results(name)
     committed = (paths.RESULTS / name / "README.md").read_text(encoding="utf-8")
-    assert committed == result_numbers.overview(results)
-    assert [claim for claim, truth in result_numbers.check(results).items() if not truth] == []
+    assert committed == discussion.overview(results)
+    assert [claim for claim, truth in build.check_claims(results).items() if not truth] == []
     plots.save_figure(figures.fig_f1(results.undisturbed), tmp_path / "again.png")
     assert (tmp_path / "again.png").read_bytes() == (paths.FIGURES / f"{name}.png").read_bytes()

@@ -1,10 +1,11 @@
-"""The ledger: claims are decided inside of their scope alone."""
+"""Claims of papers are decided only within their scope."""
 
 import pytest
 
 from ner_utils.config.load import ConfigError
-from ner_utils.thesis import advice, claims, paper_claims, result_numbers
-from ner_utils.thesis.paper_claims import Entry, Pair, Scope
+from ner_utils.thesis import advice, claims, paper_claims
+from ner_utils.thesis.numbers import result_values
+from ner_utils.thesis.paper_claims import Pair, PaperClaim, Scope
 
 ENCODER = {"label": "E", "corpus": "C", "parameters_millions": 180.0}
 GENERATOR = {"label": "G", "corpus": "C", "parameters_millions": 4000.0}
@@ -16,36 +17,27 @@ def systems(*more):
 
 
 def pair(**values):
-    return Pair(
-        "multinerd.de", ENCODER, GENERATOR, {name.replace("__", "."): v for name, v in values.items()}
-    )
+    known = {name.replace("__", "."): value for name, value in values.items()}
+    return Pair("multinerd.de", ENCODER, GENERATOR, known)
 
 
-def entry(scope=None, supported="gain.low > 0", contradicted="gain.high < 0"):
-    return Entry(
-        paper="A", says="More.", scope=Scope(**scope or {}), supported=supported, contradicted=contradicted
-    )
+def claim(scope=None, supported="gain.low > 0", contradicted="gain.high < 0", **more):
+    scope, conditions = Scope(**scope or {}), {"supported": supported, "contradicted": contradicted}
+    return PaperClaim(paper="A", statement="More.", scope=scope, **conditions, **more)
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "wanted"), [(1, 2, "supported"), (-2, -1, "contradicted"), (-1, 1, "undecided")]
+    ("low", "high", "expected", "observed"),
+    [(1, 2, "supported", "agrees"), (-2, -1, "contradicted", "disagrees"), (-1, 1, "undecided", "undecided")],
 )
-def test_verdicts(low, high, wanted):
-    held = pair(gain__low=low, gain__high=high)
-    assert paper_claims.verdict(entry(), held) == wanted
+def test_verdicts(low, high, expected, observed):
+    results = pair(gain__low=low, gain__high=high)
+    assert paper_claims.verdict(claim(), results) == expected
+    assert paper_claims.verdict(claim(estimated=True), results) == f"{expected} (estimated)"
     inside = {"encoder_millions": [100.0, 500.0], "corpora": ["multinerd"]}
-    assert paper_claims.verdict(entry(inside), held) == wanted
+    assert paper_claims.verdict(claim(inside), results) == expected
     for outside in ({"generator_millions": [7000.0, 8000.0]}, {"corpora": ["wnut17"]}):
-        observed = {"supported": "agrees", "contradicted": "disagrees"}.get(wanted, wanted)
-        assert paper_claims.verdict(entry(outside), held) == f"out of scope; observed: {observed}"
-
-
-def test_an_estimate_is_called_one():
-    guess = entry(supported="fit.big.training <= 24", contradicted="fit.big.training > 24").model_copy(
-        update={"estimated": True}
-    )
-    assert paper_claims.verdict(guess, pair(fit__big__training=30.0)) == "contradicted (estimated)"
-    assert paper_claims.verdict(guess, pair(fit__big__training=20.0)) == "supported (estimated)"
+        assert paper_claims.verdict(claim(outside), results) == f"out of scope; observed: {observed}"
 
 
 @pytest.mark.parametrize(
@@ -60,121 +52,109 @@ def test_an_estimate_is_called_one():
     ],
 )
 def test_a_misspelt_condition_is_refused(text, reason):
-    """A result that a study does not have is silence; what no study can have is an error."""
     with pytest.raises(ValueError, match=reason):
-        entry(supported=text)
-    assert paper_claims.verdict(entry(supported="encoder.recall > generator.recall"), pair()) is None
+        claim(supported=text)
 
 
-def test_a_claim_is_quoted_with_its_page_or_marked_as_a_paraphrase():
-    quoted = entry().model_copy(update={"quote": "2-8% more", "page": "1"})
-    assert paper_claims._quoted(quoted) == r"More. \enquote{2-8\% more} (p.~1)"
-    assert paper_claims._quoted(entry()) == "More. (paraphrase)"
-    with pytest.raises(ValueError, match="give both or neither"):
-        Entry(paper="B", says="More.", quote="More", scope=Scope())
-    for one in paper_claims.load():
-        assert bool(one.quote) == (one.paper == "B"), one.says
+def test_a_claim_is_not_tested_where_results_or_conditions_are_missing():
+    assert paper_claims.verdict(claim(), pair()) is None
+    assert paper_claims.verdict(claim(contradicted="time.single.low > 1"), pair(gain__low=-1.0)) is None
+    assert paper_claims.verdict(claim(supported=None, contradicted=None), pair(gain__low=1)) is None
 
 
-def test_what_is_not_known_is_not_tested():
-    assert paper_claims.verdict(entry(), pair()) is None
-    assert paper_claims.verdict(entry(supported=None, contradicted=None), pair(gain__low=1)) is None
+def test_a_claim_is_quoted_with_its_page_or_marked_as_a_paraphrase(plain_results):
+    text = paper_claims.tab_ledger(plain_results)
+    assert r"\enquote{This gain is more prominent" in text and "(p.~1 of the arXiv" in text
+    for each in paper_claims.load():
+        assert bool(each.quote) == (each.paper == "B"), each.statement
+        assert (f"{each.statement} (paraphrase)" in text) == (each.paper == "A"), each.statement
+    with pytest.raises(ValueError, match="quote and page: give both or neither"):
+        claim(quote="More")
+    with pytest.raises(ValueError, match="supported and contradicted: give both or neither"):
+        claim(contradicted=None)
 
 
-def test_every_condition_can_be_evaluated(made_up):
-    """Of the committed ledger, on a pair of a study: no key is misspelt."""
-    results = made_up("minilm:train_sentences=160")
-    numbers = result_numbers.values(results)
-    (held,) = paper_claims.pairs(results, numbers)
-    assert (held.encoder["system"], held.generator["system"]) == ("minilm", "smollm2-qlora")
-    asked = {
-        f"{role}.flexibility.held_out.{end}": 7.0
-        for role in ("encoder", "generator")
-        for end in ("low", "high")
-    }
-    held = held._replace(values=held.values | asked)  # this study holds no types out
-    for one in paper_claims.load():
-        if one.supported:
-            assert "out of scope" in (paper_claims.verdict(one, held) or "") or not one.scope.model_fields_set
-    text = paper_claims.tab_ledger(results, numbers)
-    assert r"\cref{tab:efficiency}" in text
+def test_every_committed_condition_can_be_evaluated(plain_results):
+    """On a pair of a study, with a result that this study lacks: no key is misspelt."""
+    (real,) = paper_claims.pairs_by_study(plain_results)[0].values()
+    assert (real.encoder["system"], real.generator["system"]) == ("minilm", "smollm2-qlora")
+    more = {f"{role}.flexibility.held_out.{end}": 7.0 for role in ("encoder", "generator") for end in ("low", "high")}
+    full = real._replace(values=real.values | more)
+    for each in paper_claims.load():
+        if each.supported:
+            assert "out of scope" in (paper_claims.verdict(each, full) or "") or not each.scope.model_fields_set
+    assert r"\cref{tab:efficiency}" in paper_claims.tab_ledger(plain_results)
 
 
-def test_a_gain_is_the_generators_whatever_is_declared_first(made_up):
-    results = made_up("minilm:train_sentences=160")
-    numbers = result_numbers.values(results)
-    (held,) = paper_claims.pairs(results, numbers)
-    difference = numbers["demo.minilm-vs-smollm2-qlora.difference"]
-    assert held.values["gain.low"] <= -difference <= held.values["gain.high"]
-    assert held.values["gain.p"] in set(results.comparisons["p_holm"])
+def test_a_gain_is_the_generators_whatever_is_declared_first(plain_results):
+    (real,) = paper_claims.pairs_by_study(plain_results)[0].values()
+    difference = result_values(plain_results)["demo.minilm-vs-smollm2-qlora.difference"]
+    assert real.values["gain.low"] <= -difference <= real.values["gain.high"]
+    assert real.values["gain.p"] in set(plain_results.comparisons["p_holm"])
 
 
 @pytest.mark.parametrize(
     ("comparisons", "compared", "sign"),
     [("[[a, c], [c, e]]", "c-vs-e", 1), ("[[a, c], [e, c]]", "e-vs-c", -1), ("[[a, c]]", None, 0)],
 )
-def test_regret_is_what_choosing_by_loss_loses_on_test(made_up, sketch, comparisons, compared, sign):
-    """Whichever is declared first; nothing where the loss agrees, unknown where nobody compared."""
-    more = "e: {model: smollm2-135m, label: e, weights_of: c, selected_by: loss}"
-    sketch("regret", systems(more), comparisons)
+def test_regret_is_the_loss_on_test_from_choosing_by_loss(made_up, sketch, comparisons, compared, sign):
+    """Whichever system is declared first; 0 where both choose the same, unknown where they were not compared."""
+    sketch("regret", systems("e: {model: smollm2-135m, label: e, weights_of: c, selected_by: loss}"), comparisons)
     results = made_up(name="regret")
-    found = result_numbers.values(results)
-    (held,) = paper_claims.pairs(results, found | {"demo.c.loss_agrees": 0.0})
+    values = result_values(results)
+    (real,) = paper_claims.pairs(results, values | {"demo.c.loss_agrees": 0.0})
     if compared:
-        difference = sign * found[f"demo.{compared}.difference"]
-        assert held.values["generator.regret.low"] <= difference <= held.values["generator.regret.high"]
+        difference = sign * values[f"demo.{compared}.difference"]
+        assert real.values["generator.regret.low"] <= difference <= real.values["generator.regret.high"]
     else:
-        assert "generator.regret.low" not in held.values
-    (held,) = paper_claims.pairs(results, found | {"demo.c.loss_agrees": 100.0})
-    assert held.values["generator.regret.low"] == held.values["generator.regret.high"] == 0
+        assert "generator.regret.low" not in real.values
+    (real,) = paper_claims.pairs(results, values | {"demo.c.loss_agrees": 100.0})
+    assert real.values["generator.regret.low"] == real.values["generator.regret.high"] == 0
 
 
-def test_of_further_pairs_what_they_say_otherwise(made_up, sketch):
+def test_of_a_further_pair_only_other_verdicts_are_shown(made_up, sketch, monkeypatch):
     sketch("pairs", systems(), "[[a, c], [b, c], [a, d]]")
     results = made_up(name="pairs")
-    found = result_numbers.values(results)
-    said = {("a", "c"): "x", ("b", "c"): "x", ("a", "d"): "y"}
-    told = paper_claims.tell(
-        results, found, ["one", "two"],
-        lambda entry, pair: said[pair.encoder["system"], pair.generator["system"]] if entry == "one" else "z",
+    texts = {("a", "c"): "x", ("b", "c"): "x", ("a", "d"): "y"}
+    one, two = (claim().model_copy(update={"statement": name}) for name in ("one", "two"))
+    monkeypatch.setattr(paper_claims, "load", lambda: [one, two])
+    monkeypatch.setattr(
+        paper_claims, "verdict",
+        lambda each, pair: texts[pair.encoder["system"], pair.generator["system"]] if each is one else "z",
     )  # fmt: skip
-    assert [each.rows for each in told] == [[("one", "x"), ("two", "z")], [("one", "y")]]
+    shown = [rows for _, rows in paper_claims.verdicts(results)]
+    assert shown == [[(one, "x"), (two, "z")], [(one, "y")]]
 
 
-def test_a_study_without_a_pair(made_up):
-    assert "compares no encoder" in paper_claims.tab_ledger(made_up(name="vote"), {})
-
-
-def test_a_damaged_ledger(params):
-    (params.folder / "claims.yaml").write_text("- paper: C\n  says: 1\n  scope: {}\n")
-    with pytest.raises(ConfigError, match="claims.yaml"):
-        paper_claims.load()
-    (params.folder / "claims.yaml").write_text(
-        "- paper: B\n  says: More\n  scope: {}\n  supported: gain.lo > 0\n"
-    )
-    with pytest.raises(ConfigError, match=r"claims.yaml: 0.supported: no pair has a result gain.lo"):
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("- paper: C\n  statement: More\n  scope: {}\n", "claims.yaml: 0.paper: "),
+        ("- paper: B\n  statement: More\n  scope: {}\n  supported: gain.lo > 0\n", "0.supported: no pair has a result"),
+        ("- paper: B\n  says: More\n  scope: {}\n", "says is now called statement"),
+    ],
+)
+def test_claims_in_another_form(params, text, reason):
+    (params.folder / "claims.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=reason):
         paper_claims.load()
 
 
 @pytest.mark.parametrize(
-    ("comparisons", "wanted"),
+    ("comparisons", "expected"),
     [
         ("[[a, e], [c, e]]", ["a (encoder) with e (LLM tagger)", "e (LLM tagger) with c (generator)"]),
         ("[[a, b]]", []),
     ],
 )
-def test_an_llm_that_tags_is_no_encoder(made_up, sketch, comparisons, wanted):
-    """It is in no pair, and the tables say what it was compared with."""
+def test_an_llm_that_tags_is_no_encoder(made_up, sketch, comparisons, expected):
+    """It is in no pair, and the tables name the systems that it was compared with."""
     sketch("kinds", systems("e: {model: smollm2-135m-tagger, label: e, train_sentences: 6}"), comparisons)
     results = made_up(name="kinds")
-    assert results.summary.set_index("system")["kind"].to_dict() == {
-        "a": "encoder", "b": "encoder", "c": "generator", "d": "generator", "e": "LLM tagger",
-    }  # fmt: skip
-    found = result_numbers.values(results)
-    assert claims.evaluate('demo.e.kind == "LLM tagger" and demo.a.kind == "encoder"', found)
-    assert not list(paper_claims.pairs(results, found))
-    for text in (paper_claims.tab_ledger(results, found), advice.nothing(results)):
+    values = result_values(results)
+    assert claims.evaluate('demo.e.kind == "LLM tagger" and demo.a.kind == "encoder"', values)
+    assert paper_claims.pairs_by_study(results) == [{}]
+    for text in (paper_claims.tab_ledger(results), advice.tab_guide(results)):
         assert "compares no encoder" in text
-        assert all(one in text for one in wanted)
-        assert text.count("LLM tagger") == len(wanted)
-    assert advice.advice(results, found).empty
+        assert all(each in text for each in expected)
+        assert text.count("LLM tagger") == len(expected)

@@ -6,7 +6,7 @@ import prose
 import pytest
 
 from ner_utils import paths
-from ner_utils.thesis import result_numbers
+from ner_utils.thesis import discussion
 
 TEXTS = [paths.THESIS / "author.tex"]
 TEXTS += [paths.THESIS / "chapters" / f"{name}.tex" for name in ("results", "discussion", "conclusion")]
@@ -108,7 +108,7 @@ def test_the_abstract_alone_of_the_authors_file(tmp_path):
 @pytest.mark.parametrize("overrides", ["", "seeds=[1,2,3]"])
 def test_the_generated_discussion(made_up, overrides):
     results = made_up(overrides)
-    text = result_numbers.discussion(results)
+    text = discussion.discussion(results)
     assert prose.find(text, "discussion.tex") == []
     assert "No difference in time is shown between SmolLM2" in text  # zero-shot and fine-tuned: of one size
     (least,) = {int(many) for many in re.findall(r"takes at least (\d+) times as long", text)}

@@ -1,6 +1,7 @@
-"""Numbers, tables, claims and the plain discussion, as the thesis takes them."""
+"""Numbers, tables, claims and the generated texts of the thesis."""
 
 import re
+from copy import deepcopy
 from dataclasses import replace
 
 import pytest
@@ -10,7 +11,8 @@ from ner_utils.config.load import ConfigError
 from ner_utils.files import sha256
 from ner_utils.results import cautions, study
 from ner_utils.sealed import ResultError
-from ner_utils.thesis import claims, paper_claims, result_numbers, result_tables, setup_tables
+from ner_utils.thesis import build, claims, discussion, paper_claims, result_tables, setup_tables
+from ner_utils.thesis.numbers import result_numbers, result_values
 
 TABLES = "audit break_even comparisons conventions corpus costs efficiency ensembles "
 TABLES += (
@@ -23,47 +25,46 @@ def generated(name="plain"):
     return paths.THESIS / "generated" / name
 
 
-def discuss(text, name="plain"):
-    path = paths.THESIS / "discussions" / f"{name}.tex"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
+def contents():
+    return {path.name: path.read_text(encoding="utf-8") for path in generated().iterdir()}
 
 
-def test_everything_is_written(made_up):
-    checked = result_numbers.write(made_up())
-    assert {path.name for path in generated().iterdir()} == {
-        *(f"tab_{name}.tex" for name in TABLES.split()),
-        *("numbers.tex", "claims.tex", "discussion.tex"),
-    }
-    assert checked
-    assert all(checked.values())
-    text = (generated() / "discussion.tex").read_text()
-    keys = set(re.findall(r"\\result\{(.*?)\}", text))
-    defined = re.findall(r"\\defresult\{(.*?)\}", (generated() / "numbers.tex").read_text())
+@pytest.fixture
+def discuss(plain_results):
+    """``discuss(text, study)`` writes the discussion of a study of the shared project, for one test."""
+    folder = paths.THESIS / "discussions"
+    folder.mkdir(parents=True, exist_ok=True)
+    yield lambda text, name="plain": (folder / f"{name}.tex").write_text(text)
+    for path in folder.iterdir():
+        path.unlink()
+
+
+def test_everything_is_written(plain_results):
+    checked = build.write_texts(plain_results)
+    written = contents()
+    names = [*(f"tab_{name}.tex" for name in TABLES.split()), "numbers.tex", "claims.tex", "discussion.tex"]
+    assert set(written) == set(names)
+    assert checked and all(checked.values())
+    keys = set(re.findall(r"\\result\{(.*?)\}", written["discussion.tex"]))
+    defined = re.findall(r"\\defresult\{(.*?)\}", written["numbers.tex"])
     assert keys <= set(defined)
     assert len(defined) == len(set(defined))
-    assert r"\defclaim{demo.smollm2-qlora.failed > 0}{true}" in (generated() / "claims.tex").read_text()
+    assert r"\defclaim{demo.smollm2-qlora.failed > 0}{true}" in written["claims.tex"]
+    build.write_texts(plain_results)
+    assert written == contents()
 
 
-def test_the_audit_names_lost_mentions_where_a_corpus_has_offsets(made_up):
-    results = made_up()
-    assert "overlap" not in setup_tables.audit(results)
-    results.audits["demo"]["audit"]["splits"]["test"]["overlapping_mentions"] = 1234
-    (row,) = [line for line in setup_tables.audit(results).splitlines() if "overlap" in line]
+def test_the_audit_names_lost_mentions_where_a_corpus_has_offsets(plain_results):
+    assert "overlap" not in setup_tables.audit(plain_results)
+    audits = deepcopy(plain_results.audits)
+    audits["demo"]["audit"]["splits"]["test"]["overlapping_mentions"] = 1234
+    text = setup_tables.audit(replace(plain_results, audits=audits))
+    (row,) = [line for line in text.splitlines() if "overlap" in line]
     assert row.endswith("& -- & -- & 1,234 \\\\"), row
 
 
-def test_writing_again_changes_nothing(made_up):
-    results = made_up()
-    result_numbers.write(results)
-    before = {path.name: path.read_bytes() for path in generated().iterdir()}
-    result_numbers.write(results)
-    assert before == {path.name: path.read_bytes() for path in generated().iterdir()}
-
-
-def test_numbers(made_up):
-    results = made_up()
-    numbers = result_numbers.numbers(results)
+def test_numbers(plain_results):
+    numbers = result_numbers(plain_results)
     always = ("title", "question", "kind", "commit", "warnings")
     assert all(f"study.{name}" in numbers for name in always)
     assert numbers["study.warnings"].text == ""
@@ -72,7 +73,7 @@ def test_numbers(made_up):
     assert numbers["demo.sentences"] == (960, "960")
     assert numbers["demo.mentions"].text == "1,494"
     assert re.fullmatch(r"9\d\.\d\\,\\%", numbers["demo.agreement.f1"].text)
-    row = results.summary.iloc[1]
+    row = plain_results.summary.iloc[1]
     assert numbers["demo.smollm2-qlora.micro_f1"] == (row["micro_f1"], f"{row['micro_f1']:.1f}")
     assert numbers["demo.smollm2-qlora.failed"].text == rf"{row['failed']:.1f}\,\%"
     assert numbers["demo.smollm2-qlora.micro_f1.low"].value == row["micro_f1_low"]
@@ -80,41 +81,38 @@ def test_numbers(made_up):
     assert "demo.smollm2-zero-shot.training_seconds" not in numbers
     assert "demo.minilm.type.LOC.f1" in numbers
     assert "demo.minilm-vs-smollm2-qlora.p_holm" in numbers
+    assert "study.own_settings" not in numbers
     assert not {key for key in numbers if re.search(r"[{}#%\\ ]", key)}
 
 
-def test_a_margin_can_be_asked_for_where_it_was_declared(made_up, sketch):
+def test_a_margin_is_a_number_only_if_it_was_declared(plain_results, made_up):
     """Without one, a text that rules a difference out does not build."""
-    within = "abs(demo.minilm-vs-smollm2-qlora.difference) < protocol.margin"
-    discuss(f"\\claim{{{within}}}{{No matter.}}")
-    with pytest.raises(claims.ClaimError, match="unknown result key protocol.margin"):
-        result_numbers.write(made_up())
+    assert "protocol.margin" not in result_numbers(plain_results)
+    assert "none declared" in setup_tables.protocol(plain_results)
     results = made_up("protocol.margin=99.5")
-    assert result_numbers.write(results)[within] is True
+    within = "abs(demo.minilm-vs-smollm2-qlora.difference) < protocol.margin"
+    assert claims.evaluate(within, result_values(results)) is True
     assert "99.5 points" in setup_tables.protocol(results)
-    assert "none declared" in setup_tables.protocol(made_up())
 
 
-def test_an_authors_claims_are_checked(made_up):
+def test_an_authors_claims_are_checked(plain_results, discuss):
     better = "demo.minilm.micro_f1\n > demo.smollm2-qlora.micro_f1"
     discuss(f"\\claim{{{better}}}{{Yes.}} \\claim{{demo.minilm.micro_f1 < 0}}{{No.}}")
-    checked = result_numbers.write(made_up())
+    discuss("\\claim{no.such > 0}{x}", "wnut17-cpu")  # another study's discussion does not matter
+    checked = build.write_texts(plain_results)
     assert checked["demo.minilm.micro_f1 > demo.smollm2-qlora.micro_f1"] is True
     assert checked["demo.minilm.micro_f1 < 0"] is False
-    assert r"\defclaim{demo.minilm.micro_f1 < 0}{false}" in (generated() / "claims.tex").read_text()
+    assert r"\defclaim{demo.minilm.micro_f1 < 0}{false}" in contents()["claims.tex"]
 
 
-def test_an_unknown_key_names_its_place_and_leaves_the_numbers(made_up):
+def test_an_unknown_key_names_its_place_and_leaves_the_numbers(plain_results, discuss):
+    for name in ("numbers", "claims"):
+        (generated() / f"{name}.tex").unlink(missing_ok=True)
     discuss("\n\n\\claim{demo.minilm.micro > 0}{x}")
     with pytest.raises(claims.ClaimError, match=r"plain.tex:3: .*unknown result key demo.minilm.micro;"):
-        result_numbers.write(made_up())
+        build.write_texts(plain_results)
     assert (generated() / "numbers.tex").is_file()
     assert not (generated() / "claims.tex").exists()
-
-
-def test_another_studys_discussion_does_not_matter(made_up):
-    discuss("\\claim{no.such > 0}{x}", "wnut17-cpu")
-    assert result_numbers.write(made_up())
 
 
 def test_hostile_names_stay_text(made_up, add_study):
@@ -122,7 +120,7 @@ def test_hostile_names_stay_text(made_up, add_study):
     text = text.replace("label: SmolLM2 QLoRA (135M)", f"label: '{HOSTILE}'")
     text = re.sub("title: .*", lambda _: f"title: '{HOSTILE}'", text)
     add_study("hostile", text)
-    result_numbers.write(made_up(name="hostile"))
+    build.write_texts(made_up(name="hostile"))
     escaped = r"A\_b \& \{c\} 100\% \#1 \$x\$ \textbackslash{}input\{y\} \textasciitilde{}\textasciicircum{}"
     assert rf"\defresult{{study.title}}{{{escaped}}}" in (generated("hostile") / "numbers.tex").read_text()
     for path in generated("hostile").iterdir():
@@ -131,7 +129,7 @@ def test_hostile_names_stay_text(made_up, add_study):
 
 def test_three_seeds(made_up):
     results = made_up("seeds=[1,2,3]")
-    assert all(result_numbers.write(results).values())
+    assert all(build.write_texts(results).values())
     assert r"MiniLM (22M) & 3 &" in result_tables.scores(results)
 
 
@@ -143,10 +141,10 @@ def test_no_generation_no_training_no_comparison(made_up, sketch):
     assert "No system of this study writes answers" in result_tables.parse(results)
     assert "No system of this study is prompted" in setup_tables.prompts(results)
     assert "This study declares no comparison" in result_tables.comparisons(results)
-    assert all(result_numbers.write(results).values())
+    assert all(build.write_texts(results).values())
     results = made_up(name="untrained")
     assert "No system of this study is trained" in setup_tables.hyperparameters(results)
-    assert all(result_numbers.write(results).values())
+    assert all(build.write_texts(results).values())
 
 
 def test_many_trained_systems_share_the_columns_of_their_models(made_up, sketch):
@@ -157,29 +155,27 @@ def test_many_trained_systems_share_the_columns_of_their_models(made_up, sketch)
     assert r"Training sentences & own & 6 \\" in shared
     assert r"Batch size & 16 & 8 \\" in shared
     assert r"M3 & Training sentences: 3 \\" in own
-    assert result_numbers.numbers(results)["study.own_settings"].value == 7
-    assert "study.own_settings" not in result_numbers.numbers(made_up())
+    assert result_numbers(results)["study.own_settings"].value == 7
 
 
-def test_prompts_hold_no_sentence_of_a_corpus(made_up, demo):
-    text = setup_tables.prompts(made_up())
+def test_prompts_hold_no_sentence_of_a_corpus(plain_results, demo):
+    text = setup_tables.prompts(plain_results)
     assert '{"text": "Marta Kowal", "type": "person"}' in text
     assert '"type": "chemical"' not in text  # the demo corpus has no such type
     assert not [s for split in demo.values() for s in split if s.text in text and len(s.tokens) > 3]
 
 
-def test_overview_stands_beside_the_results(made_up):
-    results = made_up()
-    result_numbers.write(results)
+def test_the_overview_is_with_the_results(plain_results):
+    build.write_texts(plain_results)
     text = (paths.RESULTS / "plain" / "README.md").read_text(encoding="utf-8")
-    assert text.startswith(f"# {results.study.title}\n")
-    for row in results.summary.to_dict("records"):
+    assert text.startswith(f"# {plain_results.study.title}\n")
+    for row in plain_results.summary.to_dict("records"):
         assert f"| {row['label']} | {row['train_sentences']:,.0f} | {row['micro_f1']:.1f} (" in text
     widths = {line.count("|") for line in text.splitlines() if line.startswith("|")}
     assert widths == {8}
 
 
-# ----------------------------------------------------------------------------- studies beside it
+# -------------------------------------------------------------------------- companions
 OTHER = """
 title: Disturbed and renamed
 kind: demonstration
@@ -197,55 +193,57 @@ protocol: {primary_metric: micro_f1, comparisons: [[minilm, writer]], dev_evalua
 
 
 @pytest.fixture
-def with_another(made_up, add_study):
-    """``plain``, and beside it a study that asks what it does not."""
+def with_companion(made_up, add_study):
+    """``main``, which is ``plain`` with a companion study that asks other questions."""
     add_study("other", OTHER)
     made_up(name="other")
     add_study("main", f"companions: [other]\n{(paths.PARAMS / 'studies' / 'plain.yaml').read_text()}")
     return made_up("minilm:train_sentences=160", "main")
 
 
-def test_a_study_beside_answers_what_this_one_does_not_ask(with_another):
-    found = result_numbers.numbers(with_another)
-    (other,) = with_another.companions
-    theirs = result_numbers.numbers(other)
-    assert found["other.demo.lower.robustness.change"] == theirs["demo.lower.robustness.change"]
-    assert found["study.disturbed"].value == found["study.flexible"].value == 1
-    assert found["study.disturbed.title"].text == "Disturbed and renamed"
-    assert found["study.flexible.sentences"].text == "40"
-    assert "study.disturbed.title" not in theirs
-    assert "study.label_efficiency" not in found
-    names, _ = thesis.write(with_another)
+def test_a_companion_answers_what_the_study_does_not_ask(with_companion, monkeypatch):
+    numbers = result_numbers(with_companion)
+    (other,) = with_companion.companions
+    own = result_numbers(other)
+    assert numbers["other.demo.lower.robustness.change"] == own["demo.lower.robustness.change"]
+    assert numbers["study.disturbed"].value == numbers["study.flexible"].value == 1
+    assert numbers["study.disturbed.title"].text == "Disturbed and renamed"
+    assert numbers["study.flexible.sentences"].text == "40"
+    assert "study.disturbed.title" not in own
+    assert "study.label_efficiency" not in numbers
+    names, _ = thesis.write_for_thesis(with_companion)
     assert "lower case" in (generated("main") / "tab_robustness.tex").read_text()
     assert "types renamed" in (generated("main") / "tab_flexibility.tex").read_text()
     assert {"tab_label_efficiency", "fig_robustness"} <= set(names)
+    key = {"Gain": "gain.low", "Noise": "encoder.robustness.mean_change"}
+    asked = [paper_claims.PaperClaim(paper="A", statement=name, scope=paper_claims.Scope()) for name in key]
+    monkeypatch.setattr(paper_claims, "load", lambda: asked)
+    monkeypatch.setattr(
+        paper_claims, "verdict", lambda claim, pair: str(pair.values.get(key[claim.statement], "")) or None
+    )
+    (_, first), (name, second) = paper_claims.verdicts(with_companion)
+    assert [bool(text) for _, text in first] == [True, False]
+    assert [claim.statement for claim, text in second if text] == ["Noise"]
+    assert name.endswith("(study other)")
 
 
-def test_a_study_beside_is_heard_where_this_one_is_silent(with_another):
-    values = result_numbers.values(with_another)
-    told = list(paper_claims.tell(with_another, values, ["gain.low", "encoder.robustness.mean_change"],
-                            lambda name, pair: str(pair.values.get(name, "")) or None))  # fmt: skip
-    assert [[bool(said) for _, said in each.rows] for each in told] == [[True, False], [True]]
-    assert told[1].heading.endswith("(study other)")
-
-
-def test_a_study_beside_is_run_and_checked_like_the_study(with_another, add_study):
+def test_a_companion_is_run_and_checked_like_the_study(with_companion, add_study):
     runs = config.with_companions("main", "seeds=[2]")
     assert {(run.study, run.seed) for run in runs if not run.untrained} == {("main", 2), ("other", 1)}
-    (with_another.stored[0].run.results.parents[3] / "other/demo/lower/seed1/metrics.json").unlink()
+    (with_companion.stored[0].run.results.parents[3] / "other/demo/lower/seed1/metrics.json").unlink()
     with pytest.raises(ResultError, match="other/demo/lower/seed1"):
-        result_numbers.numbers(study.load_results("main", "minilm:train_sentences=160"))
+        result_numbers(study.load_results("main", "minilm:train_sentences=160"))
     for name in ("main", "nobody"):
         add_study("main", f"companions: [{name}]\n{(paths.PARAMS / 'studies' / 'plain.yaml').read_text()}")
         with pytest.raises(ConfigError, match=rf"main.yaml: companions: '{name}' is no other study"):
             config.load_study("main")
 
 
-def test_doubtful_times_and_empty_predictions_are_said(made_up):
+def test_doubtful_times_and_empty_predictions_are_warned_of(plain_results):
     """In the overview and on the thesis' page of warnings; stored results without a usage have no doubts."""
-    results = made_up()
+    results = plain_results
     assert cautions.doubts(results.stored) == []
-    assert "Warning" not in result_numbers.overview(results)
+    assert "Warning" not in discussion.overview(results)
     busy = {"seconds": 10.0, "cpu_seconds": 9.0, "other_seconds": 12.0, "cores": 2, "threads": 2, "load": 4.0}
     first, second, *others = results.stored
     spoilt = first.efficiency | {"training_usage": busy}
@@ -270,8 +268,8 @@ def test_doubtful_times_and_empty_predictions_are_said(made_up):
         f"sentences could not be predicted, and count as empty: {a} (3 with seed {first.run.seed})",
         f"the loss on dev is not a number, so the training diverged: {b} (seed {second.run.seed})",
     ]
-    said = result_numbers.overview(replace(results, stored=stored))
-    assert all(f"**Warning:** {line}." in said for line in lines)
+    text = discussion.overview(replace(results, stored=stored))
+    assert all(f"**Warning:** {line}." in text for line in lines)
     many = [
         replace(first, run=first.run.model_copy(update={"system": f"s{number}"}), efficiency=spoilt)
         for number in range(200)
@@ -281,10 +279,10 @@ def test_doubtful_times_and_empty_predictions_are_said(made_up):
         assert line.endswith("and 188 more")
 
 
-def test_too_few_documents_are_said(made_up):
+def test_too_few_documents_are_warned_of(made_up):
     """In warnings, which the thesis prints, and in the overview; intervals are those of sentences."""
     results = made_up()
-    assert "documents" not in result_numbers.overview(results)
+    assert "documents" not in discussion.overview(results)
     assert not any("fewer than 20 documents" in line for line in results.warnings)
     alone = results.summary.set_index("system").loc["minilm"]
     for file in paths.RESULTS.glob("plain/demo/*/*/counts.jsonl"):
@@ -295,7 +293,7 @@ def test_too_few_documents_are_said(made_up):
         sealed.write_json(file.with_name("metrics.json"), metrics)
     few = study.load_results("plain", "protocol.resamples=50")
     said = [line for line in few.warnings if "fewer than 20 documents" in line]
-    assert len(said) == 1 and said[0] in result_numbers.overview(few)
+    assert len(said) == 1 and said[0] in discussion.overview(few)
     assert said[0].split(":")[0] in few.corpora
     row = few.summary.set_index("system").loc["minilm"]
     assert row["micro_f1_low"] < row["micro_f1"] == alone["micro_f1"] < row["micro_f1_high"]
@@ -308,9 +306,9 @@ def test_a_score_of_nothing_has_an_interval(made_up):
     for row in item.counts:
         row["counts"] = {kind: [0, 0, tp + fn] for kind, (tp, _, fn) in row["counts"].items()}
     name = f"demo.{item.run.system}.micro_f1"
-    numbers = result_numbers.numbers(results)
+    numbers = result_numbers(results)
     assert numbers[f"{name}.low"].text == "0.0"
     assert float(numbers[f"{name}.high"].text) == pytest.approx(numbers[f"{name}.high"].value, abs=0.05)
     assert numbers[f"{name}.high"].value > 1
-    assert f"(0.0 to {numbers[f'{name}.high'].text})" in result_numbers.overview(results)
+    assert f"(0.0 to {numbers[f'{name}.high'].text})" in discussion.overview(results)
     assert "0.0 to 0.0" not in result_tables.scores(results)
