@@ -19,7 +19,7 @@ from ner_utils import config, data, paths, processes
 from ner_utils.config.load import ConfigError
 from ner_utils.config.run import Run
 from ner_utils.config.schema import Split
-from ner_utils.experiments.memory.footprint import Batch, Footprint, configuration, trace
+from ner_utils.experiments.memory.footprint import Batch, Footprint, configuration, footprint
 from ner_utils.forms.registry import form
 from ner_utils.results import provenance
 
@@ -162,9 +162,9 @@ def estimate(
     architecture."""
     configuration(run.model)
     lengths = lengths or lengths_of(run)
-    model = run.model.model_copy(update={"label": ""})  # so that two names of one model are one trace
     tags = len(data.tag_names(run.dataset))
-    found = trace(model.model_dump_json(), tags, not run.untrained, card is not None, lengths.batch, sparing)
+    model = run.model
+    found = footprint(model, tags, not run.untrained, card is not None, lengths.batch, sparing)
     held = found.weights + 8 * found.trainable  # AdamW keeps two moments in fp32
     step = found.training - found.weights
     prediction = found.prediction if card else _on_cpu(run, found, heap)

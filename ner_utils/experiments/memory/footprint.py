@@ -1,34 +1,33 @@
-"""The memory of a model from its architecture alone: one training step and one prediction pass, traced.
+"""The memory of a model from its architecture: a formula for one training step and one prediction pass.
 
-All runs as it would, transformers' model, bitsandbytes' 4-bit layers, peft's adapters and autograd, but with
-tensors that have shapes and no data (torch's FakeTensorMode), while a ledger adds up the bytes of all
-storages alive. So weights, adapters, gradients, what autograd keeps of each kind of layer, and the logits of
-answer positions are what the libraries make of them, by no formula of ours. A GPU is imitated on the CPU,
-where torch may have been built for no other: the functions that differ are replaced. Layers repeat: a few
-are traced, and the rest is added. What a trace cannot see is workspace inside an operation.
+Bytes at the peak of a step are weights + gradients + what autograd keeps + logits, and at the peak of a pass
+weights + the working memory of a layer + keys and values (Korthikanti et al. 2022, arXiv 2205.05198). The
+optimizer's states are counted in `fit`.
+
+- Weights: 4 bytes each where all learn or a CPU computes, 2 bytes beside adapters on a GPU; NF4 takes 4 bits
+  and, for each block of 64, a scale of 8 bits (QLoRA: Dettmers et al. 2023, arXiv 2305.14314). peft turns what
+  is not in 4 bits into fp32 before training.
+- Gradients: 4 bytes for each weight that learns. Those of a layer are made when what autograd kept of it is
+  freed, so the larger of the two counts, except where a step gathers the gradients of several batches.
+- Kept of a layer: its `Layer`. The numbers follow from the operations in transformers' modelling files, each
+  of which keeps its inputs or its output in the dtype in which it computes; they are those of autograd's own
+  accounting, layer by layer, to 1 %.
+- Logits: the scores in fp32, their logarithms and their gradient, of answers alone.
+
+Parameters are counted on torch's meta device, where tensors have shapes and no data.
 """
 
 from __future__ import annotations
 
 import functools
-import weakref
-from contextlib import nullcontext
+import json
 from typing import Any, NamedTuple
-
-import torch
-from pydantic import TypeAdapter
-from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.autograd.graph import get_gradient_edge
-from torch.nn.functional import cross_entropy
-from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
-from torch.utils.weak import WeakIdKeyDictionary
 
 from ner_utils.config.load import ConfigError
 from ner_utils.config.schema import Model
-from ner_utils.models import backbones
-from ner_utils.models.generation.packed import shares_beginnings
+
+NF4 = 0.5 + 1 / 64 + 4 / (64 * 256)  # bytes of a weight: 4 bits, a scale for 64, a scale for 256 scales
+HEADS = ("classifier", "score", "lm_head")  # never quantised, never adapted
 
 
 class Batch(NamedTuple):
@@ -43,40 +42,81 @@ class Batch(NamedTuple):
 class Footprint(NamedTuple):
     """Numbers of parameters, and bytes: weights and the most that is alive, in training and in prediction.
 
-    ``training`` is the step's own peak, gradients included, the optimizer's states not; ``forward`` is the
-    peak before the first gradient. What is not trained has 0 there.
+    ``training`` is the step's own peak, gradients included, the optimizer's states not. What is not trained
+    has 0 there.
     """
 
     parameters: int
     trainable: int
     weights: int
-    forward: int
     training: int
     prediction_weights: int
     prediction: int
 
 
-@functools.cache
-def trace(model: str, tags: int, trained: bool, gpu: bool, batch: Batch, sparing: bool = False) -> Footprint:
-    """Footprint of a model (as JSON) with so many tags. ``sparing``: with gradient checkpointing, 16 bits for
-    all that is not 4 bits already, and one sentence at a time."""
-    settings = TypeAdapter(Model).validate_json(model)
-    shape = configuration(settings)
-    kinds = getattr(shape, "layer_types", None) or ["the same"]
-    period = next(
-        p for p in range(1, len(kinds) + 1) if all(a == b for a, b in zip(kinds, kinds[p:], strict=False))
-    )
-    layers, few = shape.num_hidden_layers, max(2, period)
-    work = (settings, tags, trained, gpu, batch, sparing)
-    if layers <= few + period:
-        return _footprint(*work, layers)
-    low, high = (_footprint(*work, number) for number in (few, few + period))
-    found = Footprint(*(a + (b - a) * (layers - few) // period for a, b in zip(low, high, strict=True)))
-    # With few layers, the gradient of a large vocabulary may top what many layers keep.
-    return found._replace(training=max(found.forward, found.training))
+class Layer(NamedTuple):
+    """Bytes for each token that a layer keeps for its gradient, per unit of the hidden size, of the feed-forward
+    size, and of attention heads × tokens of the sentence."""
+
+    hidden: float
+    feed_forward: float
+    scores: float = 0
 
 
-def configuration(model: Model, **changes: Any):
+# By transformers' type of model: on a CPU in fp32, where attention keeps scores, probabilities and dropout's
+# mask; and on a GPU under autocast to 16 bits, whose fused attention keeps its inputs alone.
+LAYERS = {
+    "bert": (Layer(40, 8, 12), Layer(26, 4)),
+    "deberta-v2": (Layer(40, 8, 48), Layer(26, 4, 26)),
+    "modernbert": (Layer(40, 16), Layer(24, 8)),
+    "llama": (Layer(32, 16), Layer(28, 8)),
+}
+
+
+class Sizes(NamedTuple):
+    """A model without adapters: its parameters, those of its output layer, and inputs and outputs of each
+    other linear layer, by name."""
+
+    parameters: int
+    head: int
+    linear: dict[str, tuple[int, int]]
+
+    @property
+    def packed(self) -> int:
+        """Weights that NF4 packs."""
+        return sum(a * b for a, b in self.linear.values())
+
+
+def footprint(
+    model: Model, tags: int, trained: bool, gpu: bool, batch: Batch, sparing: bool = False
+) -> Footprint:
+    """Footprint of a model with so many tags. ``sparing``: with gradient checkpointing, 16 bits for all that
+    is not 4 bits already, and one sentence at a time. Raises `ConfigError` without an architecture."""
+    shape = configuration(model)
+    sizes = _sizes(json.dumps(model.architecture), tags if model.approach == "tagging" else 0)
+    quantised, writes = model.quantisation is not None, model.approach == "generation"
+    width = 2 if gpu and model.lora else 4
+    adapted = _adapted(model, sizes)
+    adapters = model.lora.r * sum(a + b for a, b in adapted) if model.lora else 0
+    copy = 0 if writes or not model.lora else sizes.head  # peft trains a copy of a tagger's head
+
+    def weights(packed: bool, rest: float) -> float:
+        return NF4 * sizes.packed + rest * (sizes.parameters - sizes.packed) if packed else rest * sizes.parameters
+
+    if not trained:
+        held = weights(False, width)
+        return Footprint(sizes.parameters, 0, 0, 0, round(held), round(held + _pass(model, shape, width, batch)))
+    learning = adapters + copy if model.lora else sizes.parameters
+    loaded = weights(quantised, 4 if quantised and not sparing else width) + 4 * (adapters + copy)
+    step = _step(model, shape, sizes, gpu, batch, sparing, 4 * learning)
+    apart = quantised and writes and not model.merge_adapter
+    held = weights(apart, width) + 4 * adapters * apart
+    total = sizes.parameters + adapters + copy
+    peaks = (loaded, loaded + step, held, held + _pass(model, shape, width, batch))
+    return Footprint(total, learning, *map(round, peaks))
+
+
+def configuration(model: Model) -> Any:
     """transformers' configuration of a model, from its declared architecture."""
     from transformers import AutoConfig
 
@@ -85,222 +125,118 @@ def configuration(model: Model, **changes: Any):
             f"{model.label}: architecture: not declared, so nothing is known before the download"
         )
     try:
-        return AutoConfig.for_model(**(model.architecture | changes))
+        return AutoConfig.for_model(**model.architecture)
     except Exception as error:  # what its strict classes raise shares no base class
         raise ConfigError(f"{model.label}: architecture: {error}") from None
 
 
-# ------------------------------------------------------------------------------ models
-def build(model: Model, tags: int, gpu: bool, quantised: bool, layers: int | None = None):
-    """The model as it is loaded, on the meta device: shapes and dtypes alone."""
-    from transformers import AutoModelForCausalLM, AutoModelForTokenClassification
-    from transformers.integrations import replace_with_bnb_linear
-    from transformers.quantizers.base import get_keys_to_not_convert
+@functools.cache
+def _sizes(architecture: str, tags: int) -> Sizes:
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForTokenClassification
 
-    changes = {"num_hidden_layers": layers} if layers else {}
-    tagging = model.approach == "tagging"
-    auto = AutoModelForTokenClassification if tagging else AutoModelForCausalLM
-    changes |= {"num_labels": tags} if tagging else {}
-    # Beside adapters, weights have the dtype of computation; where all learn, they learn in fp32.
-    dtype = torch.bfloat16 if gpu and model.lora else torch.float32
-    if tagging and model.architecture["model_type"] == "qwen3_5_text":
-        backbones.register_qwen_tagger()
+    from ner_utils.models import backbones
+
+    backbones.register_qwen_tagger()
+    shape = AutoConfig.for_model(**json.loads(architecture) | ({"num_labels": tags} if tags else {}))
+    auto = AutoModelForTokenClassification if tags else AutoModelForCausalLM
     with torch.device("meta"):
-        made = auto.from_config(configuration(model, **changes), dtype=dtype)
-    if quantised:
-        spared = backbones.HEADS if tagging else get_keys_to_not_convert(made)
-        replace_with_bnb_linear(made, spared, backbones.nf4(dtype))
-        made.is_loaded_in_4bit = True
-    if gpu and made.config._attn_implementation == "sdpa":
-        made.set_attn_implementation("fused")
-    return made
+        made = auto.from_config(shape)
+    heads = {name for name, _ in made.named_modules() if name.split(".")[-1] in HEADS}
+    linear = {
+        name: (module.in_features, module.out_features)
+        for name, module in made.named_modules()
+        if isinstance(module, torch.nn.Linear) and name not in heads
+    }
+    head = sum(part.numel() for name in heads for part in made.get_submodule(name).parameters())
+    return Sizes(sum(part.numel() for part in made.parameters()), head, linear)
 
 
-def adapt(model, settings: Model, upcast: bool):
-    """A model of the meta device with its adapter, as it is trained."""
-    task = "TOKEN_CLS" if settings.approach == "tagging" else "CAUSAL_LM"
-    with torch.device("meta"):
-        model = backbones.with_adapter(model, settings.lora, task, upcast)
-    backbones.train_in_fp32(model)
-    return model
+def _adapted(model: Model, sizes: Sizes) -> list[tuple[int, int]]:
+    """Inputs and outputs of the linear layers that carry an adapter."""
+    if not model.lora:
+        return []
+    names = model.lora.target_modules
+    return [
+        size for name, size in sizes.linear.items() if names == "all-linear" or name.split(".")[-1] in names
+    ]
 
 
-def allocate(model) -> None:
-    """Give a model of the meta device its memory, linear layers of bitsandbytes in NF4."""
-    from bitsandbytes.functional import quantize_4bit
-    from bitsandbytes.nn import Linear4bit
-
-    made: dict[int, torch.Tensor] = {}  # tied weights are one
-    for module in model.modules():
-        if isinstance(module, Linear4bit):
-            whole = torch.empty(module.out_features, module.in_features, dtype=module.compute_dtype)
-            packed, state = quantize_4bit(whole, compress_statistics=True, quant_type="nf4")
-            # `Params4bit` needs data; an ordinary parameter with its marks does as well.
-            module.weight = torch.nn.Parameter(packed, requires_grad=False)
-            module.weight.quant_state = module.quant_state = state
-            module.support_avx512bf16_for_cpu = False  # as `backbones.load` has it
-        for name, old in [*module._parameters.items(), *module._buffers.items()]:
-            if old is not None and old.device.type == "meta":
-                new = made.get(id(old))
-                if new is None:
-                    new = torch.zeros_like(old, device="cpu")
-                    if name in module._parameters:
-                        new = torch.nn.Parameter(new, old.requires_grad)
-                    made[id(old)] = new
-                setattr(module, name, new)
-
-
-def parameters(model) -> tuple[int, int]:
-    """Parameters of a model, all and trainable; those in 4 bits count as the numbers that they hold."""
-    from ner_utils import efficiency
-
-    return tuple(efficiency.parameters(model).values())
-
-
-# ------------------------------------------------------------------------------- trace
-class Ledger(TorchDispatchMode):
-    """Bytes of the storages alive, ``live``, and the most that they ever were, ``peak``."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.live = self.peak = 0
-        self._known = WeakIdKeyDictionary()
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        result = func(*args, **(kwargs or {}))
-        for leaf in tree_leaves(result):
-            if isinstance(leaf, torch.Tensor):
-                self._enter(leaf.untyped_storage())
-        return result
-
-    def _enter(self, storage: torch.UntypedStorage) -> None:
-        if storage not in self._known:
-            self._known[storage] = weakref.finalize(storage, self._leave, storage.nbytes())
-            self.live += storage.nbytes()
-            self.peak = max(self.peak, self.live)
-
-    def _leave(self, size: int) -> None:
-        self.live -= size
-
-
-class _LikeCuda(TorchFunctionMode):
-    """On a CPU, what CUDA does otherwise: under autocast some functions compute in fp32, and dropout keeps a
-    mask of bytes."""
-
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        name, kwargs = getattr(func, "__name__", ""), kwargs or {}
-        if name in ("layer_norm", "softmax") and torch.is_autocast_enabled("cpu"):
-            args = (args[0].float(), *args[1:])
-        elif name == "dropout":
-            values, p, training = (*args, *(kwargs[key] for key in ("p", "training") if key in kwargs))[:3]
-            return torch.native_dropout(values, p, True)[0] if p and training else values
-        return func(*args, **kwargs)
-
-
-def _fused(module, query, key, value, attention_mask, scaling=None, dropout=0.0, **rest):
-    """Attention as CUDA's kernel computes it: what it keeps is linear in the length, but for the mask."""
-    group = query.shape[1] // key.shape[1]
-    key, value = (states.repeat_interleave(group, 1) if group > 1 else states for states in (key, value))
-    bias = None
-    if attention_mask is not None:
-        bias = torch.zeros_like(attention_mask, dtype=query.dtype)
-        bias = bias.masked_fill_(~attention_mask, float("-inf")).expand(-1, query.shape[1], -1, -1)
-    attend = torch.ops.aten._scaled_dot_product_efficient_attention
-    output = attend(query, key, value, bias, torch.is_grad_enabled(), dropout, scale=scaling)[0]
-    return output.transpose(1, 2).contiguous(), None
-
-
-def _footprint(
-    model: Model, tags: int, trained: bool, gpu: bool, batch: Batch, sparing: bool, layers: int
-) -> Footprint:
-    from bitsandbytes import functional
-    from transformers import AttentionInterface
-
-    AttentionInterface.register("fused", _fused)
-    functional.name2qmap.setdefault("dynamic", functional.create_dynamic_map())  # or a fake one would stay
-    quantised = model.quantisation is not None
-    if trained:
-        made = build(model, tags, gpu, quantised, layers)
-        if model.lora:
-            made = adapt(made, model, upcast=quantised and not sparing)
-        counts, step = parameters(made), _step(model, made, gpu, batch, sparing)
-    apart = quantised and trained and model.approach == "generation" and not model.merge_adapter
-    made = build(model, tags, gpu, apart, layers)
-    if not trained:
-        counts, step = (parameters(made)[0], 0), (0, 0, 0)
-    if apart:
-        made = adapt(made, model, upcast=False)
-    return Footprint(*counts, *step, *_pass(model, made, gpu, batch))
-
-
-def _step(model: Model, made, gpu: bool, batch: Batch, sparing: bool) -> tuple[int, int, int]:
-    """Bytes of the weights, and the most that is alive before the first gradient, and in all."""
-    settings, writes = model.training, model.approach == "generation"
-    rows = 1 if sparing else settings.batch_size
-    if sparing:
-        made.activation_checkpointing_enable()
-        made.enable_input_require_grads()
-    with (
-        FakeTensorMode(allow_non_fake_inputs=True),
-        _LikeCuda() if gpu else nullcontext(),
-        Ledger() as ledger,
-    ):
-        allocate(made.train())
-        weights = forward = ledger.peak = ledger.live
-        for _ in range(min(2, settings.accumulation_steps)):  # the second finds the first one's gradients
-            with torch.autocast("cpu", torch.bfloat16, enabled=gpu):
-                base = made.get_base_model() if model.lora else made
-                scores = _scores(base, rows, batch) if writes else _tag(made, rows, batch.longest)
-            loss = cross_entropy(scores.float(), torch.zeros(len(scores), dtype=torch.long), reduction="sum")
-            del scores
-            forward = ledger.peak if forward == weights else forward
-            # By its edge, not by itself: a tensor's own backward would recompute without `_LikeCuda`.
-            edge = get_gradient_edge(loss)
-            del loss
-            torch.autograd.backward(edge)
-        return weights, forward, ledger.peak
-
-
-def _tag(model, rows: int, length: int) -> torch.Tensor:
-    ids = torch.zeros(rows, length, dtype=torch.long)
-    return model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits.flatten(0, 1)
-
-
-def _scores(model, rows: int, batch: Batch) -> torch.Tensor:
-    """Scores of the answers' tokens [rows × answer, vocabulary], as the loss takes them."""
-    ids, body, cache = torch.zeros(rows, batch.longest, dtype=torch.long), model.get_decoder(), None
-    shared = batch.shared if shares_beginnings(model.config) and not model.is_activation_checkpointing else 0
+def _step(
+    model: Model, shape: Any, sizes: Sizes, gpu: bool, batch: Batch, sparing: bool, gradients: int
+) -> float:
+    """The most that is alive besides weights in a training step."""
+    rows, layers = 1 if sparing else model.training.batch_size, shape.num_hidden_layers
+    writes, length, width = model.approach == "generation", batch.longest, 2 if gpu else 4
+    shared = batch.shared if writes and not sparing and shares(shape) else 0
+    tokens = rows * (length - shared) + shared
+    layer = _layer_of(model, shape, sizes, gpu, sparing, rows, tokens, length)
+    answers = rows * batch.answer if writes else tokens
+    logits = answers * _outputs(shape, writes) * (10 if gpu else 8)
+    kept = layers * tokens * shape.hidden_size * width + layer if sparing else layers * layer
+    kept += 12 * tokens * shape.hidden_size
     if shared:
-        cache = body(input_ids=ids[:1, :shared], use_cache=True).past_key_values
-        cache.batch_repeat_interleave(rows)
-    rest = {"input_ids": ids[:, shared:], "attention_mask": torch.ones_like(ids)}
-    hidden = body(**rest, past_key_values=cache, use_cache=bool(shared)).last_hidden_state
-    return model.get_output_embeddings()(hidden[:, -batch.answer - 1 : -1].flatten(0, 1))
+        kept += layers * rows * shared * 2 * 4 * shape.hidden_size
+    working = 2 * tokens * shape.intermediate_size * width
+    if model.quantisation:
+        working += max(a * b for a, b in sizes.linear.values()) * width
+    before = gradients if model.training.accumulation_steps > 1 else 0
+    return max(before + kept + max(logits, working), gradients + layer + working)
 
 
-@torch.no_grad()
-def _pass(model: Model, made, gpu: bool, batch: Batch) -> tuple[int, int]:
-    """Bytes of the weights, and the most that is alive while one batch is predicted."""
-    shape = made.config
-    with (
-        FakeTensorMode(allow_non_fake_inputs=True),
-        _LikeCuda() if gpu else nullcontext(),
-        Ledger() as ledger,
-    ):
-        allocate(made.eval())
-        weights = ledger.peak = ledger.live
-        if model.approach == "tagging":
-            _tag(made, max(1, model.prediction_batch_tokens // batch.longest), batch.longest)
-            return weights, ledger.peak
-        rows = model.prediction_batch_size
-        ids = torch.zeros(rows, batch.prompt, dtype=torch.long)
-        body = getattr(made, "get_base_model", lambda: made)().get_decoder()
-        output = body(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=True)
-        kept, size = ledger.live, output.last_hidden_state.element_size()
-    attending = sum(kind == "full_attention" for kind in getattr(shape, "layer_types", None) or [])
-    heads = getattr(shape, "num_key_value_heads", None) or shape.num_attention_heads
-    width = getattr(shape, "head_dim", None) or shape.hidden_size // shape.num_attention_heads
-    token = (attending or shape.num_hidden_layers) * 2 * heads * width * size
-    # The store of keys and values has a quarter more room than it needs; scores are read in fp32.
-    room = rows * token * (5 * (batch.prompt + model.max_new_tokens) // 4 - batch.prompt)
-    return weights, max(ledger.peak, kept + room + 2 * rows * shape.vocab_size * 4)
+def _outputs(shape: Any, writes: bool) -> int:
+    return shape.vocab_size if writes else shape.num_labels
+
+
+def _layer_of(model, shape, sizes, gpu, sparing, rows, tokens, length) -> float:
+    """Bytes that one layer keeps for its gradient."""
+    family = shape.model_type if shape.model_type in LAYERS else "bert"
+    per = LAYERS[family][gpu]
+    h, f, heads = shape.hidden_size, shape.intermediate_size, shape.num_attention_heads
+    kept = tokens * (per.hidden * h + per.feed_forward * f + per.scores * heads * length)
+    linear = sizes.packed / shape.num_hidden_layers
+    if not model.lora:
+        return kept + 2 * linear * gpu
+    r, adapted = model.lora.r, _adapted(model, sizes)
+    number = len(adapted) / shape.num_hidden_layers
+    kept += tokens * number * r * (2 if gpu else 4)
+    if gpu:
+        kept += 2 * r * sum(a + b for a, b in adapted) / shape.num_hidden_layers
+        if model.quantisation and not sparing:
+            kept += tokens * (8 * h + 6 * f)
+    if model.lora.dropout:
+        kept += tokens * (6 * h + f if gpu else 40 * h + 4 * f)
+    return kept
+
+
+def shares(shape: Any) -> bool:
+    from ner_utils.models.generation.packed import shares_beginnings
+
+    return shares_beginnings(shape)
+
+
+def _pass(model: Model, shape: Any, width: int, batch: Batch) -> float:
+    """The most that is alive besides weights while one batch is predicted."""
+    h, f, layers = shape.hidden_size, shape.intermediate_size, shape.num_hidden_layers
+    heads = shape.num_attention_heads
+    keys = 2 * width * (getattr(shape, "num_key_value_heads", None) or heads)
+    keys *= getattr(shape, "head_dim", None) or h // heads
+    kinds = getattr(shape, "layer_types", None) or []
+    attending = sum(kind == "full_attention" for kind in kinds) or layers
+    writes = model.approach == "generation"
+    rows = model.prediction_batch_size if writes else max(1, model.prediction_batch_tokens // batch.longest)
+    length = batch.prompt if writes else batch.longest
+    tokens = rows * length
+    if shape.model_type == "deberta-v2":
+        span = 2 * shape.position_buckets
+        return tokens * (30 * h + heads * (16 * length + 4 * span)) + rows * span * 8 * h
+    if shape.model_type == "modernbert":
+        return tokens * width * max(5 * h + 4 * f, 10 * h)
+    if shape.model_type == "bert":
+        return tokens * width * max(3 * h + 2 * f, 8 * h)
+    working = tokens * width * (4 * h + 3 * f)
+    cache = attending * keys * tokens
+    if not writes:
+        return working + cache
+    room = attending * keys * rows * 5 * (length + model.max_new_tokens) // 4
+    return max(cache + working, room + 2 * rows * shape.vocab_size * 4)

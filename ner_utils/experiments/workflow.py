@@ -1,0 +1,128 @@
+"""Which files a study's workflow makes, and what each of its jobs needs. The Snakefile asks here."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from ner_utils import config, paths
+from ner_utils.config.run import Run
+from ner_utils.experiments.memory import fit
+from ner_utils.results import findings, provenance, stale
+
+NOTHING = "(?!)"  # a regular expression that matches no text
+NAMES = {
+    "mem_mb": "mem_mb",
+    "gpu": "gpus",
+    "runtime": "runtime",
+}  # of resources: Snakemake's, and those of fit
+
+
+class Workflow:
+    """The runs of a study and of its companion studies, with their files below the project's folder.
+
+    ``wildcards`` are Snakemake's: their attributes are study, dataset, system and seed, as far as a step's
+    files name them. With ``from_results`` nothing is made again, so that no stored file may be stale. Raises
+    `ConfigError`, and `ResultError` where stored predictions are damaged or were made from other files.
+    """
+
+    def __init__(self, study: str, overrides: str = "", from_results: bool = False) -> None:
+        runs = config.with_companions(study, overrides)
+        # Checked before anything runs: a PDF from stale results must not pass for this configuration's.
+        (stale.check_all if from_results else stale.check)(runs)
+        self.runs = {paths.relative(run.results): run for run in runs}
+        self.studies = list(dict.fromkeys(run.study for run in runs))
+        self.stale = set() if from_results else {paths.relative(file) for file in stale.files(runs)}
+        corpora = sorted({f"results/{run.study}/{run.dataset_name}" for run in runs})
+        self.manifests = manifests(runs)
+        self.metrics = [f"{folder}/metrics.json" for folder in self.runs]
+        self.audits = [f"{folder}/audit.json" for folder in corpora]
+        self.comparisons = [f"{folder}/{name}.json" for folder in corpora for name in findings.NAMES]
+
+    # -------------------------------------------------------------------------- files
+    def run(self, wildcards: Any) -> Run:
+        """The run of a step."""
+        return self.runs[f"{_folder(wildcards)}{wildcards.system}/seed{wildcards.seed}"]
+
+    def manifest(self, wildcards: Any) -> list[str]:
+        """The manifest of a step's run."""
+        return manifests([self.run(wildcards)])
+
+    def base(self, wildcards: Any) -> list[str]:
+        """The manifest of the run whose weights a step's run uses, if there is one."""
+        base = self.run(wildcards).base
+        return manifests([base] if base else [])
+
+    def members(self, wildcards: Any) -> list[str]:
+        """Manifests of the members of an ensemble."""
+        return manifests(self.run(wildcards).members)
+
+    def manifests_on(self, wildcards: Any) -> list[str]:
+        """Manifests of all runs on a study's corpus."""
+        return [file for file in self.manifests if file.startswith(_folder(wildcards))]
+
+    def metrics_on(self, wildcards: Any) -> list[str]:
+        """Scores of all runs on a study's corpus."""
+        return [file for file in self.metrics if file.startswith(_folder(wildcards))]
+
+    def training_notebook(self, wildcards: Any) -> list[str]:
+        """The notebook that trains a step's run."""
+        name = "02_encoder" if self.run(wildcards).model.approach == "tagging" else "03_qlora"
+        return [f"notebooks/{name}.ipynb"]
+
+    def first_system(self, wildcards: Any) -> str:
+        """The first system of a study: notebooks show its sentences."""
+        return next(run.system for run in self.runs.values() if run.study == wildcards.study)
+
+    # ----------------------------------------------------------------- regular expressions
+    def ensembles(self) -> str:
+        """Matches ``study/dataset/system/`` where the system is an ensemble."""
+        members = {
+            f"{run.study}/{run.dataset_name}/{run.system}/" for run in self.runs.values() if run.members
+        }
+        return "|".join(map(re.escape, sorted(members))) or NOTHING
+
+    def studies_with_generators(self) -> str:
+        """Matches the name of a study that has a language model."""
+        return "|".join(map(re.escape, sorted({run.study for run in self._generators()}))) or NOTHING
+
+    def _generators(self) -> list[Run]:
+        return [run for run in self.runs.values() if run.model.approach == "generation"]
+
+    # --------------------------------------------------------------------------- jobs
+    def resources(self) -> dict[str, Callable[[Any], int]]:
+        """What a job asks of a cluster, by Snakemake's names: for its run, or for the largest generator of
+        its study. These are functions, because estimates of jobs that do not run would take time."""
+        return {name: self._resource(key) for name, key in NAMES.items()}
+
+    def _resource(self, key: str) -> Callable[[Any], int]:
+        def need(wildcards: Any) -> int:
+            if hasattr(wildcards, "system"):
+                return fit.resources(self.run(wildcards))[key]
+            runs = [run for run in self._generators() if run.study == wildcards.study]
+            return max((fit.resources(run)[key] for run in runs), default=0)
+
+        return need
+
+    # -------------------------------------------------------------------------- stale
+    def mark_stale(self, marker: Path) -> Callable[[str], Callable[[Any], list[str]]]:
+        """Write a file that is younger than every stale file. Returns the function that makes it an input of
+        a step whose output, a pattern with wildcards, is stale."""
+        if self.stale:
+            marker.parent.mkdir(exist_ok=True)
+            marker.write_text(str(time.time_ns()))  # Snakemake ignores a younger file with the same content
+        return lambda output: (
+            lambda wildcards: [str(marker)] if output.format(**wildcards) in self.stale else []
+        )
+
+
+def manifests(runs: Iterable[Run]) -> list[str]:
+    """Files of manifests."""
+    return [paths.relative(provenance.manifest_path(run)) for run in runs]
+
+
+def _folder(wildcards: Any) -> str:
+    return f"results/{wildcards.study}/{wildcards.dataset}/"
