@@ -24,7 +24,7 @@ from ner_utils import config, data
 from ner_utils.config.run import Run
 from ner_utils.data.corpus import Sentence
 from ner_utils.data.spans import spans_from_tags
-from ner_utils.experiments.memory import fit
+from ner_utils.experiments.memory import footprint
 from ner_utils.models import generation, tagging, weights
 
 
@@ -175,7 +175,8 @@ def full_size(folder: Path, layers: int | None) -> dict[str, str]:
     dtype = torch.bfloat16 if torch.cuda.is_available() else torch.float32
     fewer = {"num_hidden_layers": layers} if layers else {}
     llm, encoder = (
-        fit.configuration(config.load_model(name), **fewer) for name in ("qwen3.5-4b", "deberta-v3-large")
+        footprint.configuration(config.load_model(name), **fewer)
+        for name in ("qwen3.5-4b", "deberta-v3-large")
     )
     models = {
         "smollm2-qlora": ("smollm2-135m", AutoModelForCausalLM.from_config(llm, dtype=dtype)),

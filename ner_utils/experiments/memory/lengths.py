@@ -1,0 +1,77 @@
+"""How long are the sentences of a run, in tokens, before its tokenizer is downloaded?"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ner_utils import data, paths
+from ner_utils.config.run import Run
+from ner_utils.config.schema import Split
+from ner_utils.experiments.memory.footprint import Batch
+from ner_utils.forms.registry import form
+
+EXAMPLE = 64  # tokens of an example in a few-shot prompt
+TEMPLATE = 32  # tokens that a chat template puts around an instruction and a sentence
+
+
+class Lengths(NamedTuple):
+    """Tokens of the longest batch; tokens ``trained`` in an epoch, and ``read`` and ``written`` in test and
+    all evaluations on dev, without the beginning that prompts share; numbers of sentences; and the source:
+    ``corpus``, or ``declared`` where every sentence is assumed to have ``max_length``."""
+
+    batch: Batch
+    trained: int
+    read: int
+    written: int
+    train: int
+    predicted: int
+    source: str
+
+
+def lengths_of(run: Run) -> Lengths:
+    """Lengths from the corpus if it is at hand, with a guess at the tokens of its text."""
+    limit, splits = run.model.training.max_length, run.dataset.splits
+    writes = run.model.approach == "generation"
+    shape = form(run.model, run.dataset) if writes else None
+    instruction = TEMPLATE + _tokens(shape.instruction(), 4) + run.few_shot * EXAMPLE if writes else 0
+    shared = min(limit // 2, instruction)
+    sizes = {name: _sentences(split) for name, split in splits.items()}
+    dev = run.dev_sample if writes and run.dev_sample else sizes["dev"]
+    train = min(run.train_sentences or sizes["train"], sizes["train"])
+    predicted = (run.test_sentences or sizes["test"]) + (not run.untrained) * run.dev_evaluations * dev
+    file = splits["train"].file
+    if not any((folder / file).is_file() for folder in paths.data_dirs(run.dataset_name)):
+        answer = min(run.model.max_new_tokens, (limit - shared) // 2) if writes else 0
+        batch = Batch(limit, limit - answer, answer, shared)
+        sums = (train * (limit - shared), predicted * (batch.prompt - shared), predicted * answer)
+        return Lengths(_with_scored_tokens(run, batch), *sums, train, predicted, "declared")
+    sentences = data.load_split(run.dataset_name, run.dataset, "train")
+    texts = [(sentence.text, shape.target(sentence) if writes else "") for sentence in sentences]
+
+    def tokens(size: int) -> list[list[int]]:
+        """Tokens of all sentences, of their answers, and of both, if a token has ``size`` bytes."""
+        pairs = [[_tokens(part, size) for part in pair] for pair in texts]
+        return [*map(list, zip(*pairs, strict=True)), [min(limit - shared, sum(pair)) for pair in pairs]]
+
+    # A token of English has about four bytes, one of links and rare names two. The longest batch is made for
+    # the latter, the lower bound of time for the former.
+    prompt, answer, whole = (max(part) for part in tokens(2))
+    batch = Batch(shared + whole, shared + min(prompt, whole), min(answer, whole - 1), shared)
+    prompt, answer, whole = (sum(part) / len(sentences) for part in tokens(4))
+    sums = (train * whole, predicted * prompt, predicted * answer)
+    return Lengths(_with_scored_tokens(run, batch), *map(round, sums), train, predicted, "corpus")
+
+
+def _with_scored_tokens(run: Run, batch: Batch) -> Batch:
+    """The batch, with all tokens scored and no shared beginning if the loss is on the whole sequence."""
+    whole = run.model.approach == "generation" and run.model.loss == "sequence"
+    return batch._replace(answer=batch.longest - 1, shared=0) if whole else batch
+
+
+def _sentences(split: Split) -> int:
+    """Sentences of a split: as declared, or 12 for each abstract, or some thousand."""
+    return split.sentences or 12 * (split.documents or 400)
+
+
+def _tokens(text: str, size: int) -> int:
+    return 2 + len(text.encode()) // size if text else 0
