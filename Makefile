@@ -1,5 +1,5 @@
 # STUDY is a name in params/studies; OVERRIDES are "[system:]key=value ...", see README; PROFILE is a
-# folder of profiles, see its README.
+# folder of profiles, see docs/cluster.md.
 STUDY ?= demo
 OVERRIDES ?=
 export PROFILE ?= local
