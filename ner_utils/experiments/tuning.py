@@ -77,7 +77,11 @@ def _suggest(trial, key: str, choice: Range | list) -> Any:
 
 def _tidy(run: Run) -> None:
     """A trial's record is all that is wanted of it."""
-    for folder in [*run.scratch.glob("checkpoint-*"), *run.scratch.glob("merged-*"), run.scratch / "look"]:
+    for folder in [
+        *run.scratch.glob("checkpoint-*"),
+        *run.scratch.glob("merged-*"),
+        run.scratch / "evaluated",
+    ]:
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -12,7 +12,7 @@ from ner_utils.data.spans import spans_from_tags
 from ner_utils.forms import tag_lines
 from ner_utils.forms.alignment import bare, copies, transfer
 from ner_utils.forms.base import DROPPED, Extent, Form, Reading, without_fences, without_thoughts
-from ner_utils.forms.grammar import END, START, Edge, Free, Grammar, whole_characters
+from ner_utils.forms.grammar import END, START, Edge, Free, Grammar, completion
 from ner_utils.forms.tag_lines import Line
 
 LEGIBLE = 0.5  # share of a sentence's letters without which an answer is no copy of it
@@ -21,6 +21,9 @@ _MARK = re.compile(r"([\\\[\]|])")
 _PIECE = re.compile(r"\\(?P<escaped>.)|(?P<mark>[\[\]|])|(?P<plain>[^\\\[\]|]+|\\)", re.DOTALL)
 _PLAIN = re.compile(rb"(?:[^\\\[\]|]|\\.)*\\?", re.DOTALL)
 _LINE = re.compile(rb"[^\n]*")
+_TEXT = re.compile(rb"(?:[^\\\[\]|]|\\[\\\[\]|])+")
+_MENTION = re.compile(rb"(?=\s*\S)" + _TEXT.pattern)
+_VISIBLE = re.compile(rb"(?=\s*\S).*", re.DOTALL)
 
 
 class _Mention(NamedTuple):
@@ -129,8 +132,10 @@ class InlineForm(CopyForm):
         if tokens is None:
             char = r"([^\\\[\]|]|\\[\\\[\]|])"
             visible = r"([^\\\[\]|\s]|\\[\\\[\]|])"
-            text = Free("TEXT", f"/{char}+/", _PLAIN, _rest_of_text, 4)
-            mention = Free("MENTION", f"/{visible}{char}*/", _PLAIN, _rest_of_mention, 4)
+            text = Free("TEXT", f"/{char}+/", _PLAIN, lambda piece: _completion(piece, _TEXT))
+            mention = Free(
+                "MENTION", f"/{visible}{char}*/", _PLAIN, lambda piece: _completion(piece, _MENTION)
+            )
             after = [Edge("[", "mention"), Edge("", END)]
             return Grammar(
                 {
@@ -266,15 +271,17 @@ def _one_line(token: str) -> str:
     return " ".join(token.split())
 
 
-def _rest_of_text(piece: bytes) -> bytes:
-    """What is missing to text that is not empty, of whole characters and escapes."""
-    if len(piece) - len(piece.rstrip(b"\\")) & 1:
-        return b"\\"
-    return whole_characters(piece) if piece else b"x"
+def _completion(piece: bytes, pattern: re.Pattern[bytes]) -> bytes:
+    """The fewest bytes that make a piece match; a character that they complete is no white space."""
 
+    def is_whole(text: bytes) -> bool:
+        try:
+            ends_in_space = text.decode()[-1:].isspace()
+        except UnicodeDecodeError:
+            return False
+        return bool(pattern.fullmatch(text)) and (text == piece or not ends_in_space)
 
-def _rest_of_mention(piece: bytes) -> bytes:
-    return _rest_of_text(piece) if piece.strip() else b"x"
+    return completion(piece, is_whole)
 
 
 def _line(number: int, tag: str) -> Free:
@@ -286,6 +293,6 @@ def _line(number: int, tag: str) -> Free:
         word = piece.removesuffix(suffix.encode())
         if word != piece and word.strip():
             return b""
-        return (whole_characters(piece) if piece.strip() else b"x") + suffix.encode()
+        return _completion(piece, _VISIBLE) + suffix.encode()
 
     return Free(f"LINE{number}", rf"/[^\n]*[^\n\s][^\n]*{escaped}/", _LINE, rest, 4 + len(suffix.encode()))

@@ -12,7 +12,7 @@ from ner_utils.data.corpus import Sentence
 from ner_utils.data.spans import Span, surface
 from ner_utils.forms.alignment import align, occurrences, repeated
 from ner_utils.forms.base import DROPPED, Form, Reading
-from ner_utils.forms.grammar import END, START, Edge, Free, Grammar
+from ner_utils.forms.grammar import END, START, Edge, Free, Grammar, completion
 from ner_utils.forms.stated_entities import find
 
 _STRING = re.compile(rb'(?:[^"\\]|\\.)*\\?', re.DOTALL)
@@ -99,7 +99,8 @@ class JsonOccurrenceForm(JsonForm):
 
     def _entity(self, tokens: Sequence[str] | None) -> dict[str, list[Edge]]:
         if tokens is None:
-            number = Free("NUMBER", "/[1-9][0-9]?/", re.compile(rb"[0-9]*"), _rest_of_number, 1)
+            digits = re.compile(rb"[0-9]*")
+            number = Free("NUMBER", "/[1-9][0-9]?/", digits, lambda piece: b"" if piece else b"1")
             return self._counted("", [Edge(number, "close")]) | {"text": [Edge(_mention(None), "kind")]}
         nodes = {"text": [Edge(_mention(tokens), "kind1")], **self._counted("1", [Edge("1", "close")])}
         for text, times in repeated(tokens, REPEATED):
@@ -129,7 +130,7 @@ def _mention(tokens: Sequence[str] | None) -> Free:
     """A mention's text inside its quotes: any, or a span of tokens."""
     if tokens is None:
         text = r'/([^"\\\x00-\x20]|\\["\\\/bfnrt])([^"\\\x00-\x1f]|\\["\\\/bfnrt])*/'
-        return Free("MENTION", text, _STRING, _rest_of_text, 4)
+        return Free("MENTION", text, _STRING, lambda piece: completion(piece, _is_mention))
     words = [_escaped(token) for token in tokens]
     chunks = json.dumps({"substring_chunks": list(_between(words))}, ensure_ascii=False)
     text = f"SPAN & /[^ ]((.|\\n)*[^ ])?/\nSPAN: %regex {chunks}"
@@ -155,18 +156,9 @@ def _rest_of_span(piece: bytes, words: Sequence[str]) -> bytes | None:
     return min(rests, key=len, default=None)
 
 
-def _rest_of_text(piece: bytes) -> bytes | None:
-    """What is missing to a text of whole characters, one of which can be seen."""
-    for size in range(4):
-        for first in (b"", b"\x80", b"\x90", b"\xa0", b"x", b"\\"):
-            rest = (first + b"\x80" * (size - 1))[:size]
-            try:
-                if json.loads(b'"' + piece + rest + b'"').strip():
-                    return rest
-            except ValueError:
-                continue
-    return None
-
-
-def _rest_of_number(piece: bytes) -> bytes | None:
-    return b"" if piece else b"1"
+def _is_mention(piece: bytes) -> bool:
+    """Whether the inside of a JSON string is whole and can be seen."""
+    try:
+        return bool(json.loads(b'"' + piece + b'"').strip())
+    except ValueError:
+        return False

@@ -1,4 +1,4 @@
-"""Pretrained models as both arms load them: device, dtype, 4-bit weights, adapters."""
+"""How is a pretrained model loaded? Device, dtype, 4-bit weights and adapters, for taggers and generators."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from transformers import AutoModelForTokenClassification
 
 from ner_utils.config.schema import Lora
 
-HEADS = ["classifier", "score"]  # of token classification: trained whole, never adapted or quantised
+HEADS = ["classifier", "score"]  # of taggers; they are trained whole, never adapted or quantised
 
 
 def device() -> str:
-    """Where models are computed."""
+    """The device on which models are computed."""
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def report_device() -> None:
-    """Print on which GPU this process computes: it uses one, whatever their number."""
+    """Print the GPU on which this process computes; it uses one, whatever their number."""
     if torch.cuda.is_available():
         at, number = torch.cuda.current_device(), torch.cuda.device_count()
         print(f"computing on cuda:{at} ({torch.cuda.get_device_name(at)}), {number} visible", flush=True)
@@ -34,18 +34,18 @@ def dtype() -> torch.dtype:
 
 
 def load(auto: Any, source: str | Path, quantisation: str | None, **settings: Any) -> Any:
-    """A pretrained model on the device, its linear layers in NF4 where asked for."""
+    """A pretrained model on the device, its linear layers in NF4 if ``quantisation`` is given."""
     settings = {"dtype": dtype(), "device_map": {"": device()}} | settings
     if quantisation is None:
         return auto.from_pretrained(source, **settings)
     from bitsandbytes.nn import Linear4bit
 
-    # Given none, the library spares the head of a language model.
+    # Without such a list, the library spares the head of a language model.
     spared = HEADS if auto is AutoModelForTokenClassification else None
     model = auto.from_pretrained(source, quantization_config=nf4(dtype(), spared), **settings)
     for module in model.modules():
-        # On a CPU with bf16 units, bitsandbytes would repack weights at the first evaluation and round
-        # them once more: what is trained after a look would not be what was trained before it.
+        # On a CPU with bf16 units, bitsandbytes would repack weights at the first evaluation and round them
+        # once more, so that training would go on with other weights.
         if isinstance(module, Linear4bit):
             module.support_avx512bf16_for_cpu = False
     return model
@@ -53,8 +53,8 @@ def load(auto: Any, source: str | Path, quantisation: str | None, **settings: An
 
 @torch.no_grad()
 def check_range(model: Any, ids: Sequence[int], label: str) -> None:
-    """Raise `FloatingPointError` where a model in fp16, in which older GPUs compute, overflows on the token
-    ids of a text. Models that were trained in bf16 may: Gemma 3 does."""
+    """Raise `FloatingPointError` if a model in fp16, the dtype of older GPUs, overflows on the token ids of a
+    text. Models that were trained in bf16 may, as Gemma 3 does."""
     if model.dtype != torch.float16:
         return
     logits = model(input_ids=torch.tensor([ids[:128]], device=model.device)).logits
@@ -66,7 +66,7 @@ def check_range(model: Any, ids: Sequence[int], label: str) -> None:
 
 
 def nf4(compute: torch.dtype, spared: list[str] | None = None) -> Any:
-    """How linear layers but the ``spared`` ones are kept in 4 bits."""
+    """The library's settings for linear layers in 4 bits, all but the ``spared`` ones."""
     from transformers import BitsAndBytesConfig
 
     return BitsAndBytesConfig(
@@ -79,7 +79,7 @@ def nf4(compute: torch.dtype, spared: list[str] | None = None) -> Any:
 
 
 def is_causal(model_type: str) -> bool:
-    """Whether models of a type see what stands before a token alone: the library has them as causal language
+    """Whether models of a type see only the tokens before a token: the library has them as causal language
     models and not as masked ones."""
     from transformers.models.auto import modeling_auto
 
@@ -88,7 +88,7 @@ def is_causal(model_type: str) -> bool:
 
 
 def register_qwen_tagger() -> None:
-    """Qwen3.5's text model as a token classifier: the library has one with the vision tower alone."""
+    """Make Qwen3.5's text model known as a token classifier; the library has one with a vision tower only."""
     from transformers import Qwen3_5PreTrainedModel, Qwen3_5TextConfig
     from transformers.modeling_layers import GenericForTokenClassification
 
@@ -98,7 +98,7 @@ def register_qwen_tagger() -> None:
 
 
 def with_adapter(model: Any, lora: Lora, task: str, quantised: bool) -> Any:
-    """The model with new adapters, which are all that is trained, beside the head of a tagger."""
+    """The model with new adapters. Only these are trained, and the head of a tagger."""
     from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
 
     if quantised:
@@ -117,14 +117,14 @@ def with_adapter(model: Any, lora: Lora, task: str, quantised: bool) -> Any:
 
 
 def train_in_fp32(model: Any) -> None:
-    """One dtype for what is trained: adapters are made in bf16, and a resumed one comes back as fp32."""
+    """Convert the trained weights to fp32: new adapters are in bf16, resumed ones in fp32."""
     for parameter in model.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.float()
 
 
 def for_prediction(model: Any, adapter: Path | None, dequantise: bool, merge: bool) -> Any:
-    """A base model with the adapter of a checkpoint, to predict with."""
+    """A base model with the adapter of a checkpoint, ready to predict."""
     if dequantise:
         model = model.dequantize().to(dtype())
     if adapter is not None:

@@ -1,7 +1,7 @@
-"""Which tokens steer a model, and how do they stay text where a sentence holds them?
+"""Which tokens control a model, and how do they stay text if they occur in a sentence?
 
-A tokenizer turns the text of such a token into the token itself: a `[SEP]` that stands in a sentence would
-end it, an `<|im_end|>` the turn in which it is quoted.
+A tokenizer turns the text of such a token into the token itself: `[SEP]` would end the sentence that contains
+it, `<|im_end|>` the turn.
 """
 
 from __future__ import annotations
@@ -17,27 +17,28 @@ _SHAPE = re.compile(r"<[|｜].*[|｜]>")  # of tokens that no list names, such a
 def control_tokens(tokenizer: Any) -> tuple[str, ...]:
     """The texts of a tokenizer's control tokens, longest first.
 
-    They are its special tokens, and those of its added tokens that its chat template writes (Qwen's
-    ``<think>``) or that look like ``<|...|>``. Other added tokens are words or white space.
+    These are its special tokens, and those added tokens that its chat template writes (Qwen's ``<think>``) or
+    that look like ``<|...|>``. Other added tokens are words or white space.
     """
     template = str(tokenizer.chat_template or "")
     added = tokenizer.added_tokens_decoder.values()
-    found = {token.content for token in added if token.special or _steers(token.content, template)}
+    tokens = set(tokenizer.all_special_tokens)
+    for token in added:
+        text = token.content
+        if token.special or _SHAPE.fullmatch(text) or (not text.isspace() and text in template):
+            tokens.add(text)
     # A single character cannot be broken up.
-    found = {token for token in found.union(tokenizer.all_special_tokens) if len(token) > 1}
-    return tuple(sorted(found, key=lambda token: (-len(token), token)))
-
-
-def _steers(token: str, template: str) -> bool:
-    return bool(_SHAPE.fullmatch(token)) or (not token.isspace() and token in template)
+    return tuple(
+        sorted((token for token in tokens if len(token) > 1), key=lambda token: (-len(token), token))
+    )
 
 
 def as_text(text: str, control: tuple[str, ...]) -> str:
-    """Text in which no token of ``control`` is left: a blank follows the first character of each. Words are
-    compared without white space, so that mentions are found nevertheless."""
+    """The text without any token of ``control``: a blank is put after the first character of each. Mentions
+    are compared without white space, so this does not affect them."""
     pattern = _pattern(control)
     while pattern.search(text):  # tokens may overlap
-        text = pattern.sub(lambda found: f"{found[0][0]} {found[0][1:]}", text)
+        text = pattern.sub(lambda match: f"{match[0][0]} {match[0][1:]}", text)
     return text
 
 

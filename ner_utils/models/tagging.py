@@ -1,8 +1,9 @@
-"""NER as tagging: a token-classification head on any encoder, or on a causal language model."""
+"""How does a token-classification head on an encoder or a causal language model learn and predict tags?"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,8 @@ from ner_utils.models.prediction import Failures, cost_of_prediction
 
 
 def load_tokenizer(folder: str, pad_token: str | None = None):
-    """A fast tokenizer that takes words; GPT-2-like ones need a space before each.
-
-    It pads and truncates on the right, for a row's words are matched to its tags from the left.
-    """
+    """A fast tokenizer that takes words; GPT-2-like ones need a space before each word. It pads and truncates
+    on the right, because words are matched to tags from the left."""
     sides = {"padding_side": "right", "truncation_side": "right"}
     tokenizer = AutoTokenizer.from_pretrained(folder, add_prefix_space=True, **sides)
     if not tokenizer.is_fast:
@@ -43,14 +42,14 @@ def load_tagger(source: str | Path, **settings: Any):
 
 
 def _load_base(run: Run):
-    """What training begins with; where adapters are trained, the weights have the dtype of computation.
-    Raises `ConfigError` for a causal model that is declared like an encoder."""
+    """The model before training; if only adapters are trained, in the dtype of computation. Raises
+    `ConfigError` for a causal model that is declared like an encoder."""
     source = weights.resolve(run.model.weights)
     config = AutoConfig.from_pretrained(source).get_text_config()  # without a vision tower
     if run.model.kind == "encoder" and backbones.is_causal(config.model_type):
         raise ConfigError(
-            f"{run.model.label}: labelled: {config.model_type} is a causal language model and no encoder, "
-            "which has read a word at its last sub-token; write labelled: last"
+            f"{run.model.label}: labelled: {config.model_type} is a causal language model and no encoder, so "
+            "it has read a word only at the last sub-token; write labelled: last"
         )
     if config.model_type == "qwen3_5_text":
         backbones.register_qwen_tagger()
@@ -64,10 +63,11 @@ def _load_base(run: Run):
 def encode(
     sentences: Sequence[Sentence], tokenizer, max_length: int, labelled: str = "first"
 ) -> list[dict[str, list[int]]]:
-    """Sub-token ids, and for each the word that it is the first (or last) sub-token of (else -100).
+    """Rows of sub-token ids, and for each id the index of the word whose first (or last) sub-token it is,
+    else -100.
 
-    Words past ``max_length`` and words that have no sub-token (a lone control character) stand in
-    no row's ``word``: they are lost, see `lost_words`. A control token that a word holds is text.
+    Words past ``max_length`` and words without sub-tokens (a lone control character) have no position in
+    ``word``, see `lost_words`. Control tokens in words are encoded as text.
     """
     control = control_tokens(tokenizer)
     batch = tokenizer(
@@ -79,8 +79,8 @@ def encode(
     rows = []
     for index, ids in enumerate(batch["input_ids"]):
         owners = batch.word_ids(index)
-        beside = [None, *owners[:-1]] if labelled == "first" else [*owners[1:], None]
-        pairs = zip(owners, beside, strict=True)
+        neighbours = [None, *owners[:-1]] if labelled == "first" else [*owners[1:], None]
+        pairs = zip(owners, neighbours, strict=True)
         words = [IGNORED if word is None or word == other else word for word, other in pairs]
         rows.append({"input_ids": ids, "word": words})
     return rows
@@ -90,7 +90,7 @@ def _encode_each(sentences: Sequence[Sentence], failures: Failures, *how: Any) -
     """The rows of `encode` by the sentences' places; sentences that cannot be encoded are failures."""
     try:
         return dict(enumerate(encode(sentences, *how)))
-    except Exception:  # of one sentence, which the tokenizer does not name
+    except Exception:  # the tokenizer does not say which sentence causes it
         rows = {}
         for index, sentence in enumerate(sentences):
             try:
@@ -101,7 +101,8 @@ def _encode_each(sentences: Sequence[Sentence], failures: Failures, *how: Any) -
 
 
 def lost_words(sentences: Sequence[Sentence], rows: Sequence[dict]) -> dict[str, int]:
-    """Words without a label position, and gold mentions that hold one: both count as errors."""
+    """The number of words without a position, and of gold mentions with such a word: nothing can be predicted
+    there, so they count as errors."""
     words = mentions = 0
     for sentence, row in zip(sentences, rows, strict=True):
         lost = set(range(len(sentence.tokens))) - set(row["word"])
@@ -111,7 +112,7 @@ def lost_words(sentences: Sequence[Sentence], rows: Sequence[dict]) -> dict[str,
 
 
 def examples(sentences: Sequence[Sentence], rows: Sequence[dict], names: list[str]) -> list[dict]:
-    """What training takes: the rows of `encode`, and the tag's index of each word's first sub-token."""
+    """Training examples: the ids of `encode`'s rows, and each word's tag as a label at its position."""
     ids = {name: index for index, name in enumerate(names)}
     return [
         {
@@ -123,7 +124,7 @@ def examples(sentences: Sequence[Sentence], rows: Sequence[dict], names: list[st
 
 
 def _tags(words: Sequence[int], tag_ids: Sequence[int], length: int, names: list[str]) -> list[str]:
-    """Tags of a sentence from those of its words' sub-tokens; lost words are O."""
+    """The tags of a sentence's words; words without a position have O."""
     tags = ["O"] * length
     for word, tag in zip(words, tag_ids, strict=False):  # padding follows
         if word != IGNORED:
@@ -131,11 +132,13 @@ def _tags(words: Sequence[int], tag_ids: Sequence[int], length: int, names: list
     return tags
 
 
-def _prediction(sentence: Sentence, words: Sequence[int], tagged: np.ndarray, names: list[str]) -> Prediction:
-    """What the best tags and their log-probabilities, [2, sub-tokens], say of a sentence."""
+def prediction_of(
+    sentence: Sentence, words: Sequence[int], tagged: np.ndarray, names: list[str]
+) -> Prediction:
+    """The prediction for a sentence from its best tags and their log-probabilities, [2, sub-tokens]."""
     tags = _tags(words, tagged[0].astype(int), len(sentence.tokens), names)
     spans = spans_from_tags(tags)[0]
-    sure = dict(zip(words, tagged[1], strict=False))  # of each word that has a tag; only those are in spans
+    sure = dict(zip(words, tagged[1], strict=False))  # by word; every word in a span has a position
     return Prediction(
         sentence.id,
         tuple(spans),
@@ -146,15 +149,11 @@ def _prediction(sentence: Sentence, words: Sequence[int], tagged: np.ndarray, na
     )
 
 
-def _empty(sentence: Sentence) -> Prediction:
-    return Prediction(sentence.id, (), repaired=(), confidences=())
-
-
 def train_tagger(
     run: Run, sentences: Sequence[Sentence], dev: Sequence[Sentence], parts: int = 1
 ) -> dict[str, Any]:
-    """Fine-tune, selecting by strict micro F1 on all of dev; each batch is computed in so many ``parts``.
-    Returns a record for efficiency.json."""
+    """Fine-tune and select the checkpoint by strict micro F1 on all of dev; each batch is computed in
+    ``parts`` passes. Returns a record for efficiency.json."""
     from transformers import DataCollatorForTokenClassification, Trainer, TrainingArguments, set_seed
 
     from ner_utils.models import training
@@ -167,7 +166,7 @@ def train_tagger(
         model = backbones.with_adapter(model, run.model.lora, "TOKEN_CLS", bool(run.model.quantisation))
         backbones.train_in_fp32(model)
     how = (tokenizer, run.model.training.max_length, run.model.labelled)
-    dev = sorted(dev, key=lambda sentence: len(sentence.tokens))  # less padding in looks
+    dev = sorted(dev, key=lambda sentence: len(sentence.tokens))  # less padding in evaluation
     train_rows, dev_rows = encode(sentences, *how), encode(dev, *how)
     lost = lost_words(sentences, train_rows)
     if lost["lost_words"]:
@@ -198,7 +197,7 @@ def train_tagger(
     trainer = Tagger(
         run,
         model=model,
-        args=training.on_one_device(TrainingArguments(**training.arguments(run, parts))),
+        args=TrainingArguments(**training.arguments(run, parts)),
         train_dataset=examples(sentences, train_rows, names),
         eval_dataset=examples(dev, dev_rows, names),
         data_collator=DataCollatorForTokenClassification(tokenizer),
@@ -218,10 +217,8 @@ def train_tagger(
 def predict_with_tagger(
     run: Run, checkpoint: Path, sentences: Sequence[Sentence]
 ) -> tuple[list[Prediction], dict[str, Any]]:
-    """Predict with a trained checkpoint; returns predictions in order, and what it cost.
-
-    A sentence that cannot be predicted has no spans; raises `RuntimeError` where none of several can.
-    """
+    """Predict with a trained checkpoint; returns predictions in order, and their cost. A sentence that cannot
+    be predicted has no spans; raises `RuntimeError` if none of several can."""
     device = backbones.device()
     backbones.report_device()
     names = tag_names(run.dataset)
@@ -243,12 +240,10 @@ def predict_with_tagger(
                 raise FloatingPointError(f"{run.model.label} computes no finite numbers in {model.dtype}")
             return torch.stack([best.float(), sure], dim=1).cpu().numpy()
 
-    def tag_one(sentence: Sentence) -> Prediction:
-        try:
+    def tag_one(sentence: Sentence) -> None:
+        with suppress(Exception):  # failures are counted when all sentences are predicted
             row = encode([sentence], *how)[0]
-            return _prediction(sentence, row["word"], tag([row])[0], names)
-        except Exception:  # counted when all sentences are predicted
-            return _empty(sentence)
+            prediction_of(sentence, row["word"], tag([row])[0], names)
 
     times = efficiency.latency(tag_one, sentences[: run.latency_sentences])
     failures = Failures(run.dataset.private)
@@ -257,9 +252,8 @@ def predict_with_tagger(
     lengths = {index: len(row["input_ids"]) for index, row in rows.items()}
     order = sorted(rows, key=lambda index: -lengths[index])
     budget, batches, most = run.model.prediction_batch_tokens, 0, len(order)
-    found: dict[int, Prediction] = {}
-    while len(found) < len(order):
-        left = order[len(found) :]
+    predicted: dict[int, Prediction] = {}
+    while left := order[len(predicted) :]:
         indices = left[: min(most, max(1, budget // max(1, lengths[left[0]])))]
         try:
             with watch("model"):
@@ -267,7 +261,7 @@ def predict_with_tagger(
         except Exception as error:
             if len(indices) == 1:
                 failures.add(sentences[indices[0]], error)
-                found[indices[0]] = _empty(sentences[indices[0]])
+                order.remove(indices[0])
                 most = len(order)
             elif processes.is_out_of_memory(error):
                 budget //= 2
@@ -278,12 +272,12 @@ def predict_with_tagger(
         batches, most = batches + 1, len(order)
         with watch("read"):
             for index, each in zip(indices, tagged, strict=True):
-                found[index] = _prediction(sentences[index], rows[index]["word"], each, names)
+                predicted[index] = prediction_of(sentences[index], rows[index]["word"], each, names)
     failures.check(sentences)
-    encoded = [sentences[index] for index in rows]
     cost = cost_of_prediction(watch, len(sentences), failures) | {
         "batch_size": round(len(sentences) / max(1, batches)),
-        "prediction_truncation": lost_words(encoded, list(rows.values())),
+        "prediction_truncation": lost_words([sentences[index] for index in rows], list(rows.values())),
         "latency": efficiency.latency_again(times, tag_one, sentences[: run.latency_sentences]),
     }
-    return [found.get(index) or _empty(sentence) for index, sentence in enumerate(sentences)], cost
+    empty = (Prediction(sentence.id, (), repaired=(), confidences=()) for sentence in sentences)
+    return [predicted.get(index, each) for index, each in enumerate(empty)], cost

@@ -1,4 +1,4 @@
-"""What training has in common in both arms: looks at dev, resuming, and keeping time."""
+"""How are taggers and generators trained alike? Evaluation on dev, batches, checkpoints, and time."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from ner_utils.data.corpus import IGNORED
 from ner_utils.models import backbones
 
 NEVER = 10**9
-# Progress is told in lines, which a log keeps; bars of a second's loading only bury them.
+# Progress is printed in lines, which a log keeps; progress bars would bury them.
 transformers.logging.disable_progress_bar()
 transformers.logging.set_verbosity_error()
 
 
 class Diverged(RuntimeError):
-    """The loss on dev is not a number: the weights are worth nothing."""
+    """The loss on dev is not finite, so the weights are useless."""
 
 
 class DevEvaluations(TrainerCallback, ExportableState):
-    """Evaluates and saves at declared steps, stops when patience is spent, and keeps time.
+    """Evaluates and saves after declared steps, stops when patience is spent, and takes the time.
 
-    Seconds live in the checkpoint, so that they add up over interruptions; work that a killed
-    process lost is not counted. Optimisation steps and looks are timed apart. Raises `Diverged`.
+    Seconds are stored in checkpoints, so that they add up over interruptions; work that a killed process lost
+    is not counted. Optimisation and evaluation are timed separately. Raises `Diverged`.
     """
 
     KEPT = ("training_seconds", "looks_seconds", "training_usage", "looks_usage", "starts")
@@ -47,7 +47,7 @@ class DevEvaluations(TrainerCallback, ExportableState):
         self.looks_usage: efficiency.Usage = {}
         self.starts = 0
         self._mark = efficiency.mark()
-        self._looking = False
+        self._evaluating = False
 
     def state(self) -> dict[str, Any]:
         return {
@@ -65,15 +65,15 @@ class DevEvaluations(TrainerCallback, ExportableState):
         start, self._mark = self._mark, efficiency.mark()
         self.training_usage = efficiency.add(self.training_usage, efficiency.usage(start, self._mark))
         self.training_seconds = self.training_usage["seconds"]
-        self._looking = state.global_step in self.steps
-        control.should_evaluate = control.should_save = self._looking
+        self._evaluating = state.global_step in self.steps
+        control.should_evaluate = control.should_save = self._evaluating
         if state.global_step % max(1, state.max_steps // 20) == 0:
             left = self.training_seconds / state.global_step * (state.max_steps - state.global_step)
             print(f"step {state.global_step}/{state.max_steps}, {left:.0f} s of training left", flush=True)
 
     def on_log(self, args, state, control, **kwargs):
-        # A look logs twice in the generative arm: its loss, then the F1 of what it generated.
-        if self._looking:
+        # A generator logs twice: its loss, then the F1 of its answers.
+        if self._evaluating:
             start, self._mark = self._mark, efficiency.mark()
             self.looks_usage = efficiency.add(self.looks_usage, efficiency.usage(start, self._mark))
             self.looks_seconds = self.looks_usage["seconds"]
@@ -87,39 +87,42 @@ class DevEvaluations(TrainerCallback, ExportableState):
             )
 
     def on_save(self, args, state, control, **kwargs):
-        self._looking = False
+        self._evaluating = False
         files.write_checksums(Path(args.output_dir) / f"checkpoint-{state.global_step}")
-        looks = dev_evaluations(state.log_history)
-        kept = {state.global_step, state.best_global_step, lowest_loss(looks)["step"]}
+        evaluations = evaluations_in(state.log_history)
+        kept = {state.global_step, state.best_global_step, lowest_loss(evaluations)["step"]}
         for folder in Path(args.output_dir).glob("checkpoint-*"):
             if folder.name not in {f"checkpoint-{step}" for step in kept}:
                 shutil.rmtree(folder)
-        print(f"look {len(looks)}/{len(self.steps)} at dev: {_describe(looks[-1])}", flush=True)
-        if out_of_patience(looks, self.patience):
+        scores = "F1 {:.2f}, loss {:.4f}".format(100 * evaluations[-1]["dev_f1"], evaluations[-1]["dev_loss"])
+        print(f"evaluation {len(evaluations)}/{len(self.steps)} on dev: {scores}", flush=True)
+        if out_of_patience(evaluations, self.patience):
             control.should_training_stop = True
 
 
 class GroupedByLength:
-    """Before `Trainer`: batches of like length in which every labelled token weighs the same.
+    """Mixin, to be listed before `Trainer`: batches group sentences of similar length, and every labelled
+    token has the same weight in the loss.
 
-    Seed and epoch alone decide the order: the library's grouping draws on global random state, so that an
-    interrupted run would end otherwise from its second epoch on. The loss is divided by a constant:
-    divided by a batch's own number of labels, as is usual, those in short sentences would weigh more.
+    The order depends on seed and epoch alone. The library's grouping draws on global random state, so that an
+    interrupted training would end differently from its second epoch on. The loss is divided by a constant:
+    divided by the number of labels in its batch, as is usual, labels in short sentences would weigh more.
     """
 
-    def __init__(self, run: Run, **keywords: Any) -> None:
-        super().__init__(**keywords)
+    def __init__(self, run: Run, args: TrainingArguments, **keywords: Any) -> None:
+        args._n_gpu = min(1, args.n_gpu)  # the library would multiply the batch by the number of GPUs
+        super().__init__(args=args, **keywords)
         settings = run.model.training
         self._batch, self._step = settings.batch_size, settings.batch_size * settings.accumulation_steps
         self._labels = {True: _mean_labels(self.train_dataset), False: _mean_labels(self.eval_dataset)}
-        self.model_accepts_loss_kwargs = True  # that the loss is whole, and not to be divided once more
+        self.model_accepts_loss_kwargs = True  # so that the library does not divide the loss again
 
     def _get_train_sampler(self, train_dataset=None) -> Sampler:
         lengths = [len(row["input_ids"]) for row in self.train_dataset]
         return LengthSampler(lengths, self._batch, self.args.seed)
 
     def divisor(self, rows: int) -> float:
-        """By what the summed loss of ``rows`` sentences is to be divided, in training and in looks."""
+        """The number by which the summed loss of ``rows`` sentences is divided, in training or evaluation."""
         training = self.model.training
         return self._labels[training] * (self._step if training else rows)
 
@@ -129,7 +132,9 @@ def _mean_labels(rows: Iterable[dict]) -> float:
 
 
 class LengthSampler(Sampler):
-    POOL = 50  # batches whose examples are sorted together: like lengths, and still a random order
+    """Indices of sentences, batch after batch of similar lengths, in an order that seed and epoch decide."""
+
+    POOL = 50  # batches whose sentences are sorted together: similar lengths, and still a random order
 
     def __init__(self, lengths: list[int], batch: int, seed: int) -> None:
         self.lengths, self.batch, self.seed, self.epoch = np.array(lengths), batch, seed, 0
@@ -138,7 +143,7 @@ class LengthSampler(Sampler):
         return len(self.lengths)
 
     def set_epoch(self, epoch: int) -> None:
-        """Called by the trainer, also when it goes on in the middle of an epoch."""
+        """Called by the trainer, also when it resumes in the middle of an epoch."""
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[int]:
@@ -146,19 +151,22 @@ class LengthSampler(Sampler):
         order = random.permutation(len(self))
         pools = np.split(order, range(self.POOL * self.batch, len(order), self.POOL * self.batch))
         order = np.concatenate([pool[np.argsort(self.lengths[pool], kind="stable")] for pool in pools])
-        whole = len(order) // self.batch * self.batch  # what is left makes a smaller batch, at the end
+        whole = len(order) // self.batch * self.batch  # the rest makes a smaller batch, at the end
         batches = random.permutation(order[:whole].reshape(-1, self.batch))
         return iter([*batches.ravel().tolist(), *order[whole:].tolist()])
 
 
-def evaluation_steps(total: int, looks: int) -> list[int]:
-    """Optimisation steps after which dev is looked at: equally spaced, the last step included."""
-    return sorted({max(1, round(total * k / looks)) for k in range(1, looks + 1)})
+def evaluation_steps(total: int, evaluations: int) -> list[int]:
+    """Optimisation steps after which dev is evaluated: equally spaced, the last step included."""
+    return sorted({max(1, round(total * k / evaluations)) for k in range(1, evaluations + 1)})
 
 
-def dev_evaluations(log: list[dict]) -> list[dict[str, float]]:
-    """One row a look: step, epoch, dev_f1, dev_loss."""
-    rows: dict[int, dict[str, float]] = {}
+Evaluation = dict[str, float]  # step, epoch, dev_f1, dev_loss
+
+
+def evaluations_in(log: list[dict]) -> list[Evaluation]:
+    """The evaluations on dev in a trainer's log."""
+    rows: dict[int, Evaluation] = {}
     for entry in log:
         if "eval_loss" in entry or "eval_f1" in entry:
             row = rows.setdefault(entry["step"], {"step": entry["step"], "epoch": round(entry["epoch"], 4)})
@@ -166,24 +174,20 @@ def dev_evaluations(log: list[dict]) -> list[dict[str, float]]:
     return list(rows.values())
 
 
-def lowest_loss(looks: list[dict[str, float]]) -> dict[str, float]:
-    """The look with the lowest loss on dev, the first of equals."""
-    return min(looks, key=lambda look: look["dev_loss"])
+def lowest_loss(evaluations: list[Evaluation]) -> Evaluation:
+    """The evaluation with the lowest loss on dev, the first of equals."""
+    return min(evaluations, key=lambda each: each["dev_loss"])
 
 
-def out_of_patience(looks: list[dict[str, float]], patience: int) -> bool:
-    """Whether the last ``patience`` looks brought no better dev F1."""
-    scores = [look["dev_f1"] for look in looks]
+def out_of_patience(evaluations: list[Evaluation], patience: int) -> bool:
+    """Whether the last ``patience`` evaluations brought no better F1 on dev."""
+    scores = [each["dev_f1"] for each in evaluations]
     return len(scores) > patience and max(scores[-patience:]) <= max(scores[:-patience])
 
 
-def _describe(look: dict[str, float]) -> str:
-    return f"F1 {100 * look['dev_f1']:.2f}, loss {look['dev_loss']:.4f}"
-
-
 def arguments(run: Run, parts: int) -> dict[str, Any]:
-    """Arguments of `Trainer` for taggers and generators; `DevEvaluations` evaluates and stops. Each batch
-    is computed in ``parts`` steps, which changes its memory alone."""
+    """Arguments of `Trainer` for taggers and generators; `DevEvaluations` evaluates, saves and stops. Each
+    batch is computed in ``parts`` passes, which changes its memory alone."""
     settings = run.model.training
     gpu = torch.cuda.is_available()
     return {
@@ -213,13 +217,6 @@ def arguments(run: Run, parts: int) -> dict[str, Any]:
     }
 
 
-def on_one_device(arguments: TrainingArguments) -> TrainingArguments:
-    """The arguments, changed so that `Trainer` uses one GPU. It would spread each batch over all that are
-    visible, and multiply the batch by their number."""
-    arguments._n_gpu = min(1, arguments.n_gpu)
-    return arguments
-
-
 def total_steps(run: Run, sentences: int) -> int:
     """Optimisation steps of a whole training."""
     settings = run.model.training
@@ -228,38 +225,39 @@ def total_steps(run: Run, sentences: int) -> int:
 
 
 def last_checkpoint(folder: Path, ended: Callable[[dict], bool]) -> tuple[Path, dict] | None:
-    """The newest checkpoint that training can go on from, and its trainer's state; ``ended`` says whether a
-    state is that of a training that is over.
+    """The newest checkpoint from which training can resume, and its trainer's state; ``ended`` says whether a
+    state is that of a finished training.
 
-    A checkpoint is taken if its files are those that were written, and so are those of the checkpoints that
-    its state calls the best so far. Where they are gone, because a later one was better, training makes that
-    one again; a training that is over does not. Prints which checkpoints are damaged.
+    The files of a checkpoint must be as they were written, and so must be those of the checkpoints that its
+    state calls the best so far. If these were deleted because a later one was better, an unfinished training
+    makes that one again, but a finished one cannot. Prints which checkpoints are damaged.
     """
     whole: dict[int, tuple[Path, dict]] = {}
     damaged: set[str] = set()
     for path in sorted(folder.glob("checkpoint-*")):
-        if wrong := files.verify_checksums(path):
+        if names := files.verify_checksums(path):
             damaged.add(path.name)
-            reason = "not saved to its end" if wrong == [files.CHECKSUMS] else f"damaged ({', '.join(wrong)})"
+            reason = "not saved to its end" if names == [files.CHECKSUMS] else f"damaged ({', '.join(names)})"
             print(f"{paths.relative(path)} is {reason} and is not used", flush=True)
             continue
         state = json.loads((path / "trainer_state.json").read_text(encoding="utf-8"))
         whole[state["global_step"]] = path, state
     for _, (path, state) in sorted(whole.items(), reverse=True):
         needed = {f"checkpoint-{state['best_global_step']}"}
-        needed.add(f"checkpoint-{lowest_loss(dev_evaluations(state['log_history']))['step']}")
-        at_hand = needed <= {path.name for path, _ in whole.values()}
-        if at_hand or (needed.isdisjoint(damaged) and not ended(state)):
+        needed.add(f"checkpoint-{lowest_loss(evaluations_in(state['log_history']))['step']}")
+        present = needed <= {path.name for path, _ in whole.values()}
+        if present or (needed.isdisjoint(damaged) and not ended(state)):
             return path, state
     return None
 
 
 def run_trainer(trainer: Trainer, run: Run) -> dict[str, Any]:
-    """Train or go on training, and tell what happened.
+    """Train, or resume from the last checkpoint; returns the record of the training.
 
-    Returns training_seconds and looks_seconds (wall clock, checkpointing in neither) with the CPU's usage
-    during each (see `efficiency.usage`), starts (1 + interruptions), steps, looks, losses (step, training
-    loss), best_checkpoint, and the one that the loss would have chosen. Raises `Diverged`.
+    The record has training_seconds and looks_seconds (wall clock of optimisation and evaluation, saving not
+    counted), the CPU's usage during each (see `efficiency.usage`), starts (1 + interruptions), steps, looks
+    (the evaluations on dev), losses (step, training loss), best_checkpoint and lowest_loss_checkpoint. Raises
+    `Diverged`.
     """
     backbones.report_device()
     folder, patience = Path(trainer.args.output_dir), run.model.training.patience
@@ -268,14 +266,12 @@ def run_trainer(trainer: Trainer, run: Run) -> dict[str, Any]:
     trainer.add_callback(DevEvaluations(evaluation_steps(total, run.dev_evaluations), patience))
 
     def ended(state: dict) -> bool:
-        return state["global_step"] >= total or out_of_patience(
-            dev_evaluations(state["log_history"]), patience
-        )
+        evaluations = evaluations_in(state["log_history"])
+        return state["global_step"] >= total or out_of_patience(evaluations, patience)
 
-    kept = last_checkpoint(folder, ended)
-    checkpoint, state = kept or (None, None)
+    checkpoint, state = last_checkpoint(folder, ended) or (None, None)
     if state and ended(state):  # it was interrupted after its last checkpoint
-        clock = state["stateful_callbacks"]["DevEvaluations"]["attributes"]
+        clock = state["stateful_callbacks"][DevEvaluations.__name__]["attributes"]
         clock = clock | {"starts": clock["starts"] + 1}
     else:
         if checkpoint:
@@ -284,9 +280,9 @@ def run_trainer(trainer: Trainer, run: Run) -> dict[str, Any]:
             for path in [*folder.glob("checkpoint-*"), *folder.glob("merged-*")]:
                 shutil.rmtree(path)
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-        looks = next(item for item in trainer.callback_handler.callbacks if isinstance(item, DevEvaluations))
-        clock = looks.state()["attributes"]
-        state = vars(trainer.state)
+        # A resumed trainer replaces callbacks by those of its checkpoint.
+        callback = next(c for c in trainer.callback_handler.callbacks if isinstance(c, DevEvaluations))
+        clock, state = callback.state()["attributes"], vars(trainer.state)
     if state["max_steps"] != total:
         raise RuntimeError(f"the trainer took {state['max_steps']} steps, {total} were declared")
     log = state["log_history"]
@@ -294,9 +290,9 @@ def run_trainer(trainer: Trainer, run: Run) -> dict[str, Any]:
         **clock,
         "steps": state["global_step"],
         "steps_declared": total,
-        "looks": dev_evaluations(log),
+        "looks": evaluations_in(log),
         "losses": [[entry["step"], entry["loss"]] for entry in log if "loss" in entry],
-        # Found by its step: a moved folder must not lead astray.
+        # A relative name, so that a moved folder still resolves.
         "best_checkpoint": f"checkpoint-{state['best_global_step']}",
-        "lowest_loss_checkpoint": f"checkpoint-{lowest_loss(dev_evaluations(log))['step']}",
+        "lowest_loss_checkpoint": f"checkpoint-{lowest_loss(evaluations_in(log))['step']}",
     }

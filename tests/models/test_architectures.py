@@ -1,12 +1,14 @@
-"""The papers' models, small: every class that they use goes the way that users go, through its own YAML.
+"""Every kind of model that the studies use, through its own YAML, with tiny random weights.
 
-Weights are random and tiny, and so are the tokenizers, which are of the same kind as the real ones.
+The tokenizers are tiny, too, and of the same kind as the real ones.
 """
 
+from functools import cache
 from types import SimpleNamespace
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import (
     AutoConfig,
@@ -21,7 +23,7 @@ from ner_utils import config, scoring
 from ner_utils.config.schema import Lora, Weights
 from ner_utils.experiments import experiment
 from ner_utils.models import generation, tagging, training
-from ner_utils.models.generation import decoding, qlora
+from ner_utils.models.generation import decoding, packed, qlora
 
 TINY = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4}
 # Adapters cannot make a small head speak up: its random weights are larger than a real model's at first.
@@ -32,7 +34,6 @@ SIZES = {
     "bert-base-cased": TINY,
     "deberta-v3-base": TINY | {"position_buckets": 16},
     "modernbert-base": TINY,
-    "mistral-7b": DECODER,
     "llama-3.1-8b": DECODER,
     "qwen3.5-0.8b": DECODER | LINEAR,
 }
@@ -100,8 +101,7 @@ def tokenizer_like(name, texts):
         return byte_level(texts, None, "[SEP]", "[PAD]", False)
     if name.startswith("qwen"):
         return byte_level(texts, None, "<|im_end|>", "<|endoftext|>", True)
-    begin, end = ("<s>", "</s>") if name == "mistral-7b" else ("<|begin_of_text|>", "<|end_of_text|>")
-    return byte_level(texts, begin, end, config.load_model(name).pad_token, False)
+    return byte_level(texts, "<|begin_of_text|>", "<|end_of_text|>", config.load_model(name).pad_token, False)
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +109,7 @@ def tiny(tmp_path_factory, demo):
     """``tiny(name)`` saves a model of the YAML's architecture, shrunk, and a tokenizer of its kind."""
     texts = [sentence.text for sentence in demo["train"]]
 
+    @cache
     def make(name):
         folder = tmp_path_factory.mktemp(name)
         tokenizer = tokenizer_like(name, texts)
@@ -124,86 +125,94 @@ def tiny(tmp_path_factory, demo):
     return make
 
 
-def learn(run, sentences, monkeypatch, die_at):
-    """A record of training, interrupted after a step and taken up again."""
+@pytest.fixture(scope="module")
+def few(twenty):
+    return twenty[:10]
+
+
+def writer(name, tiny, make_run, epochs, longest=12):
+    """A run of a decoder that writes, with adapters of its YAML's modules."""
+    targets = config.load_model(name).lora.target_modules
+    changes = {"lora": Lora(r=32, alpha=64, dropout=0.0, target_modules=targets)}
+    overrides = {"training.learning_rate": 5.0e-3, "training.epochs": epochs, "max_new_tokens": longest}
+    return made(name, tiny, make_run, overrides, name, changes)
+
+
+def tagger(name, tiny, make_run, epochs, quantisation=None):
+    """A run of the same decoder that tags, through the YAML of an encoder."""
+    written = config.load_model(name)
+    lora = Lora(r=16, alpha=32, dropout=0.0, target_modules=written.lora.target_modules)
+    changes = {"labelled": "last", "quantisation": quantisation, "pad_token": written.pad_token, "lora": lora}
+    overrides = {"training.learning_rate": 5.0e-3, "training.epochs": epochs}
+    return made("minilm", tiny, make_run, overrides, name, changes)
+
+
+def made(system, tiny, make_run, overrides, name=None, changes=None):
+    """A run through a YAML with one evaluation, on the tiny weights of a model."""
+    overrides |= {"training.batch_size": 5, "training.accumulation_steps": 1, "training.patience": 9}
+    run = make_run(system, overrides, dev_evaluations=1, train_sentences=None)
+    changes = {"weights": Weights(folder=str(tiny(name or system)))} | (changes or {})
+    model = run.model.model_copy(update=changes)
+    return run.model_copy(update={"model": model, "system": f"{name or system}-{run.model.approach}"})
+
+
+def learns_by_heart(run, sentences, predict):
+    """The record of a training whose checkpoint predicts its sentences, alike in any batch."""
+    record = experiment.train_run(run, {"train": sentences, "dev": sentences})
+    checkpoint = experiment.best_checkpoint(run, record)
+    predicted, cost = predict(run, checkpoint, sentences)
+    assert [prediction.id for prediction in predicted] == [sentence.id for sentence in sentences]
+    assert scoring.score([s.spans for s in sentences], [p.spans for p in predicted]).f1 >= 0.9
+    assert cost["failed_sentences"] == 0 < cost["latency"]["p50_ms"] <= cost["latency"]["p95_ms"]
+    assert predict(run, checkpoint, sentences[3:6])[0] == predicted[3:6]
+    return record
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_encoders(name, tiny, make_run, few):
+    run = made(name, tiny, make_run, {"training.learning_rate": 3.0e-3, "training.epochs": 40})
+    learns_by_heart(run, few, tagging.predict_with_tagger)
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_decoders_that_write(name, tiny, make_run, few):
+    learns_by_heart(writer(name, tiny, make_run, 60, 200), few, generation.predict_with_generator)
+
+
+@pytest.mark.parametrize(("name", "quantisation"), zip(DECODERS, [None, "nf4"], strict=True))
+def test_decoders_that_tag(name, quantisation, tiny, make_run, few):
+    run = tagger(name, tiny, make_run, 80, quantisation)
+    record = learns_by_heart(run, few, tagging.predict_with_tagger)
+    assert record["parameters"]["trainable"] < record["parameters"]["total"] / 2
+    assert {"q_proj", "down_proj"} < set(record["lora_layers"])
+    linear = {"in_proj_qkv", "in_proj_z", "in_proj_a", "in_proj_b", "out_proj"}
+    assert linear.isdisjoint(record["lora_layers"]) == (name != "qwen3.5-0.8b")
+
+
+@pytest.mark.parametrize("kind", [writer, tagger])
+def test_an_interrupted_training_ends_in_the_same_weights(kind, tiny, make_run, few, monkeypatch):
+    """Of adapters, whose dtype differs in checkpoints; with three evaluations, the second before the kill."""
+    run = kind("llama-3.1-8b", tiny, make_run, 3).model_copy(update={"dev_evaluations": 3})
+    killed, corpus = run.model_copy(update={"study": "killed"}), {"train": few, "dev": few}
+    record = experiment.train_run(run, corpus)
     step_end = training.DevEvaluations.on_step_end
 
     def mortal(self, args, state, control, **keywords):
         step_end(self, args, state, control, **keywords)
-        if state.global_step == die_at:
+        if state.global_step == record["steps_declared"] * 2 // 3 + 1:
             raise KeyboardInterrupt
 
-    corpus = {"train": sentences, "dev": sentences}
-    if die_at:
-        monkeypatch.setattr(training.DevEvaluations, "on_step_end", mortal)
-        with pytest.raises(KeyboardInterrupt):
-            experiment.train_run(run, corpus)
-        monkeypatch.setattr(training.DevEvaluations, "on_step_end", step_end)
-    return experiment.train_run(run, corpus)
-
-
-def weights_of(folder):
-    from safetensors.torch import load_file
-
-    return {
-        key: value for file in sorted(folder.glob("*.safetensors")) for key, value in load_file(file).items()
-    }
-
-
-def check(run, predict, sentences, monkeypatch):
-    """Resumed to equal weights, learnt by heart, answered alike in any batch."""
-    changed = run.model.training.model_copy(update={"epochs": 3})
-    short = run.model_copy(
-        update={"dev_evaluations": 3, "model": run.model.model_copy(update={"training": changed})}
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(training.DevEvaluations, "on_step_end", mortal)
+        experiment.train_run(killed, corpus)
+    resumed = experiment.train_run(killed, corpus)
+    assert (record["starts"], resumed["starts"]) == (1, 2)
+    weights, again = (
+        load_file(experiment.best_checkpoint(*each) / "adapter_model.safetensors")
+        for each in ((run, record), (killed, resumed))
     )
-    killed = short.model_copy(update={"study": "killed"})
-    record = learn(short, sentences, monkeypatch, 0)
-    other = learn(killed, sentences, monkeypatch, record["steps_declared"] * 2 // 3 + 1)
-    assert other["starts"] == 2
-    mine, theirs = (weights_of(experiment.best_checkpoint(*e)) for e in ((short, record), (killed, other)))
-    assert mine.keys() == theirs.keys()
-    assert all(torch.equal(mine[key], theirs[key]) for key in mine)
-    checkpoint = experiment.best_checkpoint(run, learn(run, sentences, monkeypatch, 0))
-    predicted, _ = predict(run, checkpoint, sentences)
-    assert scoring.score([s.spans for s in sentences], [p.spans for p in predicted]).f1 >= 0.95
-    for few in (sentences[:1], sentences[3:10]):
-        again, _ = predict(run, checkpoint, few)
-        assert again == [p for p in predicted if p.id in {s.id for s in few}]
-
-
-@pytest.mark.parametrize("name", ENCODERS)
-def test_encoders(name, tiny, make_run, twenty, monkeypatch):
-    overrides = {"training.learning_rate": 3.0e-3, "training.epochs": 40, "training.batch_size": 4}
-    overrides |= {"training.accumulation_steps": 1, "training.patience": 9}
-    check(made(name, tiny, make_run, overrides), tagging.predict_with_tagger, twenty, monkeypatch)
-
-
-@pytest.mark.parametrize("name", DECODERS)
-def test_decoders_that_write(name, tiny, make_run, twenty, monkeypatch):
-    overrides = {"training.learning_rate": 5.0e-3, "training.epochs": 100, "training.batch_size": 10}
-    overrides |= {"training.accumulation_steps": 1, "training.patience": 9, "max_new_tokens": 200}
-    run = made(name, tiny, make_run, overrides)
-    check(run, generation.predict_with_generator, twenty, monkeypatch)
-
-
-@pytest.mark.parametrize("name", DECODERS)
-def test_decoders_that_tag(name, tiny, make_run, twenty, monkeypatch):
-    overrides = {"training.learning_rate": 5.0e-3, "training.epochs": 120, "training.batch_size": 4}
-    writer = config.load_model(name)
-    changes = {"labelled": "last", "quantisation": "nf4", "pad_token": writer.pad_token}
-    changes |= {"lora": writer.lora.model_copy(update={"r": 16, "alpha": 32, "dropout": 0.0})}
-    run = made("minilm", lambda _: tiny(name), make_run, overrides, f"{name}-tagger", changes)
-    check(run, tagging.predict_with_tagger, twenty, monkeypatch)
-
-
-def made(name, tiny, make_run, overrides, system=None, changes=None):
-    """A run through the YAML of a model, the weights' folder and what ``overrides`` name changed."""
-    run = make_run(name, overrides, dev_evaluations=1, train_sentences=None)
-    changes = {"weights": Weights(folder=str(tiny(name)))} | (changes or {})
-    if run.model.approach == "generation":
-        changes["lora"] = Lora(r=32, alpha=64, dropout=0.0, target_modules=run.model.lora.target_modules)
-    model = run.model.model_copy(update=changes)
-    return run.model_copy(update={"model": model, "system": system or name})
+    assert weights.keys() == again.keys()
+    assert all(torch.equal(weights[key], again[key]) for key in weights)
 
 
 # ------------------------------------------------------------------- heads that do more than project
@@ -242,7 +251,7 @@ def own_head(request):
 
 
 def test_the_loss_is_the_librarys(own_head):
-    prefix = 7 if decoding.shares_beginnings(own_head.config) else 0
+    prefix = 7 if packed.shares_beginnings(own_head.config) else 0
     width = max(map(len, ASKED))
     pad = [width - len(ids) for ids in ASKED]
     inputs = {
@@ -266,19 +275,19 @@ def test_the_loss_is_the_librarys(own_head):
 
 def test_answers_and_their_log_probabilities_are_the_librarys(own_head):
     settings = GenerationConfig(do_sample=False, max_new_tokens=LIMIT, pad_token_id=0, eos_token_id=END)
-    decoder = decoding.Decoder(own_head, BEGINNING, 0, END, LIMIT)
-    assert bool(decoder.shared) == own_head.packed
+    decoder = decoding.Decoder(own_head, BEGINNING, 0, [END], LIMIT)
+    assert bool(decoder.packed) == own_head.packed
     answers = sorted(decoder.answers(ASKED, 3))
     lengths = set()
-    for prompt, (_, tokens, taken) in zip(ASKED, answers, strict=True):
+    for prompt, (_, tokens, log_probabilities) in zip(ASKED, answers, strict=True):
         ids = torch.tensor([prompt])
         output = own_head.generate(ids, attention_mask=torch.ones_like(ids), generation_config=settings)
         assert tokens == output[0, len(prompt) :].tolist()
         with torch.inference_mode():
             scores = own_head(output).logits[0].log_softmax(-1)
-        wanted = [float(scores[len(prompt) - 1 + at, token]) for at, token in enumerate(tokens)]
-        assert taken == pytest.approx(wanted, abs=1e-3)
-        assert min(wanted) < -1e-3, "certain tokens prove nothing"
+        expected = [float(scores[len(prompt) - 1 + at, token]) for at, token in enumerate(tokens)]
+        assert log_probabilities == pytest.approx(expected, abs=1e-3)
+        assert min(expected) < -1e-3, "certain tokens prove nothing"
         lengths.add(len(set(tokens)))
     assert max(lengths) > 1, "answers that repeat one token prove little"
 

@@ -369,7 +369,7 @@ def test_loss_outside_the_answer_is_refused(tiny, twenty):
             return {"labels": torch.tensor([rows[0]["labels"]])}
 
     with pytest.raises(AssertionError, match="loss"):
-        qlora._assert_loss_on_answers(Trainer, twenty[:1], prompter, 512)
+        qlora.assert_loss_on_answers(Trainer, twenty[:1], prompter, 512)
 
 
 def test_twenty_sentences_are_learnt_by_heart(make_run, twenty):

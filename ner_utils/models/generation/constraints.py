@@ -1,7 +1,8 @@
-"""Answers under a grammar: always readable, and where it is asked for, always from the sentence.
+"""How is an answer kept to a grammar, so that it can be read and, if grounded, quotes the sentence?
 
-llguidance keeps the grammar and says which tokens may come next; what must come next is taken at once.
-An answer that would outgrow its room is closed the shortest way.
+llguidance follows the grammar and says which tokens may come next; a token that must come next is taken at
+once. An answer that would exceed its limit is closed the shortest way: it then counts as whole, and stored
+results depend on that (a zero-shot model rarely ends a list by itself).
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ from llguidance.hf import from_tokenizer
 
 
 class Constraints:
-    """Makes a constraint for each sentence: ``schema`` for valid answers of any text, ``grounded`` for
-    answers whose every mention is a span of the sentence.
+    """Makes a constraint for each sentence: with ``schema``, answers have the form; with ``grounded``, every
+    mention is also a span of the sentence.
 
     ``vocabulary`` is the number of a model's scores, ``limit`` the most tokens of an answer, its end token
-    included. Each of ``ends`` ends an answer, the first where an end is forced; without them the
-    tokenizer's end token does.
+    included. Each of ``ends`` ends an answer, and the first is written where an end is forced; the default is
+    the tokenizer's end token.
     """
 
     def __init__(
@@ -38,35 +39,31 @@ class Constraints:
         self.tokens = from_tokenizer(tokenizer, n_vocab=vocabulary, eos_token=self.ends)
 
     def of(self, words: Sequence[str]) -> Constrained:
-        """The constraint of a sentence."""
+        """The constraint for a sentence's words."""
         return Constrained(self, list(words) if self.kind == "grounded" else None)
 
 
 class Constrained:
-    """One answer under its grammar, see `answers.Constraint`."""
+    """The constraint of one answer, see `answers.Constraint`."""
 
     def __init__(self, makes: Constraints, words: list[str] | None) -> None:
         self.makes, self.words = makes, words
         self.answer: list[int] = []
 
     def begin(self) -> list[int]:
-        """The tokens with which the answer must begin."""
         self.grammar = self.makes.form.grammar(self.words)
         self.matcher = LLMatcher(self.makes.tokens, self.grammar.lark)
         return self._write(self.matcher.compute_ff_tokens())
 
     def choose(self, scores: np.ndarray) -> tuple[list[int], float]:
-        """The best permitted token by its scores [vocabulary] with those that must follow it, and the log of
-        its probability among the permitted."""
         permitted = np.frombuffer(self.matcher.compute_bitmask(), dtype=np.uint8)
         ids = np.flatnonzero(np.unpackbits(permitted, count=len(scores), bitorder="little"))
         allowed = scores[ids]
-        most = allowed.max()
-        taken = -float(np.log(np.exp(allowed - most).sum()))
-        return self._take(int(ids[allowed.argmax()])), taken
+        log_probability = -float(np.log(np.exp(allowed - allowed.max()).sum()))
+        return self._take(int(ids[allowed.argmax()])), log_probability
 
     def _take(self, best: int) -> list[int]:
-        """A token and those that must follow it; where there is no room for it, those that end the answer."""
+        """A token and the tokens that must follow it; if there is no room, the tokens that end the answer."""
         if best in self.makes.ends:
             return self._end([best])
         self.matcher.consume_token(best)
@@ -80,12 +77,12 @@ class Constrained:
         return self._end([*follow, self.makes.end]) if self.matcher.is_stopped() else follow
 
     def _end(self, tokens: list[int]) -> list[int]:
-        """The last tokens, now that the grammar is done with."""
-        del self.matcher, self.grammar  # one a sentence would add up over a corpus
+        """The last tokens of the answer."""
+        del self.matcher, self.grammar  # those of all sentences would fill the memory
         return tokens
 
     def _closing(self, follow: list[int]) -> list[int]:
-        """Tokens that close the answer and what follows it the shortest way."""
+        """The tokens that close the answer, continued by ``follow``, the shortest way."""
         written = self.makes.tokens.decode_bytes(self.answer + follow)
         return self.makes.tokens.tokenize_bytes(self.grammar.closing(written))
 

@@ -1,6 +1,6 @@
-"""Training of a generative model: QLoRA, LoRA or all weights, through TRL's SFTTrainer with our loss.
+"""How is a generator trained? With QLoRA, LoRA or all weights, by TRL's SFTTrainer with a faster loss.
 
-Imported late: trl, peft and datasets take seconds.
+Imported late, because trl, peft and datasets take seconds.
 """
 
 from __future__ import annotations
@@ -26,65 +26,60 @@ from ner_utils.models.generation.prompts import Prompter
 def train_generator(
     run: Run, sentences: Sequence[Sentence], dev: Sequence[Sentence], parts: int = 1
 ) -> dict[str, Any]:
-    """Train an adapter, selecting by generated entity F1 on a seeded sample of dev; each batch is computed
-    in so many ``parts``.
-
-    The language-model loss on the same sample is recorded beside it at every look. Returns a
-    record for efficiency.json.
-    """
+    """Train an adapter and select the checkpoint by the F1 of generated entities on a sample of dev; each
+    batch is computed in ``parts`` passes. The language-model loss on the same sample is recorded at every
+    evaluation. Returns a record for efficiency.json."""
     disable_progress_bars()
     set_seed(run.seed)
     settings = run.model.training
     prompter = Prompter(run, weights.resolve(run.model.weights), run.held_out)
     sample = data.dev_sample(run, dev)
-    examples, looked_at = ([prompter.example(each) for each in part] for part in (sentences, sample))
-    cut = [len(example["input_ids"]) > settings.max_length for example in examples]
+    examples, on_dev = ([prompter.example(each) for each in part] for part in (sentences, sample))
+    cut_off = sum(len(example["input_ids"]) > settings.max_length for example in examples)
     model = load_base(run)
     backbones.check_range(model, examples[0]["input_ids"], prompter.name)
     if run.model.lora:
         model = backbones.with_adapter(model, run.model.lora, "CAUSAL_LM", bool(run.model.quantisation))
-    # What all prompts begin with passes through the model once, where no loss counts on it; where each lists
-    # the types in its own order, that is less than their whole instruction.
+    # The tokens with which all prompts begin pass through the model once, if no loss counts on them. If each
+    # prompt orders the types in its own way, they are only a part of the instruction.
     shared = run.model.loss == "answer" and shares_beginnings(model.config)
-    beginnings = [example["input_ids"] for example in (*examples, *looked_at)]
+    beginnings = [example["input_ids"] for example in (*examples, *on_dev)]
     prefix = len(os.path.commonprefix([prompter.shared_prefix(), *beginnings])) if shared else 0
 
-    class Selector(training.GroupedByLength, SFTTrainer):
-        """Adds the generated entity F1 to each look, and computes the loss without waste."""
+    class GeneratorTrainer(training.GroupedByLength, SFTTrainer):
+        """Adds the F1 of generated entities to each evaluation, and computes the loss faster."""
 
         def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
             base = model.get_base_model() if run.model.lora else model
-            with self.accelerator.autocast():  # which the library wraps around the model that is passed by
+            with self.accelerator.autocast():  # the library has it around ``model``, which is not called
                 return answer_loss(base, inputs, prefix, self.divisor(len(inputs["labels"])))
 
         def evaluate(self, *arguments, **keywords):
             metrics = super().evaluate(*arguments, **keywords)
-            adapter = run.scratch / "look"
+            adapter = run.scratch / "evaluated"
             self.model.save_pretrained(adapter)
             generator = Generator(run, load_for_prediction(run, adapter), prompter)
-            found = [prediction.spans for prediction in generator.predict(sample)[0]]
-            metrics["eval_f1"] = scoring.score([sentence.spans for sentence in sample], found).f1
+            predicted = [prediction.spans for prediction in generator.predict(sample)[0]]
+            metrics["eval_f1"] = scoring.score([sentence.spans for sentence in sample], predicted).f1
             self.log({"eval_f1": metrics["eval_f1"]})
             return metrics
 
-    trainer = Selector(
+    trainer = GeneratorTrainer(
         run,
         model=model,
-        args=training.on_one_device(
-            SFTConfig(
-                **training.arguments(run, parts),
-                max_length=settings.max_length,
-                # The shared prefix needs its cache, which checkpointing would drop.
-                gradient_checkpointing=False,
-                packing=False,
-            )
+        args=SFTConfig(
+            **training.arguments(run, parts),
+            max_length=settings.max_length,
+            # The shared prefix needs its cache, which checkpointing would drop.
+            gradient_checkpointing=False,
+            packing=False,
         ),
         train_dataset=Dataset.from_list(examples),
-        eval_dataset=Dataset.from_list(looked_at),
+        eval_dataset=Dataset.from_list(on_dev),
         processing_class=prompter.tokenizer,
     )
     backbones.train_in_fp32(trainer.model)
-    _assert_loss_on_answers(trainer, sentences, prompter, settings.max_length)
+    assert_loss_on_answers(trainer, sentences, prompter, settings.max_length)
     record = training.run_trainer(trainer, run)
     if run.model.merge_adapter:
         merge(run, run.scratch / record["best_checkpoint"])
@@ -92,7 +87,7 @@ def train_generator(
         "parameters": efficiency.parameters(model),
         "lora_layers": backbones.coverage(model),
         "training_memory": efficiency.peak_memory(),
-        "training_truncation": {"cut_off_examples": sum(cut)},
+        "training_truncation": {"cut_off_examples": cut_off},
         "dev_sample": len(sample),
     }
 
@@ -100,10 +95,10 @@ def train_generator(
 def answer_loss(model, inputs: dict, prefix: int, number: float) -> torch.Tensor:
     """Cross-entropy of the labelled tokens, summed and divided by ``number``.
 
-    What SFTTrainer computes, at about half its cost on short sentences: the first ``prefix`` tokens
-    are the same in all rows, so they pass through the model once (gradients included), and only
-    labelled positions are projected onto the vocabulary. The model itself projects them, for some
-    scale or cap their logits. Raises `NotImplementedError` for a model that projects all positions.
+    The same as SFTTrainer's loss, at about half its cost on short sentences: the first ``prefix`` tokens are
+    the same in all rows, so they pass through the model once (gradients included), and only labelled
+    positions are projected onto the vocabulary. The model itself projects them, because some models scale or
+    cap their logits. Raises `NotImplementedError` for a model that projects all positions.
     """
     ids, labels = inputs["input_ids"], inputs["labels"]
     cache = None
@@ -111,23 +106,23 @@ def answer_loss(model, inputs: dict, prefix: int, number: float) -> torch.Tensor
         cache = model.get_decoder()(input_ids=ids[:1, :prefix], use_cache=True).past_key_values
         cache.batch_repeat_interleave(len(ids))
     rest = {"input_ids": ids[:, prefix:], "attention_mask": inputs["attention_mask"]}
-    wanted = torch.nn.functional.pad(labels[:, prefix + 1 :], (0, 1), value=IGNORED)
-    chosen = wanted != IGNORED  # [rows, tokens]: position t predicts token t + 1
+    following = torch.nn.functional.pad(labels[:, prefix + 1 :], (0, 1), value=IGNORED)
+    chosen = following != IGNORED  # [rows, tokens]: position t predicts token t + 1
     logits = model(**rest, past_key_values=cache, use_cache=bool(prefix), logits_to_keep=chosen).logits
     if logits.shape[:-1] != (int(chosen.sum()),):
         raise NotImplementedError(
             f"{type(model).__name__} does not compute the logits of chosen tokens alone"
         )
-    return torch.nn.functional.cross_entropy(logits.float(), wanted[chosen], reduction="sum") / number
+    return torch.nn.functional.cross_entropy(logits.float(), following[chosen], reduction="sum") / number
 
 
-def _assert_loss_on_answers(
+def assert_loss_on_answers(
     trainer, sentences: Sequence[Sentence], prompter: Prompter, max_length: int
 ) -> None:
-    """What the collator leaves unmasked must be the answer and its end token, to the letter."""
+    """Raise `AssertionError` unless the collator leaves exactly the answer and its end token unmasked."""
     for index in range(min(8, len(sentences))):
         row = trainer.train_dataset[index]
         labels = trainer.data_collator([row])["labels"][0]
-        wanted = prompter.example(sentences[index])["labels"][:max_length]
-        if labels[labels != IGNORED].tolist() != [label for label in wanted if label != IGNORED]:
+        expected = prompter.example(sentences[index])["labels"][:max_length]
+        if labels[labels != IGNORED].tolist() != [label for label in expected if label != IGNORED]:
             raise AssertionError(f"sentence {sentences[index].id}: the loss does not cover the answer alone")
