@@ -1,10 +1,10 @@
 """Advice for some situations, as far as a study's results support it.
 
-``params/guide.yaml`` lists, for each situation, the advice that may be given, each with its condition over a pair's
-results, in the order in which the conditions are tried. A pair is that of `paper_claims`. A condition over results
-that a study does not have does not hold, and a pair with a system below `FLOOR` supports no advice. Of several
-pairs on a corpus, the first declared one that supports any advice is taken, so that pairs cannot contradict each
-other.
+``params/guide.yaml`` lists, for each situation, the advice that may be given, each with its condition over
+the results of a pair of `paper_claims`; the first condition that holds decides. A condition over missing
+results does not hold, and a pair with a system below `FLOOR` supports no advice. Of several pairs on a
+corpus, the first declared one that supports any advice is taken, so that pairs cannot contradict each other.
+
 """
 
 from __future__ import annotations
@@ -24,12 +24,14 @@ from ner_utils.thesis import claims, paper_claims
 from ner_utils.thesis.paper_claims import Condition, Pair
 
 FLOOR = 10.0  # micro F1 in percent below which a system has not learnt the task
-NO_SUPPORT = "No pair of this study supports an advice: a system has not learnt the task, or results are missing."
+NO_SUPPORT = (
+    "No pair of this study supports an advice: a system has not learnt the task, or results are missing."
+)
 
 
 class Situation(Strict):
-    """A situation, the pairs that may support advice in it (None: all), each advice with its condition, the label of
-    the evidence in the thesis, and the limits of the advice."""
+    """A situation, the pairs that may support advice in it (None: all), each advice with its condition, the
+    label of the evidence in the thesis, and the limits of the advice."""
 
     situation: str
     pairs: Condition | None = None
@@ -56,8 +58,8 @@ def advice_of(pair: Pair, situation: Situation) -> str | None:
 
 @computed_once
 def advise(results: Results) -> pd.DataFrame:
-    """One row a situation and corpus: pair, situation, advice, evidence, limits. The advice is that of the study,
-    or else of the first companion that supports any."""
+    """One row a situation and corpus: pair, situation, advice, evidence, limits. The advice is that of the
+    study, or else of the first companion that supports any."""
     rows = []
     for situation in load():
         for named in paper_claims.pairs_by_study(results):
@@ -79,7 +81,9 @@ def overview(results: Results) -> str:
     for pair, rows in advised.groupby("pair", sort=False):
         lines += [f"\n{pair}:\n"]
         lines += [f"- **{row.situation}**: {row.advice} *Limits:* {row.limits}" for row in rows.itertuples()]
-    source = "Conditions: [guide.yaml](../../params/guide.yaml). The first pair that supports any advice is shown."
+    source = (
+        "Conditions: [guide.yaml](../../params/guide.yaml). The first pair that supports any advice is shown."
+    )
     return "\n".join(["## Advice\n", source, *lines, ""]) if lines else ""
 
 

@@ -14,8 +14,9 @@ from ner_utils.thesis import advice, claims, discussion, numbers, paper_claims, 
 
 
 def write_for_thesis(results: Results) -> tuple[list[str], dict[str, bool]]:
-    """Write everything, with a list of checksums; returns the names of figures and of the analyses' tables, and each
-    claim's truth. Raises `ResultError` where an analysis was not run, and what `write_texts` raises."""
+    """Write everything, with a list of checksums; returns the names of figures and of the analyses' tables,
+    and each claim's truth. Raises `ResultError` where an analysis was not run, and what `write_texts`
+    raises."""
     names = figures.save_figures(results)
     for analysis in (differences, confidence, contamination):
         names += analysis.write(results)
@@ -28,9 +29,9 @@ def write_for_thesis(results: Results) -> tuple[list[str], dict[str, bool]]:
 
 
 def write_texts(results: Results) -> dict[str, bool]:
-    """Write numbers, tables, discussion and checked claims, and the study's overview with its results; returns each
-    claim's truth. Raises `claims.ClaimError` on a claim that cannot be evaluated, after everything else is
-    written: numbers.tex lists the keys."""
+    """Write numbers, tables, discussion and checked claims, and the study's overview with its results;
+    returns each claim's truth. Raises `claims.ClaimError` on a claim that cannot be evaluated, after
+    everything else is written: numbers.tex lists the keys."""
     tables = result_tables.all_tables(results) | costs.tables(results)
     tables |= {"tab_ledger": paper_claims.tab_ledger(results), "tab_guide": advice.tab_guide(results)}
     plots.save_for_thesis(results.name, tables, {})

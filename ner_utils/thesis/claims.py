@@ -1,8 +1,9 @@
 r"""Conditions over results, and the claims of the thesis that depend on them.
 
-``\claim{demo.minilm.micro_f1 > demo.smollm2-qlora.micro_f1}{The encoder is better.}`` is typeset if the condition
-holds; if not, the thesis does not build. Conditions compare result keys, unrounded, and numbers, with arithmetic,
-``and or not``, ``abs``, ``min`` and ``max``. ``params/claims.yaml`` and ``params/guide.yaml`` use the same language.
+``\claim{demo.minilm.micro_f1 > demo.smollm2-qlora.micro_f1}{The encoder is better.}`` is typeset if the
+condition holds; if not, the thesis does not build. Conditions compare result keys, unrounded, and numbers,
+with arithmetic, ``and or not``, ``abs``, ``min`` and ``max``. ``params/claims.yaml`` and
+``params/guide.yaml`` use the same language.
 """
 
 from __future__ import annotations
@@ -101,7 +102,7 @@ def holds(condition: str, values: Mapping[str, float | str]) -> bool | None:
 
 
 def keys_of(condition: str) -> list[str]:
-    """The keys that a condition compares. Raises `ValueError` if it is no condition, whatever the results are."""
+    """The keys that a condition compares. Raises `ValueError` if it is none, whatever the results are."""
     try:
         holds(condition, {})
     except (TypeError, ArithmeticError, RecursionError) as error:

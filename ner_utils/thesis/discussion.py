@@ -107,13 +107,11 @@ def _answers(results: Results) -> Iterator[str]:
         else:
             failed = _result(f"{name}.failed")
             yield _claim(f"{name}.failed > 0", f"Of the answers of {system}, {failed} could not be read.")
-        unknown, ungrounded = (
-            _result(f"{name}.dropped.{reason}") for reason in ("unknown_type", "ungrounded")
+        ungrounded, unknown = (f"{name}.dropped.{reason}" for reason in ("ungrounded", "unknown_type"))
+        text = (
+            f"Of the items in its answers, {_result(ungrounded)} were dropped because their text is not in "
         )
-        yield (
-            f"Of the items in its answers, {ungrounded} were dropped because their text is not in the sentence, "
-            f"and {unknown} because of an unknown type."
-        )
+        yield text + f"the sentence, and {_result(unknown)} because of an unknown type."
 
 
 def _checkpoints(results: Results) -> Iterator[str]:
@@ -123,10 +121,10 @@ def _checkpoints(results: Results) -> Iterator[str]:
             text = rf"For {system}, the lowest dev loss and the highest dev \Fone choose the same checkpoint."
             yield _claim(f"{name}.loss_agrees == 100", text)
         else:
-            some = " in at least one run" if row["seeds"] > 1 else ""
-            text = rf"For {system}, the lowest dev loss chooses another checkpoint than the highest dev \Fone{some}; "
-            text += rf"its dev \Fone is {_result(f'{name}.dev_f1_at_lowest_loss')} instead of "
-            text += f"{_result(f'{name}.dev_f1')}."
+            runs = " in at least one run" if row["seeds"] > 1 else ""
+            scores = f"{_result(f'{name}.dev_f1_at_lowest_loss')} instead of {_result(f'{name}.dev_f1')}"
+            text = f"For {system}, the lowest dev loss chooses another checkpoint than the highest dev "
+            text += rf"\Fone{runs}; its dev \Fone is {scores}."
             yield _claim(f"{name}.loss_agrees < 100", text)
 
 

@@ -57,7 +57,7 @@ def result_values(results: Results) -> dict[str, float | str]:
 
 @computed_once
 def result_numbers(results: Results) -> dict[str, Number]:
-    """The results of a study, of its companions, and of models of full size by their estimates; and, for each of
+    """The results of a study and of its companions, the estimates for models of full size, and, for each of
     the `QUESTIONS`, which study answers it."""
     by_key = _of_study(results)
     for other in results.companions:

@@ -1,8 +1,8 @@
 """What the reproduced papers claim, and the verdict of a study's results on each claim.
 
-``params/claims.yaml`` lists each claim with its scope and the conditions that decide it. Within its scope, a claim
-is supported, contradicted or undecided; for a pair outside, the table only says what is observed. A claim is about
-a pair of an encoder and a generator; a language model that tags is neither.
+``params/claims.yaml`` lists each claim with its scope and the conditions that decide it. Within its scope, a
+claim is supported, contradicted or undecided; for a pair outside, the table only says what is observed. A
+claim is about a pair of an encoder and a generator; a language model that tags is neither.
 """
 
 from __future__ import annotations
@@ -41,7 +41,9 @@ def _condition(text: str) -> str:
     """A condition over a pair's results. Raises `ValueError` if it is none, or has a key that no pair has."""
     for key in claims.keys_of(text):
         if not _POSSIBLE.fullmatch(key):
-            raise ValueError(f"no pair has a result {key}; keys begin with encoder, generator, gain, time or fit")
+            raise ValueError(
+                f"no pair has a result {key}; keys begin with encoder, generator, gain, time or fit"
+            )
     return text
 
 
@@ -57,8 +59,8 @@ class Scope(Strict):
 
 
 class PaperClaim(Strict):
-    """A claim in our words, perhaps with the paper's own and their page, and the conditions over a pair's results
-    that decide it; a claim without conditions is not tested."""
+    """A claim in our words, perhaps with the paper's own and their page, and the conditions over a pair's
+    results that decide it; a claim without conditions is not tested."""
 
     paper: Literal["A", "B"]
     statement: str
@@ -86,8 +88,8 @@ def load() -> list[PaperClaim]:
 
 # ------------------------------------------------------------------------------ pairs
 class Pair(NamedTuple):
-    """A trained encoder and a trained generator that learnt from the same sentences: their corpus, their rows of
-    `Results.summary`, the results that conditions may use, by key, and the study if it is a companion."""
+    """A trained encoder and a trained generator that learnt from the same sentences: their corpus, their rows
+    of `Results.summary`, the results that conditions may use, by key, and the study if it is a companion."""
 
     dataset: str
     encoder: Mapping[str, Any]
@@ -118,8 +120,8 @@ def pairs_by_study(results: Results) -> list[dict[str, Pair]]:
 
 
 def pairs(results: Results, values: Mapping[str, float | str]) -> Iterator[Pair]:
-    """The declared comparisons of a trained encoder with a trained generator on the same sentences; ``values``
-    are the study's numbers by key."""
+    """The declared comparisons of a trained encoder with a trained generator on the same sentences, from the
+    study's numbers by key."""
     for dataset, encoder, generator in _compared_kinds(results, "encoder", "generator"):
         systems = (encoder["system"], generator["system"])
         yield Pair(dataset, encoder, generator, _values(results, values, dataset, *systems))
@@ -136,8 +138,8 @@ def no_pair(results: Results) -> str:
 
 
 def _compared_kinds(results: Results, *kinds: str) -> Iterator[tuple[str, Mapping, Mapping]]:
-    """The declared comparisons of systems of two kinds that learnt from the same sentences: dataset and rows of
-    `Results.summary`, in the order of the kinds."""
+    """The declared comparisons of systems of two kinds that learnt from the same sentences: dataset and rows
+    of `Results.summary`, in the order of the kinds."""
     rows = {(row["dataset"], row["system"]): row for row in results.summary.to_dict("records")}
     for dataset in results.study.datasets:
         for names in results.study.protocol.comparisons:
@@ -171,12 +173,14 @@ def _values(
     for run in results.systems:
         if run.base and run.base.system == generator and run.selected_by == "loss":
             bounds.setdefault("generator.regret", _difference(numbers, dataset, generator, run.system))
-    return values | {f"{name}.{part}": value for name, parts in bounds.items() for part, value in parts.items()}
+    return values | {
+        f"{name}.{part}": value for name, parts in bounds.items() for part, value in parts.items()
+    }
 
 
 def _difference(numbers: Mapping[str, Any], dataset: str, a: str, b: str, *bucket: str) -> dict[str, float]:
-    """The interval of a's score less b's and its corrected p; empty if they were not compared, or the bucket is
-    empty."""
+    """The interval of a's score minus b's and its corrected p; empty if they were not compared, or the bucket
+    is empty."""
     for names, sign in ((f"{a}-vs-{b}", 1), (f"{b}-vs-{a}", -1)):
         low, high, p = (
             numbers.get(claims.key(dataset, names, *bucket, part)) for part in ("low", "high", "p_holm")
@@ -218,8 +222,8 @@ Row = tuple[PaperClaim, str | None]
 
 
 def verdicts(results: Results) -> Iterator[tuple[str, list[Row]]]:
-    """By the name of each pair of a study, its verdict on each claim, of a further pair only where it differs from
-    the pair before; then the verdicts of companions' pairs on claims that are without one so far."""
+    """By the name of each pair of a study, its verdicts on the claims, of a further pair only those that
+    differ from the pair before; then the verdicts of companions' pairs on claims that have none so far."""
     open_claims = load()
     for named in pairs_by_study(results):
         before: list[Row] = []

@@ -6,37 +6,35 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from ner_utils.thesis import setup_tables
-from ner_utils.rendering import latex
 from ner_utils.forms.base import DROPPED
+from ner_utils.rendering import latex
 from ner_utils.rendering.latex import Column
 from ner_utils.results.measures import STATUSES
 from ner_utils.results.study import Results
+from ner_utils.thesis import setup_tables
+
+Columns = dict[str | tuple[str, str], Column]  # by key of a frame's column
 
 
 def all_tables(results: Results) -> dict[str, str]:
     """The tables of this file and of `setup_tables`, by file names without suffix."""
-    makers = (setup_tables.protocol, setup_tables.provenance, setup_tables.runs, comparisons)
-    tables = {f"tab_{make.__name__}": make(results) for make in makers}
-    makers = (setup_tables.corpus, setup_tables.audit, setup_tables.hyperparameters, setup_tables.own_settings, setup_tables.prompts)
-    makers += (scores, conventions, ensembles, types, parse, efficiency)
-    tables |= {f"tab_{make.__name__}": make(results.undisturbed) for make in makers}
+    whole = (setup_tables.protocol, setup_tables.provenance, setup_tables.runs, comparisons)
+    undisturbed = (setup_tables.corpus, setup_tables.audit, setup_tables.hyperparameters)
+    undisturbed += (setup_tables.own_settings, setup_tables.prompts)
+    undisturbed += (scores, conventions, ensembles, types, parse, efficiency)
+    tables = {f"tab_{make.__name__}": make(results) for make in whole}
+    tables |= {f"tab_{make.__name__}": make(results.undisturbed) for make in undisturbed}
     return tables | {"tab_results": tables.pop("tab_scores")}
 
 
 def scores(results: Results) -> str:
     """Strict scores with intervals."""
-    columns = [Column("System"), Column("Runs", 0), Column("P", 1), Column("R", 1)]
-    for over in ("Micro", "Macro"):
-        columns += [Column(r"\Fone", 1, over=over), Column(r"95\,\% interval", over=over)]
-
-    def row(values: dict) -> Sequence:
-        cells = [values[name] for name in ("label", "seeds", "precision", "recall")]
-        for metric in ("micro_f1", "macro_f1"):
-            cells += [values[metric], latex.interval(values[f"{metric}_low"], values[f"{metric}_high"])]
-        return cells
-
-    return latex.tabular(columns, latex.blocks(results.summary, row))
+    columns: Columns = {"label": Column("System"), "seeds": Column("Runs", 0)}
+    columns |= {"precision": Column("P", 1), "recall": Column("R", 1)}
+    for metric, over in (("micro_f1", "Micro"), ("macro_f1", "Macro")):
+        columns[metric] = Column(r"\Fone", 1, over=over)
+        columns[f"{metric}_low", f"{metric}_high"] = Column(r"95\,\% interval", over=over)
+    return _of_keys(columns, results.summary)
 
 
 def conventions(results: Results) -> str:
@@ -101,17 +99,17 @@ def comparisons(results: Results) -> str:
     """The declared comparisons with their tests."""
     if results.comparisons.empty:
         return latex.statement("This study declares no comparison.")
-    columns = [Column(title, layout="p{3.2cm}") for title in ("System", "Compared with")]
-    columns += [Column("Difference", 1), Column(r"95\,\% interval")]
-    columns.append(Column(r"\shortstack[r]{Smallest\\detectable}", 1))
-    columns += [Column("$p$", layout="r"), Column("$p$ (Holm)", layout="r")]
-
-    def row(values: dict) -> Sequence:
-        cells = [values[name] for name in ("label_a", "label_b", "difference")]
-        tests = (latex.p_value(values[name]) for name in ("p", "p_holm"))
-        return [*cells, latex.interval(values["low"], values["high"]), values["smallest"], *tests]
-
-    return latex.tabular(columns, latex.blocks(results.comparisons, row))
+    columns: Columns = {
+        "label_a": Column("System", layout="p{3.2cm}"),
+        "label_b": Column("Compared with", layout="p{3.2cm}"),
+        "difference": Column("Difference", 1),
+        ("low", "high"): Column(r"95\,\% interval"),
+        "smallest": Column(r"\shortstack[r]{Smallest\\detectable}", 1),
+        "p": Column("$p$", layout="r"),
+        "p_holm": Column("$p$ (Holm)", layout="r"),
+    }
+    values = {name: results.comparisons[name].map(latex.p_value) for name in ("p", "p_holm")}
+    return _of_keys(columns, results.comparisons.assign(**values))
 
 
 def parse(results: Results) -> str:
@@ -150,6 +148,12 @@ def efficiency(results: Results) -> str:
     return _of_keys(columns, results.summary)
 
 
-def _of_keys(columns: dict[str, Column], frame: pd.DataFrame) -> str:
-    """A table of a frame's columns."""
-    return latex.tabular(columns.values(), latex.blocks(frame, lambda row: [row[name] for name in columns]))
+def _of_keys(columns: Columns, frame: pd.DataFrame) -> str:
+    """A table of a frame's columns; a pair of keys is an interval."""
+
+    def row(values: dict) -> Sequence:
+        return [
+            values[key] if isinstance(key, str) else latex.interval(*map(values.get, key)) for key in columns
+        ]
+
+    return latex.tabular(columns.values(), latex.blocks(frame, row))

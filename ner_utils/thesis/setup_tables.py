@@ -7,20 +7,20 @@ from typing import Any
 
 import pandas as pd
 
-from ner_utils.rendering import latex
-from ner_utils.data.corpus import Sentence
-from ner_utils.rendering.latex import Column, Raw, escape
-from ner_utils.forms.registry import form
 from ner_utils.config.run import Run
+from ner_utils.data.corpus import Sentence
 from ner_utils.data.spans import Span
+from ner_utils.forms.registry import form
+from ner_utils.rendering import latex
+from ner_utils.rendering.latex import Column, Raw, escape
 from ner_utils.results.study import Results
 
 Row = Sequence | str  # cells, or a heading
 # Keys of a generative model that the table of hyperparameters shows.
 _WRITING = ("output_format", "type_order", "loss", "dev_draw", "constrained", "max_new_tokens")
 OWN = "own"  # for a setting in which systems of one model differ
-# An example made up for the thesis, because the licence of a corpus may not allow printing its sentences. It has a
-# mention of each of these types that the corpus has.
+# A made-up example, because the licence of a corpus may not allow printing its sentences. It has a mention of
+# each of these types that the corpus has.
 EXAMPLE = ("Marta", "Kowal", "from", "Kraków", "takes", "aspirin", "against", "malaria", ".")
 EXAMPLE_MENTIONS = {"person": (0, 2), "location": (3, 4), "chemical": (5, 6), "disease": (7, 8)}
 
@@ -176,7 +176,9 @@ def _settings(run: Run) -> dict[str, Any]:
         settings["types held out"] = ", ".join(run.held_out)
     if model.lora:
         settings |= {f"LoRA {name}": value for name, value in model.lora.model_dump().items()}
-    settings |= {key: value for key, value in model.model_dump().items() if key.startswith("prediction_batch")}
+    settings |= {
+        key: value for key, value in model.model_dump().items() if key.startswith("prediction_batch")
+    }
     return {name[0].upper() + name[1:].replace("_", " "): value for name, value in settings.items()}
 
 

@@ -142,7 +142,10 @@ def test_a_study_without_a_pair(made_up):
     ("text", "reason"),
     [
         ("- situation: Any\n  advice: {}\n", "guide.yaml: 0.advice: "),
-        ("- situation: Any\n  advice: {A: gain.low > 0}\n  evidence: x\n  ends: y\n", "ends is now called limits"),
+        (
+            "- situation: Any\n  advice: {A: gain.low > 0}\n  evidence: x\n  ends: y\n",
+            "ends is now called limits",
+        ),
     ],
 )
 def test_a_guide_in_another_form(params, text, reason):

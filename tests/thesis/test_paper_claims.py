@@ -78,11 +78,17 @@ def test_every_committed_condition_can_be_evaluated(plain_results):
     """On a pair of a study, with a result that this study lacks: no key is misspelt."""
     (real,) = paper_claims.pairs_by_study(plain_results)[0].values()
     assert (real.encoder["system"], real.generator["system"]) == ("minilm", "smollm2-qlora")
-    more = {f"{role}.flexibility.held_out.{end}": 7.0 for role in ("encoder", "generator") for end in ("low", "high")}
+    more = {
+        f"{role}.flexibility.held_out.{end}": 7.0
+        for role in ("encoder", "generator")
+        for end in ("low", "high")
+    }
     full = real._replace(values=real.values | more)
     for each in paper_claims.load():
         if each.supported:
-            assert "out of scope" in (paper_claims.verdict(each, full) or "") or not each.scope.model_fields_set
+            assert (
+                "out of scope" in (paper_claims.verdict(each, full) or "") or not each.scope.model_fields_set
+            )
     assert r"\cref{tab:efficiency}" in paper_claims.tab_ledger(plain_results)
 
 
@@ -98,8 +104,10 @@ def test_a_gain_is_the_generators_whatever_is_declared_first(plain_results):
     [("[[a, c], [c, e]]", "c-vs-e", 1), ("[[a, c], [e, c]]", "e-vs-c", -1), ("[[a, c]]", None, 0)],
 )
 def test_regret_is_the_loss_on_test_from_choosing_by_loss(made_up, sketch, comparisons, compared, sign):
-    """Whichever system is declared first; 0 where both choose the same, unknown where they were not compared."""
-    sketch("regret", systems("e: {model: smollm2-135m, label: e, weights_of: c, selected_by: loss}"), comparisons)
+    """Whichever is declared first; 0 where both choose the same, unknown where they were not compared."""
+    sketch(
+        "regret", systems("e: {model: smollm2-135m, label: e, weights_of: c, selected_by: loss}"), comparisons
+    )
     results = made_up(name="regret")
     values = result_values(results)
     (real,) = paper_claims.pairs(results, values | {"demo.c.loss_agrees": 0.0})
@@ -130,7 +138,10 @@ def test_of_a_further_pair_only_other_verdicts_are_shown(made_up, sketch, monkey
     ("text", "reason"),
     [
         ("- paper: C\n  statement: More\n  scope: {}\n", "claims.yaml: 0.paper: "),
-        ("- paper: B\n  statement: More\n  scope: {}\n  supported: gain.lo > 0\n", "0.supported: no pair has a result"),
+        (
+            "- paper: B\n  statement: More\n  scope: {}\n  supported: gain.lo > 0\n",
+            "0.supported: no pair has a result",
+        ),
         ("- paper: B\n  says: More\n  scope: {}\n", "says is now called statement"),
     ],
 )

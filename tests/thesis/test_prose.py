@@ -13,6 +13,13 @@ TEXTS += [paths.THESIS / "chapters" / f"{name}.tex" for name in ("results", "dis
 TEXTS += sorted((paths.THESIS / "discussions").glob("*.tex"))
 
 
+# What may hold digits in a chapter on results: comments, labels, keys, predicates, file names, citations.
+NO_PROSE = re.compile(
+    r"(?<!\\)%.*|\\(?:label|c?[Cc]ref|result|ifresult\w*|inputtable|includeresultfigure|\w*cite\w*|texttt)"
+    r"\*?(?:\[[^]]*\])?\{[^{}]*\}(?:\{[^{}]*\})?|\\claim\s*\{[^{}]*\}"
+)
+
+
 @pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.stem)
 def test_every_judgement_of_a_committed_text_is_checked(path):
     assert prose.unchecked(path) == []
@@ -114,3 +121,20 @@ def test_the_generated_discussion(made_up, overrides):
     (least,) = {int(many) for many in re.findall(r"takes at least (\d+) times as long", text)}
     medians = results.summary.set_index("system")["latency_p50_ms"]
     assert 2 <= least <= medians.drop("minilm").min() / medians["minilm"] / 1.3
+
+
+@pytest.mark.parametrize(
+    "path",
+    [paths.THESIS / "chapters" / "results.tex", *sorted((paths.THESIS / "discussions").glob("*.tex"))],
+    ids=lambda path: path.stem,
+)
+def test_no_number_is_typed_in_texts_on_results(path):
+    for number, line in enumerate(NO_PROSE.sub(" ", path.read_text(encoding="utf-8")).splitlines(), 1):
+        assert not re.search(r"\d", line), f"{path.name}:{number}: {line}"
+
+
+def test_the_search_for_typed_numbers_finds_one():
+    assert re.search(r"\d", NO_PROSE.sub(" ", r"It reaches 44.1 points \result{a.b1} % 7"))
+    assert not re.search(
+        r"\d", NO_PROSE.sub(" ", r"It \claim{a.f1 > 3}{wins} by \result{a.f1} (\cref{fig:f1}) % 7")
+    )
