@@ -1,4 +1,4 @@
-"""What a user would write instead: the libraries' own ways, with their settings at equal precision."""
+"""The code that a user would write instead: the libraries' own ways, at equal precision."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from datasets import Dataset
+from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
 from transformers import (
     AutoModel,
     AutoModelForCausalLM,
@@ -17,8 +19,10 @@ from transformers import (
     Trainer,
     TrainerCallback,
     TrainingArguments,
+    pipeline,
     set_seed,
 )
+from trl import SFTConfig, SFTTrainer
 
 from ner_utils import config, data
 from ner_utils.config.run import Run
@@ -29,7 +33,7 @@ from ner_utils.models import generation, tagging, weights
 
 
 class Clock(TrainerCallback):
-    """Seconds of optimisation steps alone, as the project takes them."""
+    """Seconds of optimisation steps, taken as in the project."""
 
     seconds = 0.0
 
@@ -66,12 +70,8 @@ def generate(model: Any, prompter: generation.Prompter, sentences: Sequence[Sent
 
 
 def train_sft(run: Run, sentences: Sequence[Sentence], folder: str) -> float:
-    """SFTTrainer on prompts and completions, checkpointing off, bf16 where the project takes it; saves the
+    """SFTTrainer on prompts and completions, checkpointing off, bf16 if the project uses it; saves the
     adapter, returns seconds of its steps."""
-    from datasets import Dataset
-    from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
-    from trl import SFTConfig, SFTTrainer
-
     set_seed(run.seed)
     prompter = generation.Prompter(run, weights.resolve(run.model.weights))
     model = generation.load_base(run)
@@ -115,7 +115,7 @@ def train_sft(run: Run, sentences: Sequence[Sentence], folder: str) -> float:
 
 # ---------------------------------------------------------------------------- tagging
 def train_tagger(run: Run, sentences: Sequence[Sentence], folder: str) -> float:
-    """Trainer with its random batches; saves the model and its tokenizer, returns seconds of its steps."""
+    """Trainer with its random batches; saves model and tokenizer, returns seconds of its steps."""
     set_seed(run.seed)
     names = data.tag_names(run.dataset)
     tokenizer = tagging.load_tokenizer(weights.resolve(run.model.weights))
@@ -147,14 +147,12 @@ def train_tagger(run: Run, sentences: Sequence[Sentence], folder: str) -> float:
 
 
 def pipeline_spans(folder: str, sentences: Sequence[Sentence], size: int) -> list[list]:
-    """Spans by the token-classification pipeline on words, its sub-tokens not aggregated."""
-    from transformers import pipeline
-
+    """Spans by the token-classification pipeline on words, without its aggregation of sub-tokens."""
     tagger = pipeline("token-classification", model=folder, tokenizer=tagging.load_tokenizer(folder))
     words = [list(sentence.tokens) for sentence in sentences]
-    found = tagger(words, is_split_into_words=True, batch_size=size, ignore_labels=[])
+    outputs = tagger(words, is_split_into_words=True, batch_size=size, ignore_labels=[])
     spans = []
-    for tokens, pieces in zip(words, found, strict=True):
+    for tokens, pieces in zip(words, outputs, strict=True):
         begins, at = {}, 0
         for index, token in enumerate(tokens):
             begins[at] = index
@@ -169,8 +167,8 @@ def pipeline_spans(folder: str, sentences: Sequence[Sentence], size: int) -> lis
 
 # -------------------------------------------------------------------------- full size
 def full_size(folder: Path, layers: int | None) -> dict[str, str]:
-    """Folders of models of the size of Qwen3.5-4B and DeBERTa-v3-large, random weights and the small models'
-    tokenizers; ``layers`` for fewer layers."""
+    """Folders of models of the size of Qwen3.5-4B and DeBERTa-v3-large, with random weights and the small
+    models' tokenizers; with ``layers``, of fewer layers."""
     torch.manual_seed(0)
     dtype = torch.bfloat16 if torch.cuda.is_available() else torch.float32
     fewer = {"num_hidden_layers": layers} if layers else {}

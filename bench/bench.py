@@ -1,12 +1,11 @@
-"""`make bench`: what the project's work costs, as ratios against what a user would write instead.
+"""`make bench`: how fast is the project's work, compared with the code that a user would write instead?
 
-Both sides of a row do the same work in one run: same machine, weights, sentences and precision, and
-where they predict, the same outputs. They take turns, and the ratio is that of their median rates; its
-spread comes from the single turns. The floor is the rate that the machine would allow if all arithmetic
-ran at the speed of a large matrix product, or all weights were read at the speed of a long sum. Then
-prediction and scoring of 1, 3 and 10 times as many sentences. README's commands come first, in a fresh
-clone.
-Prints tables, writes ``results/bench/bench.json``; log.md tells what was tried and did not pay.
+Both ways of a row do the same work by turns: same machine, weights, sentences and precision, and the same
+predictions. The ratio is that of their median rates, its spread that of single turns. The floor is the rate
+that the machine allows if all arithmetic runs at the speed of a large matrix product, or all weights are read
+at the speed of a long sum. README's commands are timed first, in a fresh clone; last come prediction and
+scoring of 1, 3 and 10 times as many sentences. Prints tables and writes ``results/bench/bench.json``; log.md
+lists the experiments.
 """
 
 from __future__ import annotations
@@ -18,29 +17,20 @@ from statistics import median
 
 import baselines
 import fit
+import measure
 import rows
 
 from ner_utils import config, data, paths, sealed
 from ner_utils.results import provenance
 
 
-# ---------------------------------------------------------------------------- report
-def describe(row: rows.Row) -> list[str]:
+def describe(row: measure.Row) -> list[str]:
     """A row of the printed table."""
-    middle, low, high = row.ratio
     ours, theirs = median(row.ours), median(row.theirs)
+    ratio = "{:.2f}× ({:.2f} to {:.2f})".format(*row.ratio)
     floor = f"{ours / row.floor:.0%} of {row.floor:.1f}" if row.floor else "–"
-    reach = f"{row.reach:g}×" if row.reach else "–"
-    return [
-        row.what,
-        row.against,
-        f"{middle:.2f}× ({low:.2f} to {high:.2f})",
-        reach,
-        f"{ours:.2f}",
-        f"{theirs:.2f}",
-        floor,
-        row.note,
-    ]
+    aim = f"{row.reach:g}×" if row.reach else "–"
+    return [row.what, row.against, ratio, aim, f"{ours:.2f}", f"{theirs:.2f}", floor, row.note]
 
 
 def cell(value: object) -> str:
@@ -76,26 +66,26 @@ def main() -> None:
     large = baselines.full_size(paths.RUNS, options.layers) if options.full_size else {}
     rows.FULL_SIZE.update(large)
     corpus = data.load(dataset, config.load_dataset(dataset))
-    machine = rows.Machine(rows.matmul_peak(), rows.memory_peak())
+    machine = measure.Machine.measured()
     speeds = f"{machine.flops / 1e9:.0f} GFLOP/s, memory {machine.bytes / 1e9:.0f} GB/s"
     print(f"{dataset}; a matrix product reaches {speeds}", flush=True)
     commands = rows.workflow() if scale == 1 and not options.full_size else []
     work = (dataset, corpus, machine, size)
-    found = [*rows.import_rows(), *rows.encoder_rows(*work)]
-    run, adapter, note = rows.learnt_adapters(dataset, corpus, size)
-    found += rows.generation_rows(run, adapter, corpus, machine, size)
+    table = [*rows.import_rows(), *rows.encoder_rows(*work)]
+    run, adapter, note = rows.trained_adapter(dataset, corpus, size)
+    table += rows.generation_rows(run, adapter, corpus, machine, size)
     notes = {"nf4": note, "null": "same loss and gradients by test"}
-    found += [rows.llm_training_row(*work, *quantised) for quantised in notes.items()]
+    table += [rows.llm_training_row(*work, *quantised) for quantised in notes.items()]
     grown = rows.growth(dataset, run, adapter, corpus, size)
-    titles = ["what", "against", "ratio (turns)", "reach", "ours, /s", "theirs, /s", "floor, /s", ""]
-    show([titles, *map(describe, found)])
+    titles = ["what", "against", "ratio (turns)", "aim", "ours, /s", "other, /s", "floor, /s", ""]
+    show([titles, *map(describe, table)])
     names = {"minilm": "deberta-v3-large", "smollm2-qlora": "qwen3.5-4b"}
     memory = fit.full_size({names[system]: folder for system, folder in large.items()}) if large else []
     for records in (grown, commands, memory):
         if records:
             show([list(records[0]), *(map(cell, record.values()) for record in records)])
     stored = {"dataset": dataset, **machine._asdict(), **provenance.environment()}
-    stored["rows"] = [row._asdict() | {"ratio": row.ratio} for row in found]
+    stored["rows"] = [row._asdict() | {"ratio": row.ratio} for row in table]
     stored |= {"growth": grown, "commands": commands, "memory": memory}
     if scale == 1:
         name = "bench-gpu.json" if options.full_size else "bench.json"

@@ -1,9 +1,9 @@
-"""`python bench/busy.py`: what other processes on the machine cost a training, by how its threads wait.
+"""`python bench/busy.py`: how much do other processes on the machine slow down a training?
 
-Steps of a model like MiniLM (random weights, batches of 16 × 64 tokens, AdamW), as many threads as cores: on
-a quiet machine, and beside one other busy process on each core. OpenMP's threads spin while they wait for
-each other by default; with ``OMP_WAIT_POLICY=passive``, which this project sets, they sleep. Only a machine
-that is quiet otherwise measures this. Prints a table and writes ``results/bench/busy.json``.
+Measures optimisation steps of a model like MiniLM (random weights, batches of 16 × 64 tokens, AdamW) with as
+many threads as cores: on a quiet machine, and with another busy process on each core. By default, OpenMP's
+threads spin while they wait for each other; with ``OMP_WAIT_POLICY=passive``, which this project sets, they
+sleep. Run it on a machine that is otherwise quiet. Prints a table and writes ``results/bench/busy.json``.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import time
 from contextlib import contextmanager
 
 POLICIES = ("default", "passive")
-SECONDS = 20.0  # of a measurement, after two steps that are not counted
+SECONDS = 20.0  # of a measurement, after two uncounted steps
 
 
 def steps_a_second() -> float:
     """Optimisation steps/s of this process."""
-    import torch
+    import torch  # late: the process that starts the others needs neither
     from transformers import BertConfig, BertForTokenClassification
 
     sizes = {"hidden_size": 384, "num_hidden_layers": 6, "num_attention_heads": 12, "intermediate_size": 1536}
@@ -45,7 +45,7 @@ def steps_a_second() -> float:
 
 @contextmanager
 def busy(number: int):
-    """So many other processes that compute without end."""
+    """Run ``number`` other processes that compute without end."""
     others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(number)]
     try:
         yield
@@ -56,7 +56,7 @@ def busy(number: int):
 
 
 def measure(policy: str) -> float:
-    """Steps/s of a fresh process under a policy. It must not import ner_utils, which sets one."""
+    """Steps/s of a fresh process under a policy, without ner_utils, which would set one."""
     environment = {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"}
     environment |= {"OMP_WAIT_POLICY": policy} if policy != "default" else {}
     done = subprocess.run(

@@ -12,7 +12,7 @@ from itertools import combinations
 from statistics import median
 
 import numpy as np
-from rows import timed
+from measure import timed
 from seqeval.metrics import classification_report
 from seqeval.scheme import IOB2
 

@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+from functools import cache
 from pathlib import Path
 
 import hypothesis
@@ -203,22 +204,23 @@ def twenty(demo):
 
 @pytest.fixture(scope="session")
 def make_tiny_llama(tmp_path_factory):
-    """A random Llama of two layers with SmolLM2's tokenizer, saved like any local checkpoint."""
+    """A random Llama of two layers with SmolLM2's tokenizer, saved like any local checkpoint; each call gives
+    a folder that may be changed."""
 
-    def make() -> Path:
+    @cache
+    def made() -> Path:
         import torch
         from transformers import AutoConfig, AutoTokenizer, LlamaForCausalLM
 
         source = weights.resolve(config.load_model("smollm2-135m").weights)
         folder = tmp_path_factory.mktemp("tiny-llama")
         torch.manual_seed(0)
-        LlamaForCausalLM(AutoConfig.from_pretrained(source, **TINY_LLAMA, head_dim=32)).save_pretrained(
-            folder
-        )
+        settings = AutoConfig.from_pretrained(source, **TINY_LLAMA, head_dim=32)
+        LlamaForCausalLM(settings).save_pretrained(folder)
         AutoTokenizer.from_pretrained(source).save_pretrained(folder)
         return folder
 
-    return make
+    return lambda: shutil.copytree(made(), tmp_path_factory.mktemp("copy") / "tiny-llama")
 
 
 @pytest.fixture(scope="module")

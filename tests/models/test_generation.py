@@ -1,4 +1,4 @@
-"""The generative arm: real SmolLM2 where it must learn, a tiny random Llama where it need not."""
+"""Generators: prompts, chat templates, failures and confidences, on a tiny random Llama."""
 
 import json
 
@@ -6,7 +6,6 @@ import pytest
 import torch
 from transformers import AutoTokenizer, GenerationConfig
 
-from ner_utils import scoring
 from ner_utils.data.corpus import IGNORED, Sentence
 from ner_utils.experiments import experiment
 from ner_utils.models import generation, weights
@@ -74,8 +73,11 @@ def templated(make_tiny_llama, make_run):
     return make
 
 
-@pytest.mark.parametrize("template", [REFUSING, DROPPING, FOLDING, TURNS + OPEN], ids=range(4))
-@pytest.mark.parametrize("few_shot", [0, 2])
+@pytest.mark.parametrize(
+    ("template", "few_shot"),
+    [(REFUSING, 2), (DROPPING, 2), (FOLDING, 2), (TURNS + OPEN, 2), (TURNS + OPEN, 0)],
+    ids=range(5),
+)
 def test_instruction_and_sentence_are_in_the_prompt(template, few_shot, templated):
     """Whether a template writes system turns, raises at them, drops them, or folds them."""
     run, folder = templated(template, few_shot=few_shot)
@@ -94,13 +96,11 @@ def test_instruction_and_sentence_are_in_the_prompt(template, few_shot, template
     [
         ("{% for m in messages %}{{ m.role }}{% endfor %}", "does not render answers"),
         ("{% for m in messages %}{{ m.content[:60] }}\n{% endfor %}", "instruction"),
-        ("{{ messages[0].content }}", "does not render answers"),
         ("{{ messages[0].content }}{{ messages[1].content if messages[1].role == 'assistant' }}", "sentence"),
-        ("{% for m in messages %}{{ m.content | replace('entities', '') }}{% endfor %}", "instruction"),
         ("{{ raise_exception('tools only') }}", "tools only"),
     ],
 )
-def test_a_template_that_loses_a_part_of_the_prompt_is_refused(template, what, templated):
+def test_a_template_that_leaves_out_a_part_of_the_prompt_is_refused(template, what, templated):
     run, folder = templated(template)
     with pytest.raises(ValueError, match=what) as error:
         generation.Prompter(run, folder)
@@ -128,7 +128,7 @@ def test_training_teaches_the_end_that_the_template_writes(template, written, en
     assert reading.status == "ok" and reading.spans == list(twenty[0].spans)
 
 
-@pytest.mark.parametrize(("declared", "known"), [(None, []), (6, [6]), ([2, 6, 14], [6, 14])])
+@pytest.mark.parametrize(("declared", "known"), [(None, []), ([2, 6, 14], [6, 14])])
 def test_ends_are_the_templates_the_tokenizers_and_the_generation_configs(declared, known, templated):
     run, folder = templated(FOLDING, declared)
     prompter = generation.Prompter(run, folder)
@@ -264,7 +264,8 @@ def test_short_memory_halves_the_rows_and_loses_nothing(tiny, twenty, monkeypatc
     generator = generation.Generator(
         tiny, generation.load_for_prediction(tiny, None), generation.Prompter(tiny, tiny.model.weights.folder)
     )
-    wanted = [answer.tokens for answer in generator.answers(twenty)]
+    twenty = twenty[:10]
+    expected = [answer.tokens for answer in generator.answers(twenty)]
     answers, tried = generator.decoder.answers, []
 
     def short(prompts, rows, constraints=None):
@@ -275,13 +276,14 @@ def test_short_memory_halves_the_rows_and_loses_nothing(tiny, twenty, monkeypatc
 
     monkeypatch.setattr(generator.decoder, "answers", short)
     generator.rows = 16
-    assert [answer.tokens for answer in generator.answers(twenty)] == wanted
+    assert [answer.tokens for answer in generator.answers(twenty)] == expected
     assert tried == [16, 8, 4]
     assert len(generator.failures) == 0
 
 
 def test_shared_prefix_and_batches_change_no_answer(tiny, twenty):
-    """The instruction's cache, the order and the padding are savings: answers stay what they are."""
+    """Neither the instruction's cache, nor the order, nor the padding changes an answer."""
+    twenty = twenty[:5]
     prompter = generation.Prompter(tiny, weights.resolve(tiny.model.weights))
     model = generation.load_for_prediction(tiny, None)
     _, together = generation.Generator(tiny, model, prompter).predict(twenty)
@@ -303,59 +305,30 @@ def test_shared_prefix_and_batches_change_no_answer(tiny, twenty):
 
 
 def test_dequantised_and_merged_weights_are_the_quantised_model(tiny, twenty):
-    """Merging moves the adapter, it must not move the function."""
-    record = qlora.train_generator(tiny, twenty[:8], twenty[:4])
+    """Merging an adapter does not change what the model computes."""
+    tiny = tiny.model_copy(update={"dev_evaluations": 1})
+    record = qlora.train_generator(tiny, twenty[:8], twenty[:2])
     adapter = experiment.best_checkpoint(tiny, record)
     merged = generation.load_for_prediction(tiny, adapter)
     kept = tiny.model_copy(update={"model": tiny.model.model_copy(update={"merge_adapter": False})})
-    beside = generation.load_for_prediction(kept, adapter)
+    unmerged = generation.load_for_prediction(kept, adapter)
     ids = torch.tensor([[5, 99, 1000, 42, 7]])
     with torch.inference_mode():
         torch.testing.assert_close(
-            merged(input_ids=ids).logits, beside(input_ids=ids).logits, atol=2e-3, rtol=2e-3
+            merged(input_ids=ids).logits, unmerged(input_ids=ids).logits, atol=2e-3, rtol=2e-3
         )
-    # Beside its base, too, the adapter decodes packed, and by the library.
-    generator = generation.Generator(kept, beside, generation.Prompter(kept, tiny.model.weights.folder))
+    # A model with an unmerged adapter is decoded packed, too, and by the library.
+    generator = generation.Generator(kept, unmerged, generation.Prompter(kept, tiny.model.weights.folder))
     packed = generator.answers(twenty[:3])
     generator.decoder.packed = None
-    for mine, theirs in zip(packed, generator.answers(twenty[:3]), strict=True):
-        assert mine.tokens == theirs.tokens
-        assert mine.log_probabilities == pytest.approx(theirs.log_probabilities, abs=1e-3)
+    for answer, library in zip(packed, generator.answers(twenty[:3]), strict=True):
+        assert answer.tokens == library.tokens
+        assert answer.log_probabilities == pytest.approx(library.log_probabilities, abs=1e-3)
     assert set(record["lora_layers"]) == {
         "q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj",
     }  # fmt: skip
     for look in record["looks"]:
         assert set(look) == {"step", "epoch", "dev_loss", "dev_f1"}
-
-
-def test_shared_prefix_changes_neither_loss_nor_gradients(tiny, twenty):
-    """Against the plain way: every row whole, every position projected."""
-    from transformers import AutoModelForCausalLM
-
-    prompter = generation.Prompter(tiny, weights.resolve(tiny.model.weights))
-    prefix = len(prompter.shared_prefix())
-    rows = [prompter.example(sentence) for sentence in twenty[:4]]
-    width = max(len(row["input_ids"]) for row in rows)
-    inputs = {
-        "input_ids": torch.tensor([r["input_ids"] + [0] * (width - len(r["input_ids"])) for r in rows]),
-        "attention_mask": torch.tensor(
-            [[1] * len(r["labels"]) + [0] * (width - len(r["labels"])) for r in rows]
-        ),
-        "labels": torch.tensor([r["labels"] + [-100] * (width - len(r["labels"])) for r in rows]),
-    }
-    assert prefix > 20
-    assert (inputs["labels"][:, :prefix] == IGNORED).all()
-    model = AutoModelForCausalLM.from_pretrained(tiny.model.weights.folder, dtype=torch.float32)
-    number = int((inputs["labels"] != IGNORED).sum())
-    ours = qlora.answer_loss(model, inputs, prefix, number)
-    ours.backward()
-    gradients = [parameter.grad.clone() for parameter in model.parameters()]
-    model.zero_grad()
-    theirs = model(**inputs).loss
-    theirs.backward()
-    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
-    for mine, parameter in zip(gradients, model.parameters(), strict=True):
-        torch.testing.assert_close(mine, parameter.grad, atol=1e-5, rtol=1e-4)
 
 
 def test_loss_outside_the_answer_is_refused(tiny, twenty):
@@ -370,26 +343,6 @@ def test_loss_outside_the_answer_is_refused(tiny, twenty):
 
     with pytest.raises(AssertionError, match="loss"):
         qlora.assert_loss_on_answers(Trainer, twenty[:1], prompter, 512)
-
-
-def test_twenty_sentences_are_learnt_by_heart(make_run, twenty):
-    run = make_run(
-        "smollm2-135m",
-        {
-            "training.epochs": 10,
-            "training.learning_rate": 1.5e-3,
-            "max_new_tokens": 64,
-            "training.schedule": "linear",
-        },
-        dev_evaluations=2,
-    )
-    record = qlora.train_generator(run, twenty, twenty)
-    predicted, cost = generation.predict_with_generator(run, experiment.best_checkpoint(run, record), twenty)
-    assert scoring.score([s.spans for s in twenty], [p.spans for p in predicted]).f1 >= 0.95
-    assert {p.status for p in predicted} == {"ok"}
-    rows = [json.loads(line) for line in (run.scratch / "answers.jsonl").read_text().splitlines()]
-    assert [row["id"] for row in rows] == [s.id for s in twenty]
-    assert cost["prediction_truncation"]["cut_off_answers"] == 0
 
 
 def test_a_confidence_is_the_mean_of_its_own_tokens(tiny):
