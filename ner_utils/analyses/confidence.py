@@ -1,10 +1,4 @@
-"""How far a system's confidence can be trusted: calibration, before and after one temperature.
-
-A predicted span's confidence is the exponential of the mean log-probability of the tokens that state it, in
-every arm: of its words' tags, or of its piece of the answer. Under a grammar, a token's probability is that
-among the permitted ones, which is another quantity: constrained systems are to be compared with each other.
-Mentions that are missed have no confidence, so that nothing here is about recall.
-"""
+"""How far can the confidences of systems be trusted? Calibration, before and after one temperature."""
 
 from __future__ import annotations
 
@@ -27,18 +21,42 @@ from ner_utils.results.study import Results
 from ner_utils.scoring import calibration
 from ner_utils.scoring.calibration import NoConfidences, PredictedSpans, predicted_spans
 
-LEAST = 5 * calibration.BINS  # predicted spans below which nothing is said
+LEAST = 5 * calibration.BINS  # predicted spans; systems with fewer are left out
 POINTS = 50  # of a curve that is stored
-SUREST = 0.05  # share of spans from which on a curve is drawn: single spans would be noise
+SUREST = 0.05  # share of spans at which a curve begins: below, it would show single spans
 
 
-# -------------------------------------------------------------------------- compiling
-def examine(test: PredictedSpans, dev: PredictedSpans | None, resamples: int) -> dict[str, Any]:
-    """Calibration of one system, before and after the temperature that ``dev`` teaches, where there is any;
-    shares from 0 to 1."""
+# ------------------------------------------------------------------------ with the corpus
+def assess(study: str, dataset: str, overrides: str, corpus: dict[str, list[Sentence]]) -> dict[str, Any]:
+    """Assess all systems of a study on a corpus, and store and return the findings. Systems with too few
+    predicted spans, or without confidences (ensembles, and runs of older versions), have a reason instead."""
+    runs = findings.runs_on(study, dataset, overrides)
+    resamples = config.load_study(study, config.split_overrides(overrides)).protocol.resamples
+    systems: dict[str, list[Run]] = {}
+    for run in runs:
+        systems.setdefault(run.system, []).append(run)
+    reports: dict[str, Any] = {}
+    for system, each in systems.items():
+        test, dev = data.test_sentences(each[0], corpus), data.dev_sentences(each[0], corpus)
+        try:
+            spans = predicted_spans(test, [evaluation.load_predictions(run, test) for run in each])
+        except NoConfidences:
+            reports[system] = {"reason": "no confidences"}
+            continue
+        if len(spans.log) < LEAST:
+            reports[system] = {"reason": f"only {len(spans.log)} spans"}
+            continue
+        on_dev = [predictions.read(run.results / "dev.jsonl", dev) for run in each] if dev else []
+        reports[system] = _report(spans, predicted_spans(dev, on_dev), resamples)
+    return findings.write_findings("confidence", runs, {"systems": reports})
+
+
+def _report(test: PredictedSpans, dev: PredictedSpans, resamples: int) -> dict[str, Any]:
+    """Calibration of one system, before and after the temperature that is learnt on ``dev`` where it has
+    enough spans, right and wrong ones; shares from 0 to 1."""
     curve = calibration.risk_coverage(test.log, test.right)
     places = np.unique(np.linspace(1, len(curve), POINTS).round().astype(int))
-    found: dict[str, Any] = {
+    report: dict[str, Any] = {
         "spans": len(test.log),
         "right": float(test.right.mean()),
         "curve": [[place / len(curve), float(curve[place - 1])] for place in places],
@@ -46,68 +64,40 @@ def examine(test: PredictedSpans, dev: PredictedSpans | None, resamples: int) ->
         "surer_half": float(curve[(len(curve) + 1) // 2 - 1]),
         "before": _calibration(np.exp(test.log), test, resamples),
     }
-    if dev is not None and len(dev.log) >= LEAST and 0 < dev.right.mean() < 1:
-        found["temperature"] = calibration.temperature(dev)
-        found["after"] = _calibration(np.exp(test.log / found["temperature"]), test, resamples)
-    return found
+    if len(dev.log) >= LEAST and 0 < dev.right.mean() < 1:
+        report["temperature"] = calibration.temperature(dev)
+        report["after"] = _calibration(np.exp(test.log / report["temperature"]), test, resamples)
+    return report
 
 
 def _calibration(p: np.ndarray, spans: PredictedSpans, resamples: int) -> dict[str, Any]:
     low, high, chance = calibration.ece_interval(p, spans, resamples)
-    values = {
-        "mean": float(p.mean()),
-        "ece": calibration.ece(p, spans.right),
-        "low": low,
-        "high": high,
-        "chance": chance,
-    }
-    return values | {
-        "brier": calibration.brier(p, spans.right),
-        "bins": calibration.reliability(p, spans.right),
-    }
+    values = {"mean": float(p.mean()), "ece": calibration.ece(p, spans.right)}
+    values |= {"low": low, "high": high, "chance": chance, "brier": calibration.brier(p, spans.right)}
+    return values | {"bins": calibration.reliability(p, spans.right)}
 
 
-def assess(study: str, dataset: str, overrides: str, corpus: dict[str, list[Sentence]]) -> dict[str, Any]:
-    """All systems of a study on a corpus, examined and stored; of those that state too little, or whose runs
-    have no confidences (they vote, or an older version made them), the reason."""
-    runs = findings.runs_on(study, dataset, overrides)
-    resamples = config.load_study(study, config.split_overrides(overrides)).protocol.resamples
-    systems: dict[str, list[Run]] = {}
-    for run in runs:
-        systems.setdefault(run.system, []).append(run)
-    found: dict[str, Any] = {}
-    for system, each in systems.items():
-        test = data.test_sentences(each[0], corpus)
-        try:
-            spans = predicted_spans(test, [evaluation.load_predictions(run, test) for run in each])
-        except NoConfidences:
-            found[system] = {"reason": "no confidences"}
-            continue
-        if len(spans.log) < LEAST:
-            found[system] = {"reason": f"only {len(spans.log)} spans"}
-            continue
-        dev = data.dev_sentences(each[0], corpus)
-        on_dev = [predictions.read(run.results / "dev.jsonl", dev) for run in each] if dev else []
-        learnt = predicted_spans(dev, on_dev) if dev else None
-        found[system] = examine(spans, learnt, resamples)
-    return findings.write_findings("confidence", runs, {"systems": found})
+# ---------------------------------------------------------------------- from the findings
+Blocks = Sequence[tuple[str, str, Mapping[str, Any]]]  # corpus, label, and a system's report
 
 
-# ---------------------------------------------------------------------------- telling
-def write(results: Results) -> list[str]:
-    """Write the table and figures where the study's thesis finds them; their names."""
-    found = findings.study_findings(results, "confidence")
+def _blocks(results: Results) -> Blocks:
     labels = findings.labels(results)
-    blocks = [
+    return [
         (results.corpus_label(dataset), labels[system], report)
-        for dataset, each in found.items()
+        for dataset, each in findings.study_findings(results, "confidence").items()
         for system, report in each["systems"].items()
     ]
-    figures = {make.__name__: make(blocks) for make in (fig_reliability, fig_risk)}
-    return plots.save_for_thesis(results.name, {"tab_confidence": tab_confidence(blocks)}, figures)
 
 
-Blocks = Sequence[tuple[str, str, Mapping[str, Any]]]  # corpus, label, what `examine` found or the reason
+def tables(results: Results) -> dict[str, str]:
+    """The table of calibration, by its file name."""
+    return {"tab_confidence": tab_confidence(_blocks(results))}
+
+
+def figures(results: Results) -> dict[str, Figure]:
+    """The figures of reliability and risk, by their file names."""
+    return {make.__name__: make(_blocks(results)) for make in (fig_reliability, fig_risk)}
 
 
 def _names(blocks: Blocks) -> list[str]:
@@ -115,10 +105,16 @@ def _names(blocks: Blocks) -> list[str]:
     return [f"{label}, {corpus}" if several else label for corpus, label, _ in blocks]
 
 
+def _assessed(blocks: Blocks) -> list[tuple[str, Mapping[str, Any]]]:
+    """Names and reports of the systems without a reason against it."""
+    pairs = zip(_names(blocks), blocks, strict=True)
+    return [(name, report) for name, (_, _, report) in pairs if "reason" not in report]
+
+
 def frame(blocks: Blocks) -> pd.DataFrame:
-    """A row for each system that was examined: shares from 0 to 1."""
+    """A row for each system that was assessed: shares from 0 to 1."""
     rows = []
-    for name, report in _examined(blocks):
+    for name, report in _assessed(blocks):
         row = {"system": name, "spans": report["spans"], "right": report["right"]}
         for part in ("before", "after"):
             each = report.get(part, {})
@@ -153,33 +149,27 @@ def _row(each: Mapping[str, Any]) -> list[Any]:
 
 
 def numbers(results: Results) -> dict[tuple[str, ...], float]:
-    """What the thesis may quote or judge, in percent but for temperature and Brier score."""
-    found = {}
+    """Measures of each system in percent, temperatures and Brier scores, by the parts of their keys."""
+    values = {}
     for dataset, each in findings.study_findings(results, "confidence").items():
         for system, report in each["systems"].items():
             at = (dataset, system, "confidence")
             if "reason" in report:
                 continue
-            found |= {(*at, name): 100 * report[name] for name in ("right", "area", "surer_half")}
+            values |= {(*at, name): 100 * report[name] for name in ("right", "area", "surer_half")}
             if "temperature" in report:
-                found[(*at, "temperature")] = report["temperature"]
-            for part in ("before", "after"):
-                for name in ("mean", "ece", "low", "high", "chance") if part in report else ():
-                    found[(*at, part, name)] = 100 * report[part][name]
-                if part in report:
-                    found[(*at, part, "brier")] = report[part]["brier"]
-    return found
-
-
-def _examined(blocks: Blocks) -> list[tuple[str, Mapping[str, Any]]]:
-    pairs = zip(_names(blocks), blocks, strict=True)
-    return [(name, report) for name, (_, _, report) in pairs if "reason" not in report]
+                values[(*at, "temperature")] = report["temperature"]
+            for part in (part for part in ("before", "after") if part in report):
+                for name in ("mean", "ece", "low", "high", "chance"):
+                    values[(*at, part, name)] = 100 * report[part][name]
+                values[(*at, part, "brier")] = report[part]["brier"]
+    return values
 
 
 @plots.styled
 def fig_reliability(blocks: Blocks) -> Figure:
     """A panel a system: the share that is right against the confidence, in bins of equal mass."""
-    shown = _examined(blocks)
+    shown = _assessed(blocks)
     if not shown:
         return plots.statement("No system states enough spans with a confidence.")
     columns = min(3, len(shown))
@@ -212,7 +202,7 @@ def fig_reliability(blocks: Blocks) -> Figure:
 @plots.styled
 def fig_risk(blocks: Blocks) -> Figure:
     """The share of wrong spans among the surest ones, by how many are kept."""
-    shown = _examined(blocks)
+    shown = _assessed(blocks)
     if not shown:
         return plots.statement("No system states enough spans with a confidence.")
     marks = plots.marks_of(name for name, _ in shown)

@@ -22,7 +22,7 @@ from ner_utils.config.run import Run
 from ner_utils.data.corpus import Sentence
 from ner_utils.data.perturb import perturb
 from ner_utils.models import weights
-from ner_utils.rendering import latex, plots
+from ner_utils.rendering import latex
 from ner_utils.rendering.latex import Column
 from ner_utils.results import findings
 from ner_utils.results.study import Results
@@ -134,49 +134,47 @@ def gap(test: Sequence[int], counterparts: Sequence[int], resamples: int = 10_00
     return {"words": float(more.mean()), "low": float(low), "high": float(high)}
 
 
-# ---------------------------------------------------------------------------- telling
-def write(results: Results) -> list[str]:
-    """Write the table where the study's thesis finds it; its name."""
-    found = findings.study_findings(results, "contamination")
-    reports = {results.corpus_label(name): each for name, each in found.items()}
-    left_out = {label: each.get("left_out", 0) for label, each in reports.items()}
-    text = tab_contamination({label: each["models"] for label, each in reports.items()}, left_out)
-    return plots.save_for_thesis(results.name, {"tab_contamination": text}, {})
+# ---------------------------------------------------------------------- from the findings
+def tables(results: Results) -> dict[str, str]:
+    """The table of the probe, by its file name."""
+    stored = findings.study_findings(results, "contamination")
+    reports = {results.corpus_label(name): each for name, each in stored.items()}
+    return {"tab_contamination": tab_contamination(reports)}
 
 
-def tab_contamination(found: dict[str, dict[str, Any]], left_out: Mapping[str, int] = {}) -> str:
-    """Models and sets down; ``left_out`` counts the sentences of each corpus that have no counterpart."""
+def tab_contamination(reports: Mapping[str, Mapping[str, Any]]) -> str:
+    """Models and sets down; ``reports`` are the findings by the labels of corpora."""
     columns = [Column("Model"), Column("Sentences of"), Column("Sentences", 0)]
     columns += [Column("Words repeated", 2), Column(rf"{WORDS} or more (\%)", 1)]
     columns += [Column("Test less counterpart", layout="r")]
     rows: list[Any] = []
-    for corpus, models in found.items():
-        rows += [corpus] if len(found) > 1 and models else []
-        for model, each in models.items():
-            for name, title in SETS.items():
-                if name in each:
-                    if name == "counterparts" and left_out.get(corpus):
-                        title += f" ({left_out[corpus]} sentences without others left out)"
-                    values = [each[name][key] for key in ("sentences", "words", "known")]
-                    rows.append([model if name == "test" else "", title, *values, _said(name, each)])
+    for corpus, report in reports.items():
+        rows += [corpus] if len(reports) > 1 and report["models"] else []
+        titles = dict(SETS)
+        if left_out := report.get("left_out"):
+            titles["counterparts"] += f" ({left_out} sentences without others left out)"
+        for model, sets in report["models"].items():
+            for name in (name for name in SETS if name in sets):
+                cells = [model if name == "test" else "", titles[name]]
+                cells += [sets[name][key] for key in ("sentences", "words", "known")]
+                rows.append([*cells, _gap_text(sets["gap"]) if name == "counterparts" else None])
     return latex.tabular(columns, rows) if rows else latex.statement("No system of this study is an LLM.")
 
 
-def _said(name: str, each: dict[str, Any]) -> str | None:
-    if name != "counterparts":
-        return None
-    low, high = (np.nan if each["gap"][end] is None else each["gap"][end] for end in ("low", "high"))
-    return latex.Raw(f"{latex.number(each['gap']['words'], 2)} ({latex.interval(low, high, 2)})")
+def _gap_text(gap: Mapping[str, float | None]) -> latex.Raw:
+    low, high = (np.nan if gap[end] is None else gap[end] for end in ("low", "high"))
+    return latex.Raw(f"{latex.number(gap['words'], 2)} ({latex.interval(low, high, 2)})")
 
 
 def numbers(results: Results) -> dict[tuple[str, ...], float]:
-    """What the thesis may quote or judge: the extremes over the models of a corpus."""
-    found = {}
-    for dataset, each in findings.study_findings(results, "contamination").items():
-        gaps = [model["gap"] for model in each["models"].values() if "gap" in model]
-        for end, pick in (("low", min), ("high", max)) if gaps else ():
-            values = [gap[end] for gap in gaps if gap[end] is not None]
-            found[dataset, "contamination", f"gap_{end}"] = pick(values, default=np.nan)
-        known = [model["test"]["known"] for model in each["models"].values() if "test" in model]
-        found |= {(dataset, "contamination", "known"): max(known)} if known else {}
-    return found
+    """The extremes over the models of each corpus: ends of the intervals of the gap, and percent of test
+    sentences that are known, by the parts of their keys."""
+    values = {}
+    for dataset, report in findings.study_findings(results, "contamination").items():
+        gaps = [sets["gap"] for sets in report["models"].values() if "gap" in sets]
+        for end, extreme in (("low", min), ("high", max)) if gaps else ():
+            ends = [gap[end] for gap in gaps if gap[end] is not None]
+            values[dataset, "contamination", f"gap_{end}"] = extreme(ends, default=np.nan)
+        known = [sets["test"]["known"] for sets in report["models"].values() if "test" in sets]
+        values |= {(dataset, "contamination", "known"): max(known)} if known else {}
+    return values

@@ -206,7 +206,7 @@ def tab_tuning(results: Results) -> str:
 
 
 def tables(results: Results) -> dict[str, str]:
-    """File names without suffix, and what belongs into them."""
+    """The tables of money and time, by their file names."""
     return {make.__name__: make(results) for make in (tab_costs, tab_break_even, tab_tuning)}
 
 

@@ -1,13 +1,12 @@
-"""Where the systems of a study differ, on each corpus: compiled beside the corpus, stored without its text,
-and told as tables and figures of the thesis.
+"""Where do the systems of a study differ? By kinds of mentions and errors, and in their agreement.
 
-``results/<study>/<dataset>/differences.json`` holds what `breakdown` and `errors` find.
+`compare` stores what `breakdown` and `error_types` count on a corpus, without its text; the rest shows it.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -27,46 +26,47 @@ from ner_utils.scoring import breakdown, error_types
 from ner_utils.scoring.span_table import SpanTable
 
 
-# -------------------------------------------------------------------------- compiling
+# ------------------------------------------------------------------------ with the corpus
 def compare(study: str, dataset: str, overrides: str, corpus: dict[str, list[Sentence]]) -> dict[str, Any]:
-    """All runs of a study on a corpus, compared and stored. Raises `ResultError` where one is missing."""
+    """Compare all runs of a study on a corpus, and store and return the findings. Raises `ResultError` where
+    a run is missing."""
     runs = findings.runs_on(study, dataset, overrides)
     gold = data.test_sentences(runs[0], corpus)
-    predicted: dict[str, list] = {}
+    predictions: dict[str, list[Sequence[Prediction]]] = {}
     tables: dict[str, list[SpanTable]] = {}
     for run in runs:
-        said = evaluation.load_predictions(run, gold)
-        predicted.setdefault(run.system, []).append(said)
-        right, table = evaluation.span_tables(run, gold, said)
+        predicted = evaluation.load_predictions(run, gold)
+        gold_table, table = evaluation.span_tables(run, gold, predicted)
+        predictions.setdefault(run.system, []).append(predicted)
         tables.setdefault(run.system, []).append(table)
-    rules = config.load_study(study, config.split_overrides(overrides)).protocol
-    counted = breakdown.count(gold, predicted, corpus["train"])
-    pairs = [pair for pair in rules.comparisons if counted.keys() >= set(pair)]
+    protocol = config.load_study(study, config.split_overrides(overrides)).protocol
+    counts = breakdown.count(gold, predictions, corpus["train"])
+    pairs = [pair for pair in protocol.comparisons if counts.keys() >= set(pair)]
     words = [sentence.tokens for sentence in gold]
-    sorted_ = {
-        name: [error_types.sort(right, table, words) for table in each] for name, each in tables.items()
+    errors = {
+        name: [error_types.sort(gold_table, table, words) for table in each] for name, each in tables.items()
     }
-    single = {run.system: tables[run.system] for run in runs if not run.members}
-    written = {name: list(map(_unplaced, each)) for name, each in predicted.items() if each[0][0].status}
-    found = {
-        "buckets": breakdown.scores(gold, counted, rules.resamples),
-        "gains": breakdown.gains(gold, counted, pairs, rules.resamples),
-        "errors": {name: _mean([kinds for kinds, _ in each]) for name, each in sorted_.items()},
-        "unplaced": {name: _mean(each) for name, each in written.items()},
-        "types": list(right.types),
+    without_ensembles = {run.system: tables[run.system] for run in runs if not run.members}
+    unplaced = {name: list(map(_unplaced, each)) for name, each in predictions.items() if each[0][0].status}
+    values = {
+        "buckets": breakdown.scores(gold, counts, protocol.resamples),
+        "gains": breakdown.gains(gold, counts, pairs, protocol.resamples),
+        "errors": {name: _mean([kinds for kinds, _ in each]) for name, each in errors.items()},
+        "unplaced": {name: _mean(each) for name, each in unplaced.items()},
+        "types": list(gold_table.types),
         "confusion": {
             name: np.mean([matrix for _, matrix in each], axis=0).round(2).tolist()
-            for name, each in sorted_.items()
+            for name, each in errors.items()
         },
         "agreement": error_types.agreement(tables),
-        "oracle": error_types.oracle(right, single),
+        "oracle": error_types.oracle(gold_table, without_ensembles),
         "ceiling": error_types.ceiling(gold),
     }
-    return findings.write_findings("differences", runs, found)
+    return findings.write_findings("differences", runs, values)
 
 
 def _unplaced(predicted: Sequence[Prediction]) -> dict[str, int]:
-    """What a system wrote that became no mention: answers that could not be read, and items, by reason."""
+    """Output of a system that became no mention: answers that could not be read, and items, by reason."""
     dropped = Counter({"unreadable answers": sum(each.status == "failed" for each in predicted)})
     for each in predicted:
         dropped.update(each.dropped)
@@ -77,26 +77,36 @@ def _mean(rows: Sequence[dict[str, int]]) -> dict[str, float]:
     return {key: sum(row[key] for row in rows) / len(rows) for key in rows[0]}
 
 
-# ---------------------------------------------------------------------------- telling
-def write(results: Results) -> list[str]:
-    """Write tables and figure where the study's thesis finds them; their names."""
+# ---------------------------------------------------------------------- from the findings
+Reports = dict[str, dict[str, Any]]  # findings by the labels of corpora
+
+
+def _reports(results: Results) -> Reports:
     stored = findings.study_findings(results, "differences")
-    found = {results.corpus_label(dataset): report for dataset, report in stored.items()}
-    labels = findings.labels(results)
-    makers = (tab_buckets, tab_errors, tab_agreement)
-    tables = {make.__name__: make(found, labels) for make in makers}
-    return plots.save_for_thesis(results.name, tables, {"fig_buckets": fig_buckets(found, labels)})
+    return {results.corpus_label(dataset): report for dataset, report in stored.items()}
 
 
-def _headed(found: dict[str, Any], rows: Any) -> Iterator[Any]:
-    for label, report in found.items():
-        if len(found) > 1:
+def tables(results: Results) -> dict[str, str]:
+    """The tables of buckets, errors and agreement, by their file names."""
+    reports, labels = _reports(results), findings.labels(results)
+    return {make.__name__: make(reports, labels) for make in (tab_buckets, tab_errors, tab_agreement)}
+
+
+def figures(results: Results) -> dict[str, Figure]:
+    """The figure of buckets, by its file name."""
+    return {"fig_buckets": fig_buckets(_reports(results), findings.labels(results))}
+
+
+def _by_corpus(reports: Reports, rows: Callable[[dict[str, Any]], Iterator[Any]]) -> Iterator[Any]:
+    """The rows of all reports, each under a heading if there are several."""
+    for label, report in reports.items():
+        if len(reports) > 1:
             yield label
         yield from rows(report)
 
 
-def tab_buckets(found: dict[str, Any], labels: dict[str, str]) -> str:
-    """F1 in every bucket, beside the number of gold mentions."""
+def tab_buckets(reports: Reports, labels: dict[str, str]) -> str:
+    """F1 in every bucket, and its number of gold mentions."""
     columns = [
         Column(""),
         Column("Mentions", 0),
@@ -112,11 +122,11 @@ def tab_buckets(found: dict[str, Any], labels: dict[str, str]) -> str:
                 many = lines["gold"].max()
                 yield [bucket, many, *(scores.get(name) if many else None for name in labels)]
 
-    return latex.tabular(columns, _headed(found, rows))
+    return latex.tabular(columns, _by_corpus(reports, rows))
 
 
-def tab_errors(found: dict[str, Any], labels: dict[str, str]) -> str:
-    """Every predicted and every missed mention once, by kind; what was written beside them, by reason."""
+def tab_errors(reports: Reports, labels: dict[str, str]) -> str:
+    """Every predicted and every missed mention once, by kind; other output of generators, by reason."""
     columns = [Column(""), *(Column(head, 0) for head in latex.heads(list(labels.values())))]
 
     def rows(report: dict[str, Any]) -> Iterator[Any]:
@@ -130,10 +140,10 @@ def tab_errors(found: dict[str, Any], labels: dict[str, str]) -> str:
         for name in written:
             yield [name, *(lost[system].get(name) for system in labels)]
 
-    return latex.tabular(columns, _headed(found, rows))
+    return latex.tabular(columns, _by_corpus(reports, rows))
 
 
-def tab_agreement(found: dict[str, Any], labels: dict[str, str]) -> str:
+def tab_agreement(reports: Reports, labels: dict[str, str]) -> str:
     """F1 of systems against each other; on the diagonal, of a system's runs."""
     heads = latex.heads(list(labels.values()))
     columns = [Column("System"), *(Column(head, 1) for head in heads)]
@@ -145,27 +155,28 @@ def tab_agreement(found: dict[str, Any], labels: dict[str, str]) -> str:
             number = f"{heads[at]}  " if len(heads) > latex.MANY else ""
             yield [number + labels[a], *row]
 
-    return latex.tabular(columns, _headed(found, rows))
+    return latex.tabular(columns, _by_corpus(reports, rows))
 
 
 def numbers(results: Results) -> dict[tuple[str, ...], float]:
-    """What the thesis may quote or judge: values by the parts of their keys."""
-    found = {}
+    """F1 of buckets and its gains, numbers of errors, agreement, oracle and ceiling, by the parts of their
+    keys."""
+    values = {}
     for dataset, report in findings.study_findings(results, "differences").items():
         for row in report["buckets"]:
             for name in ("f1", "low", "high", "gold", "predicted"):
-                found[dataset, row["system"], row["factor"], row["bucket"], name] = _number(row[name])
+                values[dataset, row["system"], row["factor"], row["bucket"], name] = _number(row[name])
         for row in report["gains"]:
-            at = f"{row['a']}-vs-{row['b']}", row["factor"], row["bucket"]
-            found |= {(dataset, *at, name): _number(row[name]) for name in ("difference", "low", "high")}
+            at = dataset, f"{row['a']}-vs-{row['b']}", row["factor"], row["bucket"]
+            values |= {(*at, name): _number(row[name]) for name in ("difference", "low", "high")}
         for system, kinds in report["errors"].items():
-            lost = report["unplaced"].get(system, {})
-            found |= {(dataset, system, "errors", kind): number for kind, number in (kinds | lost).items()}
+            unplaced = report["unplaced"].get(system, {})
+            values |= {(dataset, system, "errors", kind): n for kind, n in (kinds | unplaced).items()}
         for row in report["agreement"]:
-            found[dataset, f"{row['a']}-and-{row['b']}", "agreement"] = row["f1"]
-        found |= {(dataset, "oracle", name): value for name, value in report["oracle"].items()}
-        found |= {(dataset, "ceiling", name): value for name, value in report["ceiling"].items()}
-    return found
+            values[dataset, f"{row['a']}-and-{row['b']}", "agreement"] = row["f1"]
+        for part in ("oracle", "ceiling"):
+            values |= {(dataset, part, name): value for name, value in report[part].items()}
+    return values
 
 
 def _number(stored: float | None) -> float:
@@ -173,10 +184,10 @@ def _number(stored: float | None) -> float:
 
 
 @plots.styled
-def fig_buckets(found: dict[str, Any], labels: dict[str, str]) -> Figure:
-    """F1 with intervals by mention length, surface and sentence length: where systems may change places."""
+def fig_buckets(reports: Reports, labels: dict[str, str]) -> Figure:
+    """F1 with intervals by mention length, surface and sentence length, where systems may rank otherwise."""
     shown = ("mention length", "surface in train", "sentence length")
-    blocks = [(label, factor) for label in found for factor in shown]
+    blocks = [(label, factor) for label in reports for factor in shown]
     heights = [len(breakdown.FACTORS[factor]) for _, factor in blocks]
     marks = plots.marks_of(labels.values())
     size = (plots.WIDTH, min(7.6, 0.16 * len(marks) * sum(heights) + 0.35 * len(blocks) + 0.5))
@@ -184,11 +195,11 @@ def fig_buckets(found: dict[str, Any], labels: dict[str, str]) -> Figure:
         len(blocks), 1, figsize=size, sharex=True, squeeze=False, height_ratios=heights, layout="constrained"
     )
     for axis, (label, factor) in zip(axes[:, 0], blocks, strict=True):
-        rows = [row for row in found[label]["buckets"] if row["factor"] == factor]
+        rows = [row for row in reports[label]["buckets"] if row["factor"] == factor]
         buckets = breakdown.FACTORS[factor]
         many = {row["bucket"]: max(r["gold"] for r in rows if r["bucket"] == row["bucket"]) for row in rows}
         plots.name_rows(axis, [f"{bucket} ({many.get(bucket, 0):,.0f})" for bucket in buckets])
-        axis.set_title(f"{label}: {factor}" if len(found) > 1 else factor)
+        axis.set_title(f"{label}: {factor}" if len(reports) > 1 else factor)
         for at, (system, name) in enumerate(labels.items()):
             shift = 0.7 * ((at + 0.5) / len(labels) - 0.5)
             for row in (row for row in rows if row["system"] == system and row["gold"]):

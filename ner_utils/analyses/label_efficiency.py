@@ -1,4 +1,4 @@
-"""What more labelled sentences are worth: systems that differ in the size of their training set alone."""
+"""What are more labelled sentences worth? Systems that differ in the size of their training set alone."""
 
 from __future__ import annotations
 
@@ -15,29 +15,31 @@ from ner_utils.rendering.latex import Column
 from ner_utils.results.study import Results, computed_once
 
 LEAST = 3  # sizes of a series
-CLOSE = 1.5  # ratio of sizes below which only the larger one is named on the axis
+CLOSE = 1.5  # ratio of neighbouring sizes; below it only the larger one is named on the axis
+NOTHING = "This study trains no model on several numbers of sentences."
 
 
 @computed_once
 def series(results: Results) -> pd.DataFrame:
-    """One row a system: corpus, series (the model's label), train_sentences, micro_f1 with _low and _high,
-    sizes: on how many numbers of sentences a study trains the model, at least `LEAST`, and steps: how many
-    times as many optimisation steps the longest training of the series has as the shortest.
+    """One row a system: dataset, system, corpus, series (the model's label), train_sentences, micro_f1 with
+    _low and _high; sizes, the number of training set sizes of the model, at least `LEAST`; and steps, the
+    ratio of the most to the fewest optimisation steps in the series.
 
-    Fewer sentences may be trained for more epochs: how long is part of the configuration only where a size
-    would stand twice.
+    Smaller training sets may be trained for more epochs: the number of epochs tells models apart only where
+    a size would occur twice.
     """
     models: dict[tuple[str, str], tuple[str, str, str]] = {}
     for run in results.systems:
         if run.model.approach != "ensemble" and not (run.untrained or run.base):
             settings = run.model.model_dump() | {"held_out": run.held_out}
             length = {key: settings["training"].pop(key) for key in ("epochs", "patience")}
-            same = json.dumps(settings, sort_keys=True)
-            models[run.dataset_name, run.system] = (same, f"{same}{length}", run.model.label)
+            model = json.dumps(settings, sort_keys=True)
+            models[run.dataset_name, run.system] = (model, f"{model}{length}", run.model.label)
     scores = ["micro_f1", "micro_f1_low", "micro_f1_high"]
     frame = results.summary[["dataset", "system", "corpus", "train_sentences", "steps", *scores]].copy()
-    found = [models.get(key) for key in zip(frame["dataset"], frame["system"], strict=True)]
-    frame["model"], exact, frame["series"] = zip(*(each or ("", "", "") for each in found), strict=True)
+    keys = zip(frame["dataset"], frame["system"], strict=True)
+    of_systems = [models.get(key, ("", "", "")) for key in keys]
+    frame["model"], exact, frame["series"] = zip(*of_systems, strict=True)
     twice = frame.duplicated(["corpus", "model", "train_sentences"], keep=False)
     twice = twice.groupby([frame["corpus"], frame["model"]]).transform("any")
     frame["model"] = frame["model"].mask(twice, pd.Series(exact, index=frame.index))
@@ -51,55 +53,49 @@ def series(results: Results) -> pd.DataFrame:
 
 
 def asked(results: Results) -> int:
-    """How many systems of a study stand in a series."""
+    """How many systems of a study belong to a series."""
     return len(series(results))
 
 
 def numbers(results: Results) -> dict[tuple[str, ...], float]:
-    """On how many numbers of sentences a system's model is trained, and how far their numbers of steps lie
-    apart (1: equal steps), by the parts of the key."""
-    found = {}
+    """Of each system in a series, how many training set sizes it has, and the ratio of its numbers of steps
+    (1: all equal), by the parts of the keys."""
+    values = {}
     for row in series(results).to_dict("records"):
-        name = row["dataset"], row["system"]
-        found[*name, "training_sizes"] = float(row["sizes"])
-        found[*name, "training_steps_ratio"] = row["steps"]
-    return found
+        at = row["dataset"], row["system"]
+        values |= {(*at, "training_sizes"): float(row["sizes"]), (*at, "training_steps_ratio"): row["steps"]}
+    return values
 
 
-def write(results: Results, study: str) -> list[str]:
-    """Write table and figure where the thesis of ``study`` finds them; their names."""
-    frame = series(results)
-    tables = {"tab_label_efficiency": tab_label_efficiency(frame)}
-    return plots.save_for_thesis(study, tables, {"fig_label_efficiency": fig_label_efficiency(frame)})
+def tables(results: Results) -> dict[str, str]:
+    """The table of series, by its file name."""
+    return {"tab_label_efficiency": tab_label_efficiency(series(results))}
+
+
+def figures(results: Results) -> dict[str, Figure]:
+    """The figure of series, by its file name."""
+    return {"fig_label_efficiency": fig_label_efficiency(series(results))}
 
 
 def tab_label_efficiency(frame: pd.DataFrame) -> str:
     """Sizes down, models across."""
     if frame.empty:
-        return latex.statement("This study trains no model on several numbers of sentences.")
-    names = list(dict.fromkeys(frame["series"]))
+        return latex.statement(NOTHING)
     columns = [Column("Training sentences", 0)]
-    for name in names:
+    for name in dict.fromkeys(frame["series"]):
         columns += [Column(r"\Fone", 1, over=name), Column(r"95\,\%", layout="r", over=name)]
-    rows: list[Any] = []
-    for corpus, block in frame.groupby("corpus", sort=False):
-        rows += [corpus] if frame["corpus"].nunique() > 1 else []
-        for size, lines in block.groupby("train_sentences"):
-            cells = {line["series"]: line for line in lines.to_dict("records")}
-            row: list[Any] = [size]
-            for name in names:
-                line = cells.get(name)
-                bounds = latex.interval(line["micro_f1_low"], line["micro_f1_high"]) if line else None
-                row += [line["micro_f1"] if line else None, bounds]
-            rows.append(row)
-    return latex.tabular(columns, rows)
+
+    def cells(row: dict[str, Any]) -> list[Any]:
+        return [row["micro_f1"], latex.interval(row["micro_f1_low"], row["micro_f1_high"])]
+
+    return latex.tabular(columns, latex.crossed(frame, "train_sentences", "series", cells, sort=True))
 
 
 @plots.styled
 def fig_label_efficiency(frame: pd.DataFrame) -> Figure:
-    """F1 with its interval by the number of training sentences, a panel a corpus."""
+    """F1 with its interval by the number of training sentences, a panel for each corpus."""
     if frame.empty:
-        return plots.statement("This study trains no model on several numbers of sentences.")
+        return plots.statement(NOTHING)
     blocks = list(frame.groupby("corpus", sort=False))
     marks = plots.marks_of(frame["series"])
     figure, axes = plt.subplots(

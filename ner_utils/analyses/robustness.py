@@ -1,7 +1,7 @@
-"""What disturbed test sentences cost: each system against itself on the same sentences as they were.
+"""What do disturbed test sentences cost? Each system against itself on the same sentences, undisturbed.
 
-A tokenizer without case reads lower and upper case alike: such a system answers identically by construction,
-which is no robustness. Tables say *identical* where no count differs.
+A tokenizer that ignores case reads lower and upper case alike: such a system answers identically by
+construction, which is no robustness. Tables print *identical* where no count differs.
 """
 
 from __future__ import annotations
@@ -19,85 +19,101 @@ from ner_utils.rendering import latex, plots
 from ner_utils.rendering.latex import Column
 from ner_utils.results.study import SEED, Results, computed_once
 from ner_utils.scoring import resampling
-from ner_utils.scoring.resampling import Interval
 
 NOTHING = "This study disturbs no sentences."
 
 
 def asked(results: Results) -> int:
-    """How many systems of a study met disturbed sentences."""
+    """How many systems of a study were tested on disturbed sentences."""
     return sum(run.perturbed is not None for run in results.systems)
 
 
 def undisturbed(run: Run, systems: Sequence[Run]) -> Run:
-    """What a disturbed run is compared with: the run whose weights it predicts with, or, where nothing was
-    trained, the one among ``systems`` that differs from it in the sentences alone."""
+    """The run with which a disturbed run is compared: the one whose weights it predicts with, or, where
+    nothing was trained, the one among ``systems`` that differs from it in the sentences alone."""
     if run.base:
         return run.base
-    wanted = {key: value for key, value in run.identity.items() if key != "perturbed"}
-    return next(other for other in systems if not other.perturbed and other.identity == wanted)
+    identity = {key: value for key, value in run.identity.items() if key != "perturbed"}
+    return next(other for other in systems if not other.perturbed and other.identity == identity)
 
 
 def counterpart(run: Run, overrides: str = "") -> Run:
-    """The same, from the run's study, whether or not it has results."""
+    """The `undisturbed` run of the run's study, with or without results."""
     return undisturbed(run, config.runs_of(run.study, overrides, run.dataset_name))
 
 
 @computed_once
 def changes(results: Results) -> pd.DataFrame:
-    """One row a disturbed system: dataset, corpus, system, kind, the label of what it is held against, F1 in
-    percent, its change with the 95 % interval (paired, by documents), and answers that could not be read."""
-    resamples = results.study.protocol.resamples
+    """One row a disturbed system: dataset, corpus, system, kind, base (the label of the system with which it
+    is compared) and base_system, F1 in percent, its change with the 95 % interval (paired, by documents),
+    failed (percent of answers that could not be read), and whether no count differs."""
+    scores = results.summary.set_index(["dataset", "system"])
     rows: list[dict[str, Any]] = []
     for run in (run for run in results.systems if run.perturbed):
-        tables, groups = results.counts[run.dataset_name]
-        base = undisturbed(run, results.systems)
-        pair = tables[run.system], tables[base.system]
-        bounds = resampling.interval(pair[0], groups, "micro_f1", resamples, SEED, pair[1])
-        row = results.summary[results.summary["system"] == run.system]
-        row = row[row["dataset"] == run.dataset_name].to_dict("records")[0]
-        about = {"dataset": run.dataset_name, "corpus": run.dataset.label, "system": run.system}
-        about |= {
+        dataset, base = run.dataset_name, undisturbed(run, results.systems)
+        tables, _ = results.counts[dataset]
+        row = {
+            "dataset": dataset,
+            "corpus": run.dataset.label,
+            "system": run.system,
             "kind": run.perturbed,
             "base": base.label,
             "base_system": base.system,
-            "f1": row["micro_f1"],
-            "failed": row["failed"],
-            "identical": bool((pair[0] == pair[1]).all()),
+            "f1": scores.loc[(dataset, run.system), "micro_f1"],
+            "failed": scores.loc[(dataset, run.system), "failed"],
+            "identical": bool((tables[run.system] == tables[base.system]).all()),
         }
-        rows.append(about | bounds.percent("change"))
+        bounds = results.interval(dataset, "micro_f1", run.system, base.system)
+        rows.append(row | bounds.percent("change"))
     return pd.DataFrame(rows)
+
+
+def numbers(results: Results) -> dict[tuple[str, ...], float]:
+    """Changes, and the mean change of each system, with their intervals, by the parts of their keys."""
+    values: dict[tuple[str, ...], float] = {}
+    frame = changes(results)
+    for row in frame.to_dict("records"):
+        at = row["dataset"], row["system"], "robustness"
+        values |= {(*at, name): row[name] for name in ("change", "low", "high")}
+    for (dataset, base), block in frame.groupby(["dataset", "base_system"]) if len(frame) else ():
+        at = dataset, base, "robustness", "mean_change"
+        # The mean over all kinds; a resample draws the same documents for all.
+        tables, groups = results.counts[dataset]
+        sides = [tables[name] for name in (*block["system"], base)]
+        weights = [1 / len(block)] * len(block) + [-1]
+        resamples = results.study.protocol.resamples
+        bounds = resampling.weighted_interval(sides, weights, groups, "micro_f1", resamples, SEED)
+        bounds = bounds.percent("change")
+        values |= {at: bounds["change"], (*at, "low"): bounds["low"], (*at, "high"): bounds["high"]}
+    return values
+
+
+def tables(results: Results) -> dict[str, str]:
+    """The table of changes, by its file name."""
+    return {"tab_robustness": tab_robustness(changes(results))}
+
+
+def figures(results: Results) -> dict[str, Figure]:
+    """The figure of changes, by its file name."""
+    return {"fig_robustness": fig_robustness(changes(results))}
 
 
 def tab_robustness(frame: pd.DataFrame) -> str:
     """Kinds down, systems across: the change in F1 and its interval, of `changes`."""
     if frame.empty:
         return latex.statement(NOTHING)
-    bases = list(dict.fromkeys(frame["base"]))
     columns = [Column("Disturbance")]
-    for base in bases:
+    for base in dict.fromkeys(frame["base"]):
         columns += [
             Column(title, layout="r", over=base) for title in (r"change in \Fone", r"95\,\% interval")
         ]
         columns.append(Column(r"failed (\%)", 1, over=base))
-    rows: list[Any] = []
-    for corpus, block in frame.groupby("corpus", sort=False):
-        rows += [corpus] if frame["corpus"].nunique() > 1 else []
-        for kind, lines in block.groupby("kind", sort=False):
-            cells = {line["base"]: line for line in lines.to_dict("records")}
-            row: list[Any] = [kind]
-            for base in bases:
-                line = cells.get(base)
-                row += _cells(line) if line else [None] * 3
-            rows.append(row)
-    return latex.tabular(columns, rows)
 
+    def cells(row: dict[str, Any]) -> list[Any]:
+        change = "identical" if row["identical"] else f"{row['change']:.1f}"
+        return [change, latex.interval(row["low"], row["high"]), row["failed"]]
 
-def write(results: Results, study: str) -> list[str]:
-    """Write table and figure where the thesis of ``study`` finds them; their names."""
-    frame = changes(results)
-    tables, figures = {"tab_robustness": tab_robustness(frame)}, {"fig_robustness": fig_robustness(frame)}
-    return plots.save_for_thesis(study, tables, figures)
+    return latex.tabular(columns, latex.crossed(frame, "kind", "base", cells))
 
 
 @plots.styled
@@ -123,31 +139,3 @@ def fig_robustness(frame: pd.DataFrame) -> Figure:
     axes[-1, 0].set_xlabel("Change in strict micro F1, with 95 % interval")
     plots.legend(figure, marks)
     return figure
-
-
-def _cells(line: dict[str, Any]) -> list[Any]:
-    change = "identical" if line["identical"] else f"{line['change']:.1f}"
-    return [change, latex.interval(line["low"], line["high"]), line["failed"]]
-
-
-def numbers(results: Results) -> dict[tuple[str, ...], float]:
-    """Changes, and the mean change of each system, with their intervals, by the parts of their keys."""
-    found: dict[tuple[str, ...], float] = {}
-    frame = changes(results)
-    for row in frame.to_dict("records"):
-        for name in ("change", "low", "high"):
-            found[row["dataset"], row["system"], "robustness", name] = row[name]
-    for (dataset, base), block in frame.groupby(["dataset", "base_system"]) if len(frame) else ():
-        bounds = _mean_change(results, dataset, base, list(block["system"])).percent("mean_change")
-        found[dataset, base, "robustness", "mean_change"] = bounds.pop("mean_change")
-        found |= {(dataset, base, "robustness", "mean_change", end): bounds[end] for end in ("low", "high")}
-    return found
-
-
-def _mean_change(results: Results, dataset: str, base: str, disturbed: list[str]) -> Interval:
-    """The mean over all kinds of the change of one system; a resample draws the same documents for all."""
-    tables, groups = results.counts[dataset]
-    sides = [tables[name] for name in (*disturbed, base)]
-    weights = [1 / len(disturbed)] * len(disturbed) + [-1]
-    resamples = results.study.protocol.resamples
-    return resampling.weighted_interval(sides, weights, groups, "micro_f1", resamples, SEED)

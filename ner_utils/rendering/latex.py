@@ -153,6 +153,21 @@ def blocks(frame: pd.DataFrame, row: Callable[[dict], Sequence]) -> Iterator[Seq
         yield from map(row, block.to_dict("records"))
 
 
+def crossed(
+    frame: pd.DataFrame, down: str, across: str, cells: Callable[[dict], Sequence], sort: bool = False
+) -> Iterator[Sequence | str]:
+    """A row for each value of the column ``down``, in their order or sorted, with the cells of each value of
+    ``across`` side by side, dashes where there are none; under a heading for each corpus."""
+    names, first = list(dict.fromkeys(frame[across])), frame.iloc[0].to_dict()
+    for corpus, block in frame.groupby("corpus", sort=False):
+        if frame["corpus"].nunique() > 1:
+            yield corpus
+        for value, lines in block.groupby(down, sort=sort):
+            by_name = {line[across]: cells(line) for line in lines.to_dict("records")}
+            parts = (by_name.get(name, [None] * len(cells(first))) for name in names)
+            yield [value, *itertools.chain(*parts)]
+
+
 def statement(text: str, long: bool = False) -> str:
     """A table of one text, for a study that has nothing to tabulate."""
     return tabular([Column("", layout=r"p{\linewidth}" if long else "l")], [[text]], long)

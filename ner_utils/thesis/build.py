@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from ner_utils import paths, sealed
-from ner_utils.analyses import benchmarks, confidence, contamination, costs, differences
+from ner_utils import analyses, paths, sealed
+from ner_utils.analyses import benchmarks
 from ner_utils.files import write_whole
 from ner_utils.rendering import figures, plots
 from ner_utils.results.study import Results
@@ -18,10 +18,7 @@ def write_for_thesis(results: Results) -> tuple[list[str], dict[str, bool]]:
     and each claim's truth. Raises `ResultError` where an analysis was not run, and what `write_texts`
     raises."""
     names = figures.save_figures(results)
-    for analysis in (differences, confidence, contamination):
-        names += analysis.write(results)
-    for analysis in numbers.QUESTIONS.values():
-        names += analysis.write(results.first_with(analysis.asked), results.name)
+    names += analyses.write_answers(results)
     names += benchmarks.write(results.name)
     checked = write_texts(results)
     _seal(results.name)
@@ -32,7 +29,7 @@ def write_texts(results: Results) -> dict[str, bool]:
     """Write numbers, tables, discussion and checked claims, and the study's overview with its results;
     returns each claim's truth. Raises `claims.ClaimError` on a claim that cannot be evaluated, after
     everything else is written: numbers.tex lists the keys."""
-    tables = result_tables.all_tables(results) | costs.tables(results)
+    tables = result_tables.all_tables(results)
     tables |= {"tab_ledger": paper_claims.tab_ledger(results), "tab_guide": advice.tab_guide(results)}
     plots.save_for_thesis(results.name, tables, {})
     by_key = numbers.result_numbers(results).items()

@@ -14,16 +14,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from ner_utils.analyses import (
-    benchmarks,
-    confidence,
-    contamination,
-    costs,
-    differences,
-    flexibility,
-    label_efficiency,
-    robustness,
-)
+from ner_utils.analyses import QUESTIONS, benchmarks
 from ner_utils.rendering import latex
 from ner_utils.rendering.latex import escape
 from ner_utils.results import findings, provenance
@@ -38,9 +29,6 @@ DECIMALS += ("parameters_millions", "trainable_millions", "sentences_per_second"
 # Digits after the point of what the analyses measure, by the last part of its key; others have one.
 DIGITS = {"brier": 3, "temperature": 2, "gap_low": 2, "gap_high": 2}
 DIGITS |= dict.fromkeys(("gold", "predicted", "copied", "conflicting", "training_sizes"), 0)
-ANALYSES = (robustness, flexibility, confidence, contamination, label_efficiency, differences)
-# Questions that a study or one of its companions may ask, by the name under which texts ask whether it did.
-QUESTIONS = {"disturbed": robustness, "flexible": flexibility, "label_efficiency": label_efficiency}
 
 
 class Number(NamedTuple):
@@ -66,9 +54,9 @@ def result_numbers(results: Results) -> dict[str, Number]:
         by_key[name] = Number(value, latex.number(value, digits))
     warnings = [results.warnings, *(other.warnings for other in results.companions)]
     by_key["study.warnings"] = Number("", r"\par ".join(map(escape, itertools.chain(*warnings))))
-    for name, analysis in QUESTIONS.items():
-        study = results.first_with(analysis.asked)
-        if systems := analysis.asked(study):
+    for name, question in QUESTIONS.items():
+        study = results.first_with(question.asked)
+        if systems := question.asked(study):
             by_key[f"study.{name}"] = _number(name, systems)
         if study is not results:
             sizes = sorted({item.metrics["sentences"] for item in study.stored})
@@ -158,12 +146,11 @@ def _of_tuning(results: Results) -> Iterator[tuple[str, Number]]:
 
 
 def _of_analyses(results: Results) -> Iterator[tuple[str, Number]]:
-    for analysis in ANALYSES:
-        for parts, value in analysis.numbers(results).items():
+    for name, question in QUESTIONS.items():
+        for parts, value in question.numbers(results).items():
             digits = 0 if "errors" in parts else DIGITS.get(parts[-1], 1)
-            yield key(*parts), Number(value, latex.number(value, digits))
-    for parts, value in costs.numbers(results).items():
-        yield key(*parts), Number(value, latex.significant(value))
+            text = latex.significant(value) if name == "costs" else latex.number(value, digits)
+            yield key(*parts), Number(value, text)
 
 
 def _with_more_digits(by_key: dict[str, Number]) -> dict[str, Number]:

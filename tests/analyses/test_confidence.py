@@ -2,7 +2,7 @@
 
 import pytest
 
-from ner_utils import data, paths
+from ner_utils import data
 from ner_utils.analyses import confidence
 from ner_utils.results import evaluation, findings
 from ner_utils.scoring import calibration
@@ -13,10 +13,8 @@ def test_of_a_study(made_up, demo):
     results = made_up("protocol.dev_predictions=80")
     found = findings.study_findings(results, "confidence")["demo"]["systems"]
     assert found["smollm2-zero-shot"].get("reason", "only").startswith("only")
-    for name in confidence.write(results):
-        folder = paths.FIGURES if name.startswith("fig") else paths.THESIS / "generated"
-        file = f"{name}.{'pdf' if name.startswith('fig') else 'tex'}"
-        assert (folder / "plain" / file).stat().st_size > 200
+    assert "MiniLM" in confidence.tables(results)["tab_confidence"]
+    assert list(confidence.figures(results)) == ["fig_reliability", "fig_risk"]
     numbers = result_numbers(results)
     tagged = found["minilm"]
     assert numbers["demo.minilm.confidence.before.ece"].value == 100 * tagged["before"]["ece"]

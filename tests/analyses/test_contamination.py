@@ -55,9 +55,9 @@ def test_pairs_without_a_counterpart_are_left_out():
 def test_the_number_left_out_is_stated():
     sets = {name: contamination.summary([1, 0, 2]) for name in contamination.SETS}
     models = {"A model": sets | {"gap": contamination.gap([1, 0, 2], [0, 0, 3])}}
-    text = contamination.tab_contamination({"Demo": models}, {"Demo": 7})
+    text = contamination.tab_contamination({"Demo": {"models": models, "left_out": 7}})
     assert "The same, with other names (7 sentences without others left out)" in text
-    assert "left out" not in contamination.tab_contamination({"Demo": models}, {"Demo": 0})
+    assert "left out" not in contamination.tab_contamination({"Demo": {"models": models, "left_out": 0}})
 
 
 @pytest.mark.parametrize("more", [0, 2])
@@ -66,7 +66,8 @@ def test_equal_differences_have_no_interval(more):
     found = contamination.gap([3 + more, more, 1 + more], [3, 0, 1])
     assert found == {"words": more, "low": None, "high": None}
     sets = {name: contamination.summary([1]) for name in contamination.SETS}
-    assert f"{more}.00 (--)" in contamination.tab_contamination({"Demo": {"A model": sets | {"gap": found}}})
+    report = {"models": {"A model": sets | {"gap": found}}}
+    assert f"{more}.00 (--)" in contamination.tab_contamination({"Demo": report})
 
 
 def test_gap_is_paired():
@@ -116,7 +117,7 @@ def test_memory_is_found(make_tiny_llama, make_run, tmp_path):
 
 def test_told_in_the_thesis(made_up):
     results = made_up()
-    assert contamination.write(results) == ["tab_contamination"]
+    assert list(contamination.tables(results)) == ["tab_contamination"]
     found = contamination.numbers(results)
     assert found["demo", "contamination", "gap_low"] <= found["demo", "contamination", "gap_high"]
-    assert "no system" in contamination.tab_contamination({"Demo": {}}).lower()
+    assert "no system" in contamination.tab_contamination({"Demo": {"models": {}}}).lower()

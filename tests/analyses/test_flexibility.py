@@ -126,11 +126,11 @@ def test_of_a_study(add_study, made_up):
     assert numbers["study.flexible"].value == 5
     assert numbers["study.selected"].value == 1
     assert numbers["demo.writer.flexibility.held_out.f1"].value == frame.loc["writer", "held_out.f1"]
-    assert "Types held out" in flexibility.tab_flexibility(results)
+    assert "Types held out" in flexibility.tables(results)["tab_flexibility"]
 
 
 def test_a_study_that_asks_for_nothing_else(made_up):
-    assert "no system for other types" in flexibility.tab_flexibility(made_up())
+    assert "no system for other types" in flexibility.tables(made_up())["tab_flexibility"]
 
 
 @pytest.mark.parametrize(
