@@ -91,4 +91,4 @@ def test_the_page_on_speed_quotes_the_stored_bench():
     training = rows["QLoRA training", "bf16 and checkpointing off"]
     assert f"generation is {alone:.1f} times as fast as one sentence at a time" in text
     assert f"{batched:.1f} times as fast as batches sorted by length" in text
-    assert f"QLoRA training {training:.1f} times as fast as SFTTrainer" in text
+    assert f"QLoRA training is {training:.1f} times as fast as SFTTrainer" in text

@@ -14,10 +14,10 @@ from ner_utils.sealed import ResultError
 from ner_utils.thesis import build, claims, discussion, paper_claims, result_tables, setup_tables
 from ner_utils.thesis.numbers import result_numbers, result_values
 
-TABLES = "audit break_even comparisons conventions corpus costs efficiency ensembles "
-TABLES += (
-    "guide hyperparameters ledger own_settings parse prompts protocol provenance results runs tuning types"
+TABLES = (
+    "audit comparisons conventions corpus efficiency ensembles guide hyperparameters ledger own_settings "
 )
+TABLES += "parse prompts protocol provenance results runs types"
 HOSTILE = r"A_b & {c} 100% #1 $x$ \input{y} ~^"
 
 
