@@ -17,6 +17,7 @@ from ner_utils.data import predictions
 from ner_utils.data.corpus import Sentence
 from ner_utils.data.predictions import Prediction
 from ner_utils.experiments import ensemble
+from ner_utils.experiments.memory import fit
 from ner_utils.results import provenance
 
 Corpus = dict[str, list[Sentence]]
@@ -213,8 +214,6 @@ def _title(run: Run) -> str:
 def _memory_error(run: Run, step: str, reason: processes.Killed | int) -> RuntimeError:
     """One line: what ended a step, and what would fit. ``reason``: the process was killed, or memory did not
     suffice for so many sentences at a time, the smallest number possible."""
-    from ner_utils.experiments.memory import fit  # late: it imports torch
-
     if isinstance(reason, int):
         text = f"out of memory at {reason} sentence{'s' * (reason > 1)} at a time"
         return RuntimeError(f"{_title(run)}: {step}: {text}; {fit.advice(run, step, least=True)}")

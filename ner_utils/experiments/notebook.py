@@ -1,9 +1,9 @@
 """How the workflow runs a notebook: ``python -m ner_utils.experiments.notebook FILE LOG -r NAME TEXT``.
 
-What papermill does, with the kernel's output on stderr, and three things besides: what ended the notebook is
-one short message, and the whole traceback lies in LOG, the executed notebook; a kernel that the system killed
-is called probably out of memory, with what would fit; and the notebook ends when the workflow that started it
-was killed (``NER_BATCH`` holds the ids of its processes).
+papermill runs it, with the kernel's output on stderr. Three things are added. An error is one short message;
+its traceback is in LOG, the executed notebook. If the system killed the kernel, the message says that memory
+was probably short, and what would fit. And the notebook ends when the workflow that started it was killed
+(``NER_BATCH`` holds the ids of its processes).
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ner_utils import files
+from ner_utils import config, files, messages
+from ner_utils.experiments.memory import fit
 
-LINES = 6  # of an exception's message at most
-PERIOD = 1.0  # seconds between two looks at the workflow's processes
+PERIOD = 1.0  # seconds after which the workflow's processes are checked again
 
 
 def run(notebook: Path, log: Path, parameters: dict[str, Any]) -> str:
-    """Execute a notebook with parameters into ``log``; returns what went wrong, empty where nothing did."""
+    """Execute a notebook with parameters and write it to ``log``; returns the error's message, or nothing."""
     from nbclient.exceptions import DeadKernelError
     from papermill import execute_notebook
     from papermill.exceptions import PapermillExecutionError
@@ -39,31 +39,24 @@ def run(notebook: Path, log: Path, parameters: dict[str, Any]) -> str:
             f"{notebook}: its process died: the system probably killed it, out of memory{_advice(parameters)}"
         )
     except PapermillExecutionError as error:
-        said = [_printable(line[:1000]) for line in str(error.evalue).splitlines()[:LINES]]
-        return f"{error.ename}: {os.linesep.join(said)}\n(the traceback is in {log})"
+        return f"{error.ename}: {messages.few_lines(str(error.evalue))}\n(the traceback is in {log})"
     except OSError as error:
         return f"{notebook}: {error}"
     return ""
 
 
-def _printable(text: str) -> str:
-    """Text without what a terminal would obey."""
-    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
-
-
 def _advice(parameters: dict[str, Any]) -> str:
-    """What would fit, where the notebook is one that trains."""
+    """What would fit, if the notebook is one that trains."""
     if "system" not in parameters or "seed" not in parameters:
         return ""
-    from ner_utils import config
-    from ner_utils.experiments.memory import fit
-
     names = ("study", "dataset", "system", "seed", "overrides")
     try:
-        found = config.load_run(*(parameters[name] for name in names))
+        trained = config.load_run(*(parameters[name] for name in names))
     except (KeyError, config.ConfigError):
         return ""
-    return "" if found.members else f"; {fit.advice(found, 'prediction' if found.untrained else 'training')}"
+    if trained.members:
+        return ""
+    return f"; {fit.advice(trained, 'prediction' if trained.untrained else 'training')}"
 
 
 def end_with(processes: list[int]) -> None:

@@ -1,9 +1,9 @@
-"""Before a study starts: is everything there that it will need hours from now, and will each step of it work?
+"""Is everything at hand before a study starts, and will each of its steps work hours from now?
 
 ``python -m ner_utils.experiments.preflight STUDY [OVERRIDES]`` reads configurations, corpora and weights of
-the runs that are still to be made, fetches what is missing, typesets what the thesis will quote, and tries
-prompts and grammars on the sentences. One clear message, or silence; a line of warning for what works, but
-not well: too little memory, sentences that are cut.
+the runs that have no result yet, fetches what is missing, typesets the texts that the thesis will quote, and
+tries prompts and grammars on the sentences. It prints one clear error, or nothing; and a warning where a
+step works badly: memory is short, or sentences will be cut.
 """
 
 from __future__ import annotations
@@ -16,37 +16,35 @@ from ner_utils import config, data, messages
 from ner_utils.config.run import Run
 from ner_utils.config.sections import ConfigError
 from ner_utils.data.corpus import DataError, Sentence
-from ner_utils.experiments import rehearsal, typesetting
+from ner_utils.experiments import latex_check, model_check
+from ner_utils.experiments.memory import fit
 from ner_utils.models import weights
 from ner_utils.results import provenance
 
-Corpus = dict[str, list[Sentence]]
 
-
-def check(study: str, overrides: str = "") -> None:
-    """Raise `ConfigError`, `DataError` or `WeightsError` for whatever a run would stumble over."""
+def check_study(study: str, overrides: str = "") -> None:
+    """Raise `ConfigError`, `DataError` or `WeightsError` for what would stop a run of the study or of its
+    companion studies."""
     runs = config.with_companions(study, overrides)
     pending = [run for run in runs if not provenance.is_done(run)]
     if not pending:
         return
     _check_labels(runs)
-    corpora: dict[str, Corpus] = {}
-    for name, dataset in {run.dataset_name: run.dataset for run in pending}.items():
-        corpora[name] = data.load(name, dataset)
-        _check_characters(name, corpora[name])
+    datasets = {run.dataset_name: run.dataset for run in pending}
+    corpora = {name: data.load(name, dataset) for name, dataset in datasets.items()}
     for run in pending:
         _check_mentions(run, corpora[run.dataset_name])
-    _warn(typesetting.check(typesetting.texts(pending)))
-    pending = [run for run in pending if not run.members]  # an ensemble has no weights of its own
-    if pending and os.environ.get("PROFILE", "local") == "local":  # jobs elsewhere ask for what they need
-        from ner_utils.experiments.memory import fit  # late: what it traces with takes seconds to import
-
+    _warn(latex_check.check_texts(latex_check.quoted_texts(pending)))
+    pending = [run for run in pending if not run.members]  # an ensemble has no weights
+    if (
+        pending and os.environ.get("PROFILE", "local") == "local"
+    ):  # elsewhere, jobs ask for the memory they need
         _warn(fit.warnings(pending))
     for model in {run.model.weights: run.model for run in pending}.values():  # in the study's order
         weights.check_architecture(weights.resolve(model.weights), model)
-    # Seeds differ in the sentences that they draw, and in nothing that could fail.
+    # Seeds differ only in the sentences that they draw, so the first one is checked.
     for run in {(run.study, run.dataset_name, run.system): run for run in reversed(pending)}.values():
-        _warn(rehearsal.check(run, corpora[run.dataset_name]))
+        _warn(model_check.check_run(run, _sentences_of(run, corpora[run.dataset_name])))
 
 
 def _warn(lines: Iterable[str]) -> None:
@@ -55,14 +53,14 @@ def _warn(lines: Iterable[str]) -> None:
 
 
 def _check_labels(runs: Sequence[Run]) -> None:
-    """Tables tell systems and corpora apart by their labels."""
+    """Tables show systems and corpora by their labels, so no two may have the same."""
     for what, key, label in (
         ("systems", lambda run: run.system, lambda run: run.label),
         ("datasets", lambda run: run.dataset_name, lambda run: run.dataset.label),
     ):
-        named: dict[tuple[str, str], str] = {}
+        names: dict[tuple[str, str], str] = {}
         for run in runs:
-            other = named.setdefault((run.study, label(run)), key(run))
+            other = names.setdefault((run.study, label(run)), key(run))
             if other != key(run):
                 raise ConfigError(
                     f"params/studies/{run.study}.yaml: {what}: {other} and {key(run)} have one label, "
@@ -70,31 +68,22 @@ def _check_labels(runs: Sequence[Run]) -> None:
                 )
 
 
-def _check_characters(name: str, corpus: Corpus) -> None:
-    for split, sentences in corpus.items():
-        for sentence in sentences:
-            try:
-                sentence.text.encode()
-            except UnicodeEncodeError as error:
-                raise DataError(
-                    f"{name}, {split}: sentence {sentence.id} holds a lone surrogate, "
-                    f"U+{ord(sentence.text[error.start]):04X}, which is no character"
-                ) from None
-
-
-def _check_mentions(run: Run, corpus: Corpus) -> None:
-    """Without mentions there is nothing to learn, to choose a checkpoint by, or to find."""
-    samples = {"test": data.test_sentences(run, corpus)}
+def _sentences_of(run: Run, corpus: dict[str, list[Sentence]]) -> dict[str, list[Sentence]]:
+    """The sentences of each split that a run reads."""
+    sentences = {"test": data.test_sentences(run, corpus)}
     if not (run.untrained or run.base or run.members):
-        samples |= {"train": data.training_sentences(run, corpus), "dev": corpus["dev"]}
-    for split, sentences in samples.items():
+        sentences |= {"train": data.training_sentences(run, corpus), "dev": corpus["dev"]}
+    return sentences
+
+
+def _check_mentions(run: Run, corpus: dict[str, list[Sentence]]) -> None:
+    """A model needs mentions to learn from, to choose a checkpoint by, and to be scored on."""
+    for split, sentences in _sentences_of(run, corpus).items():
         hidden = set(run.held_out) if split != "test" else set()
         if all(span.type in hidden for sentence in sentences for span in sentence.spans):
-            drawn = (
-                f"the {len(sentences)} of {len(corpus[split])} sentences that {run.system} takes of {split}"
-            )
+            number = f"{len(sentences)} of {len(corpus[split])} sentences"
             raise DataError(
-                f"{run.dataset_name}: {drawn} hold no mention"
+                f"{run.dataset_name}: the {number} that {run.system} takes of {split} hold no mention"
                 + (f" but of {', '.join(run.held_out)}, which are held out" if hidden else "")
                 + "; look at the corpus' tags and types, or take more sentences"
             )
@@ -102,6 +91,6 @@ def _check_mentions(run: Run, corpus: Corpus) -> None:
 
 if __name__ == "__main__":
     try:
-        check(*sys.argv[1:])
+        check_study(*sys.argv[1:])
     except (ConfigError, DataError, weights.WeightsError) as error:
         sys.exit(messages.visible(f"error: {error}"))

@@ -1,9 +1,9 @@
-"""Fair tuning: the same number of seeded trials for every system, judged on dev alone.
+"""Fair tuning: the same number of seeded trials for every system, compared by their F1 on dev.
 
 ``make tune STUDY=...`` trains the trials of each system whose settings are ``tuned`` and writes
-``results/<study>/<dataset>/<system>/tuning.json``, which its runs then read. The first trial is what the
-files declare. A search that was interrupted goes on: its sampler is seeded, so it asks for the same trials
-again, and those that are done keep their records.
+``results/<study>/<dataset>/<system>/tuning.json``, which its runs then read. The first trial has the declared
+settings. An interrupted search continues: its sampler is seeded, so it asks for the same trials again, and
+finished trials keep their records.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from ner_utils.config import tuned
 from ner_utils.config.protocol import Range, System, Tuning
 from ner_utils.config.run import Run
 from ner_utils.config.schema import value_of
+from ner_utils.experiments import experiment
 from ner_utils.models import weights
 from ner_utils.results import provenance
 
 
-def search(run: Run, system: System, settings: Tuning) -> dict[str, Any]:
-    """Train the trials of a system, ``run`` being one of its runs as declared, and store what they found.
+def search_settings(run: Run, system: System, settings: Tuning) -> dict[str, Any]:
+    """Train the trials of a system, and store the best settings. ``run`` is a run of the system as declared.
 
-    The sampler is optuna's TPE (Bergstra et al. 2011), the objective the best look at dev.
+    The sampler is optuna's TPE (Bergstra et al. 2011). The objective is a trial's best F1 on dev.
     """
-    import optuna
+    import optuna  # late, as the next: they take seconds to import
 
-    from ner_utils.experiments import experiment
-    from ner_utils.models import training  # late: they load torch
+    from ner_utils.models import training
 
     corpus = data.load(run.dataset_name, run.dataset)
-    corpus = {split: corpus[split] for split in ("train", "dev")}  # test is not for looking at
+    corpus = {split: corpus[split] for split in ("train", "dev")}  # a search must not see test
     trials: list[dict[str, Any]] = []
 
     def objective(trial: optuna.Trial) -> float:
@@ -43,13 +43,13 @@ def search(run: Run, system: System, settings: Tuning) -> dict[str, Any]:
             record = experiment.train_run(tried, corpus, checkpoints=False)
             seconds, starts = record["training_seconds"] + record["looks_seconds"], record["starts"]
             score = max(look["dev_f1"] for look in record["looks"])
-        except training.Diverged as error:  # an answer, too: these settings are worth nothing
+        except training.Diverged as error:  # these settings score nothing
             print(error, flush=True)
             score, seconds, starts = 0.0, 0.0, 1
         trials.append({"values": values, "dev_f1": score, "seconds": seconds, "starts": starts})
         print(f"{run.system}, trial {len(trials)} of {settings.trials}: {tuned.say(values)}: ", end="")
         print(f"dev F1 {100 * score:.1f}, {seconds:.0f} s", flush=True)
-        _tidy(tried)
+        _delete_weights(tried)
         return score
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -57,7 +57,7 @@ def search(run: Run, system: System, settings: Tuning) -> dict[str, Any]:
     study = optuna.create_study(direction="maximize", sampler=sampler)
     study.enqueue_trial({key: value_of(run.model, key) for key in system.space})
     study.optimize(objective, n_trials=settings.trials)
-    found = {
+    result = {
         "identity": tuned.identity(run, system, settings),
         "chosen": trials[study.best_trial.number]["values"],
         "best": study.best_trial.number,
@@ -65,8 +65,8 @@ def search(run: Run, system: System, settings: Tuning) -> dict[str, Any]:
         "seconds": sum(trial["seconds"] for trial in trials),
         **provenance.environment(),
     }
-    sealed.write_json(tuned.path(run), found)
-    return found
+    sealed.write_json(tuned.path(run), result)
+    return result
 
 
 def _suggest(trial, key: str, choice: Range | list) -> Any:
@@ -75,40 +75,34 @@ def _suggest(trial, key: str, choice: Range | list) -> Any:
     return trial.suggest_float(key, choice.low, choice.high, log=choice.log)
 
 
-def _tidy(run: Run) -> None:
-    """A trial's record is all that is wanted of it."""
-    for folder in [
-        *run.scratch.glob("checkpoint-*"),
-        *run.scratch.glob("merged-*"),
-        run.scratch / "evaluated",
-    ]:
+def _delete_weights(run: Run) -> None:
+    """Keep only the record of a trial."""
+    patterns = ("checkpoint-*", "merged-*", "evaluated")
+    for folder in (folder for pattern in patterns for folder in run.scratch.glob(pattern)):
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def main(study: str, overrides: str = "") -> None:
-    """Search for every system of a study that is to be tuned; what is there already is kept."""
+    """Search settings for every system of a study that is to be tuned; finished searches are kept."""
     settings = config.load_study(study, config.split_overrides(overrides))
-    tuned = {name: system for name, system in settings.systems.items() if system.settings == "tuned"}
-    if not tuned:
+    systems = {name: system for name, system in settings.systems.items() if system.settings == "tuned"}
+    if not systems:
         raise config.ConfigError(f"params/studies/{study}.yaml: no system has settings: tuned")
     pending = []
     for dataset in settings.datasets:
         data.load(dataset, config.load_dataset(dataset))
-        for name, system in tuned.items():
+        for name, system in systems.items():
             seed = (system.seeds or settings.seeds)[0]
             run = config.load_run(study, dataset, name, seed, overrides, declared=True)
             weights.check_architecture(weights.resolve(run.model.weights), run.model)
             pending.append((run, system))
     for run, system in pending:
         try:
-            found = tuned.read(run, system, settings.protocol.tuning)
+            result = tuned.read(run, system, settings.protocol.tuning)
         except config.ConfigError:
-            found = search(run, system, settings.protocol.tuning)
-        best = found["trials"][found["best"]]
-        print(
-            f"{run.dataset_name}, {run.system}: {found['chosen']}, dev F1 {100 * best['dev_f1']:.1f}",
-            flush=True,
-        )
+            result = search_settings(run, system, settings.protocol.tuning)
+        f1 = 100 * result["trials"][result["best"]]["dev_f1"]
+        print(f"{run.dataset_name}, {run.system}: {result['chosen']}, dev F1 {f1:.1f}", flush=True)
 
 
 if __name__ == "__main__":

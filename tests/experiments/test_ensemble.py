@@ -1,4 +1,4 @@
-"""Ensembles: who is believed, what is kept, and what it rests on."""
+"""Ensembles: the weights of members, the predicted spans, and the stored results that they need."""
 
 import json
 import random
@@ -36,7 +36,7 @@ def trial(sentences, *skills, seed=0):
     return gold, votes
 
 
-def test_the_better_member_is_believed_more():
+def test_the_better_member_has_the_larger_weight():
     gold, votes = trial(300, (0.6, 0.1), (0.5, 0.4))
     voter, f1 = ensemble.train_voter(gold, votes, range(300))
     assert voter.weights[0] > voter.weights[1]
@@ -45,16 +45,16 @@ def test_the_better_member_is_believed_more():
     assert abs(scoring.score(gold, [voter.choose(row) for row in votes]).f1 - f1) < 0.03
 
 
-def test_cross_fitting_does_not_praise_what_it_taught():
-    """Members without any knowledge: on fresh sentences the score is what dev promised, not less."""
-    promised, kept = [], []
-    for seed in range(20):
+def test_the_cross_validated_score_holds_on_fresh_sentences():
+    """Members guess. The score on fresh sentences is that of dev, not lower."""
+    on_dev, on_fresh = [], []
+    for seed in range(8):
         gold, votes = trial(60, (0.5, 0.5), (0.5, 0.5), (0.5, 0.5), seed=seed)
         voter, f1 = ensemble.train_voter(gold, votes, range(60))
-        fresh = trial(600, (0.5, 0.5), (0.5, 0.5), (0.5, 0.5), seed=1000 + seed)
-        promised.append(f1)
-        kept.append(scoring.score(fresh[0], [voter.choose(row) for row in fresh[1]]).f1)
-    assert abs(np.mean(promised) - np.mean(kept)) < 0.03
+        fresh = trial(300, (0.5, 0.5), (0.5, 0.5), (0.5, 0.5), seed=1000 + seed)
+        on_dev.append(f1)
+        on_fresh.append(scoring.score(fresh[0], [voter.choose(row) for row in fresh[1]]).f1)
+    assert abs(np.mean(on_dev) - np.mean(on_fresh)) < 0.03
 
 
 def test_sentences_of_a_document_stay_in_one_fold():
@@ -63,7 +63,7 @@ def test_sentences_of_a_document_stay_in_one_fold():
         ensemble.train_voter(gold, votes, [at % 4 for at in range(100)])
 
 
-@pytest.mark.parametrize(("many", "folds"), [(1, None), (4, None), (5, 5), (40, 40)])
+@pytest.mark.parametrize(("many", "folds"), [(4, None), (5, 5)])
 def test_sentences_of_few_documents_are_groups_of_their_own(demo, made_up, monkeypatch, many, folds):
     made_up(name="vote")
     run = config.load_run("vote", "demo", "seeds", 1)

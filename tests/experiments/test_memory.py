@@ -186,7 +186,7 @@ def test_it_refuses_where_it_is_told_to(card, code, said, monkeypatch, capsys):
 def test_preflight_warns_and_goes_on(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(fit.processes, "memory_limit", lambda: 1)
     monkeypatch.setattr(preflight.provenance, "is_done", lambda run: run.system != "minilm")
-    preflight.check("first-look")
+    preflight.check_study("first-look")
     said = capsys.readouterr().out.splitlines()
     assert len(said) == 1
     assert said[0].startswith("warning: minilm on demo needs about ")

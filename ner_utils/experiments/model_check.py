@@ -1,4 +1,4 @@
-"""A run on trial: tokenizer, prompts and grammars on its sentences, before any of it is trained."""
+"""Do a run's sentences pass through its model? Tokenizers, prompts and grammars, tried before training."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from ner_utils.config.sections import ConfigError
 from ner_utils.data.corpus import Sentence
 from ner_utils.models import weights
 
-# Their positions begin after the id of padding (transformers' create_position_ids_from_input_ids).
+# Positions of these models begin after the id of padding (transformers' create_position_ids_from_input_ids).
 OFFSET = ("roberta", "roberta-prelayernorm", "camembert", "xlm-roberta", "xlm-roberta-xl", "xmod", "luke")
 OFFSET += ("longformer", "data2vec-text", "ibert", "mpnet", "esm", "layoutlmv3", "lilt", "markuplm")
+LONGEST = 20  # prompts of so many of the longest sentences are made, to know the longest prompt
 
 
-def check(run: Run, corpus: dict[str, list[Sentence]]) -> Iterator[str]:
-    """Try what a run will do with its sentences; yields warnings of those that will be cut. Raises
-    `ConfigError` for what would fail, and `WeightsError` where the weights cannot be had."""
+def check_run(run: Run, sentences: dict[str, list[Sentence]]) -> Iterator[str]:
+    """Encode the sentences of each split as the run will; yields a warning where some will be cut. Raises
+    `ConfigError` for what would fail, and `WeightsError` where the weights are not at hand."""
     where = f"params/studies/{run.study}.yaml: systems.{run.system}"
     source = weights.resolve(run.model.weights)
     most, limit = positions(source), run.model.training.max_length
@@ -28,16 +29,15 @@ def check(run: Run, corpus: dict[str, list[Sentence]]) -> Iterator[str]:
         raise ConfigError(
             f"{where}: training.max_length is {limit}, but {run.model.label} has positions for {most} tokens"
         )
-    samples = {"test": data.test_sentences(run, corpus)}
-    if not (run.untrained or run.base):
-        samples |= {"train": data.training_sentences(run, corpus), "dev": corpus["dev"]}
-    trial = _tagging if run.model.approach == "tagging" else _generation
-    yield from trial(run, source, samples, most, where)
+    if run.model.approach == "tagging":
+        yield from _check_tagging(run, source, sentences, where)
+    else:
+        yield from _check_generation(run, source, sentences, most, where)
 
 
 def positions(source: str) -> int | None:
-    """The tokens for which a model has positions; None where it needs none."""
-    from transformers import AutoConfig
+    """The number of tokens for which a model has positions; None if it needs none."""
+    from transformers import AutoConfig  # late: it takes seconds to import
 
     settings = AutoConfig.from_pretrained(source).get_text_config()
     most = getattr(settings, "max_position_embeddings", None)
@@ -46,17 +46,15 @@ def positions(source: str) -> int | None:
     return most
 
 
-def _tagging(
-    run: Run, source: str, samples: dict[str, list[Sentence]], most: int | None, where: str
-) -> Iterator[str]:
-    from ner_utils.models import tagging
+def _check_tagging(run: Run, source: str, samples: dict[str, list[Sentence]], where: str) -> Iterator[str]:
+    from ner_utils.models import tagging  # late: it imports torch
 
     limit = run.model.training.max_length
     try:
         tokenizer = tagging.load_tokenizer(source, run.model.pad_token)
         special = tokenizer.num_special_tokens_to_add()
         for split, sentences in samples.items():
-            # A token has a character at least, so that most sentences need not be tokenised.
+            # A token has at least one character, so only long sentences need to be tokenised.
             long = [each for each in sentences if _size(each) + len(each.tokens) + special > limit]
             rows = tagging.encode(long, tokenizer, limit, run.model.labelled) if long else []
             full = ((s, row) for s, row in zip(long, rows, strict=True) if len(row["input_ids"]) == limit)
@@ -69,10 +67,10 @@ def _tagging(
         raise ConfigError(f"{where}: {error}") from None
 
 
-def _generation(
+def _check_generation(
     run: Run, source: str, samples: dict[str, list[Sentence]], most: int | None, where: str
 ) -> Iterator[str]:
-    from ner_utils.models.generation.prompts import Prompter
+    from ner_utils.models.generation.prompts import Prompter  # late: it imports torch
 
     limit, room = run.model.training.max_length, run.model.max_new_tokens
     try:
@@ -83,8 +81,8 @@ def _generation(
             samples["dev"] = data.dev_sample(run, samples["dev"])
         longest = 0
         for split, sentences in samples.items():
-            # A token has a byte at least, so that few sentences need be tokenised to know the longest.
-            for sentence in sorted(sentences, key=_size, reverse=True)[:20]:
+            # The longest prompt is that of one of the sentences with most bytes.
+            for sentence in sorted(sentences, key=_size, reverse=True)[:LONGEST]:
                 longest = max(longest, len(prompter.ids(prompter.prompt(sentence))))
             if split == "train":
                 base = len(teacher.example(Sentence("", None, ("a",), ()))["input_ids"])
@@ -112,8 +110,9 @@ def _size(sentence: Sentence) -> int:
 
 
 def _check_grammars(run: Run, source: str, prompter, sentences: Sequence[Sentence], where: str) -> None:
-    """Write an answer at random to the longest sentences and to the first with each kind of character."""
-    from transformers import AutoConfig
+    """Write a random answer under the grammar of the longest sentences, and of the first with each kind of
+    character."""
+    from transformers import AutoConfig  # late, as the next: they take seconds to import
 
     from ner_utils.models.generation.constraints import Constraints
 

@@ -1,4 +1,4 @@
-"""Does LaTeX print the texts of a study? Tried before anything is trained: the thesis is the last step."""
+"""Does LaTeX print the texts of a study? Tried before any training, because the thesis is the last step."""
 
 from __future__ import annotations
 
@@ -23,39 +23,41 @@ _NO_GLYPH = re.compile(r"No glyph for U\+([0-9A-F]+)")
 _STOPPED = re.compile(r"^\S*texts\.tex:(\d+): (.*)", re.MULTILINE)
 
 
-def texts(runs: Iterable[Run]) -> dict[str, str]:
-    """What the thesis quotes of some runs and their studies, by file and key."""
-    found: dict[str, str] = {}
+def quoted_texts(runs: Iterable[Run]) -> dict[str, str]:
+    """The texts that the thesis quotes of runs and their studies, by file and key."""
+    texts: dict[str, str] = {}
     for run in runs:
         study = config.load_study(run.study)
         of_study = f"params/studies/{run.study}.yaml: "
-        found |= {of_study + key: getattr(study, key) for key in ("title", "question")}
-        found[f"{of_study}systems.{run.system}"] = f"{run.system} {run.label}"
+        texts |= {of_study + key: getattr(study, key) for key in ("title", "question")}
+        texts[f"{of_study}systems.{run.system}"] = f"{run.system} {run.label}"
         corpus, of_corpus = run.dataset, f"params/datasets/{paths.corpus(run.dataset_name)}.yaml: "
-        found |= {
+        texts |= {
             of_corpus + key: getattr(corpus, key) for key in ("label", "description", "licence", "language")
         }
-        found |= {f"{of_corpus}types.{kind}": f"{kind} {words}" for kind, words in corpus.types.items()}
+        texts |= {f"{of_corpus}types.{kind}": f"{kind} {words}" for kind, words in corpus.types.items()}
         if run.model.approach == "generation":
-            asked = form(run.model, corpus).instruction()
-            found[f"{of_study}systems.{run.system}: its instruction on {run.dataset_name}"] = asked
-    return found
+            instruction = form(run.model, corpus).instruction()
+            texts[f"{of_study}systems.{run.system}: its instruction on {run.dataset_name}"] = instruction
+    return texts
 
 
-def check(found: Mapping[str, str]) -> Iterator[str]:
-    """Typeset texts by their keys; yields a warning where characters will be printed as code points. Raises
-    `ConfigError` where LaTeX stops. The same texts are typeset once."""
+def check_texts(texts: Mapping[str, str]) -> Iterator[str]:
+    """Typeset texts, by their keys; yields a warning where characters will be printed as code points. Raises
+    `ConfigError` where LaTeX stops. The result is cached."""
     if not shutil.which("pdflatex"):
         yield "there is no pdflatex here, so that what the thesis quotes of the study was not typeset"
         return
-    source = _document(found.values())
+    source = _document(texts.values())
     style = (paths.THESIS / "style.sty").read_bytes()
-    known = paths.cache_dir() / "typeset" / f"{hashlib.sha256(style + source.encode()).hexdigest()[:24]}.json"
-    if not known.is_file():
-        missing = _typeset(source, list(found))
-        write_whole(known, json.dumps(missing).encode())
-    missing = set(json.loads(known.read_text(encoding="utf-8")))
-    for key, text in found.items():
+    cached = (
+        paths.cache_dir() / "typeset" / f"{hashlib.sha256(style + source.encode()).hexdigest()[:24]}.json"
+    )
+    if not cached.is_file():
+        missing = _typeset(source, list(texts))
+        write_whole(cached, json.dumps(missing).encode())
+    missing = set(json.loads(cached.read_text(encoding="utf-8")))
+    for key, text in texts.items():
         if characters := "".join(dict.fromkeys(char for char in latex.escape(text) if ord(char) in missing)):
             yield (
                 f"{key}: the thesis prints {messages.brief(characters, 40)} as code points, for its fonts "
@@ -63,28 +65,28 @@ def check(found: Mapping[str, str]) -> Iterator[str]:
             )
 
 
-def _document(found: Iterable[str]) -> str:
-    """Each text in a line of its own, escaped, and verbatim as prompts are."""
+def _document(texts: Iterable[str]) -> str:
+    """LaTeX that prints each text twice: escaped, and verbatim as prompts are printed."""
     lines = [r"\documentclass{scrreprt}", r"\usepackage{style}", r"\begin{document}"]
-    for text in found:
+    for text in texts:
         verbatim = " ".join(text.split()).replace(r"\end{", r"\end {")
         lines += [latex.escape(text) + r"\par", r"\begin{prompt}", verbatim, r"\end{prompt}"]
     return "\n".join([*lines, r"\end{document}", ""])
 
 
 def _typeset(source: str, keys: list[str]) -> list[int]:
-    """The code points in a document for which there are no glyphs."""
+    """The code points of a document that the fonts do not hold."""
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "texts.tex").write_text(source, encoding="utf-8")
         command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-file-line-error", "texts.tex"]
-        places = os.environ | {"TEXINPUTS": f"{paths.THESIS}:", "max_print_line": "10000"}
-        done = subprocess.run(command, cwd=folder, env=places, capture_output=True, timeout=300)
-    said = done.stdout.decode(errors="replace")
+        environment = os.environ | {"TEXINPUTS": f"{paths.THESIS}:", "max_print_line": "10000"}
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, timeout=300)
+    output = done.stdout.decode(errors="replace")
     if done.returncode:
-        stopped = _STOPPED.search(said)
-        # After three lines of preamble, there are four for each text.
+        stopped = _STOPPED.search(output)
+        # Three lines of preamble, then four for each text.
         at = (int(stopped[1]) - 4) // 4 if stopped else -1
         where = keys[at] if 0 <= at < len(keys) else "params: the texts of the study"
-        reason = stopped[2] if stopped else (said.splitlines() or ["no word"])[-1]
+        reason = stopped[2] if stopped else (output.splitlines() or ["no message"])[-1]
         raise ConfigError(f"{where}: LaTeX cannot print it, and would stop the study's last step ({reason})")
-    return sorted({int(code, 16) for code in _NO_GLYPH.findall(said)})
+    return sorted({int(code, 16) for code in _NO_GLYPH.findall(output)})
