@@ -108,8 +108,7 @@ def comparisons(results: Results) -> str:
         "p": Column("$p$", layout="r"),
         "p_holm": Column("$p$ (Holm)", layout="r"),
     }
-    values = {name: results.comparisons[name].map(latex.p_value) for name in ("p", "p_holm")}
-    return _of_keys(columns, results.comparisons.assign(**values))
+    return _of_keys(columns, results.comparisons)
 
 
 def parse(results: Results) -> str:
@@ -151,9 +150,10 @@ def efficiency(results: Results) -> str:
 def _of_keys(columns: Columns, frame: pd.DataFrame) -> str:
     """A table of a frame's columns; a pair of keys is an interval."""
 
-    def row(values: dict) -> Sequence:
-        return [
-            values[key] if isinstance(key, str) else latex.interval(*map(values.get, key)) for key in columns
-        ]
+    def cell(values: dict, key: str | tuple[str, str]) -> object:
+        if isinstance(key, tuple):
+            return latex.interval(*map(values.get, key))
+        return latex.p_value(values[key]) if key in ("p", "p_holm") else values[key]
 
-    return latex.tabular(columns.values(), latex.blocks(frame, row))
+    rows = latex.blocks(frame, lambda values: [cell(values, key) for key in columns])
+    return latex.tabular(columns.values(), rows)

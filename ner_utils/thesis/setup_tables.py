@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import pandas as pd
 
@@ -104,7 +103,7 @@ def protocol(results: Results) -> str:
         "Systems": "; ".join(f"{label} ({kinds[label]})" for label in labels.values()),
         "Seeds": ", ".join(map(str, results.study.seeds)),
         "Primary score": Raw(rf"strict {rules.primary_metric.removesuffix('_f1')} \Fone"),
-        "Comparisons": "; ".join(f"{labels[a]} with {labels[b]}" for a, b in rules.comparisons) or "none",
+        "Comparisons": "; ".join(f"{labels[a]} against {labels[b]}" for a, b in rules.comparisons) or "none",
         "Margin": f"{rules.margin:g} points" if rules.margin else "none declared",
         "Evaluations on dev": f"{rules.dev_evaluations} a run; tagging on all of dev, generation on {sample}",
         "Test": test,
@@ -116,24 +115,26 @@ def protocol(results: Results) -> str:
 
 def hyperparameters(results: Results) -> str:
     """The settings of the trained systems; of many systems, the settings that those of one model share."""
-    if not (trained := _trained(results)):
+    frame = _settings(results)
+    if frame.empty:
         return latex.statement("No system of this study is trained.")
-    settings = {run.label: values for run, values in trained}
     if many_trained(results):
-        settings = {group[0][0].model.label: _shared(group) for group in _by_model(results)}
-    titles = dict.fromkeys(title for _, values in trained for title in values)
-    columns = [Column("Setting"), *(Column(latex.narrow(label), layout="r") for label in settings)]
-    return latex.tabular(columns, ([title, *(s.get(title) for s in settings.values())] for title in titles))
+        blocks = frame.groupby(level="model", sort=False)
+        frame = blocks.agg(lambda values: OWN if values.nunique(dropna=False) > 1 else values.iloc[0])
+    else:
+        frame = frame.droplevel("model")
+    columns = [Column("Setting"), *(Column(latex.narrow(label), layout="r") for label in frame.index)]
+    values = frame.astype(object).where(frame.notna(), None).items()
+    return latex.tabular(columns, ([title, *column] for title, column in values))
 
 
 def own_settings(results: Results) -> str:
     """If there are many trained systems: the settings in which those of one model differ."""
     rows = []
-    for group in _by_model(results) if many_trained(results) else ():
-        shared = _shared(group)
-        for run, values in group:
-            own = (f"{title}: {value}" for title, value in values.items() if shared[title] == OWN)
-            rows.append([run.label, "; ".join(own)])
+    for _, block in _settings(results).groupby(level="model", sort=False) if many_trained(results) else ():
+        differing = block.loc[:, block.nunique(dropna=False) > 1].droplevel("model")
+        for label, row in differing.iterrows():
+            rows.append([label, "; ".join(f"{title}: {value}" for title, value in row.dropna().items())])
     if not rows:
         return latex.statement("Every trained system has a column.")
     return latex.tabular([Column("System"), Column("Own settings", layout="p{9cm}")], rows)
@@ -141,33 +142,26 @@ def own_settings(results: Results) -> str:
 
 def many_trained(results: Results) -> int:
     """The number of trained systems if they are too many for a column each, else 0."""
-    return number if (number := len(_trained(results))) > latex.MANY else 0
+    return number if (number := len(_settings(results))) > latex.MANY else 0
 
 
-def _trained(results: Results) -> list[tuple[Run, dict[str, Any]]]:
-    runs = {item.run.system: item.run for item in results.stored if not item.run.members}
-    trained = [run for run in runs.values() if not (run.untrained or run.base)]
-    systems = results.study.systems
-    return [(run, {"Settings": systems[run.system].settings} | _settings(run)) for run in trained]
+def _settings(results: Results) -> pd.DataFrame:
+    """The settings of each trained system as text, by the labels of its model and its own; None where it has
+    none. A model has the label of its first system, since others may override it."""
+    rows, models = {}, {}
+    for run in results.systems:
+        if not (run.members or run.untrained or run.base):
+            system = results.study.systems[run.system]
+            model = models.setdefault(system.model, run.model.label)
+            rows[model, run.label] = _settings_of(run, system.settings)
+    index = pd.MultiIndex.from_tuples(rows, names=["model", "label"])
+    frame = pd.DataFrame(rows.values(), index, dtype=object)
+    return frame.where(frame.notna(), None)
 
 
-def _by_model(results: Results) -> list[list[tuple[Run, dict[str, Any]]]]:
-    groups: dict[str, list] = {}
-    for run, values in _trained(results):
-        groups.setdefault(str(results.study.systems[run.system].model), []).append((run, values))
-    return list(groups.values())
-
-
-def _shared(group: list[tuple[Run, dict[str, Any]]]) -> dict[str, Any]:
-    """The settings of a group, `OWN` where they differ."""
-    titles = dict.fromkeys(title for _, values in group for title in values)
-    columns = {title: [values.get(title) for _, values in group] for title in titles}
-    return {title: each[0] if all(v == each[0] for v in each) else OWN for title, each in columns.items()}
-
-
-def _settings(run: Run) -> dict[str, Any]:
+def _settings_of(run: Run, source: str) -> dict[str, str | None]:
     model = run.model
-    settings = {"kind": model.kind, "training_sentences": run.train_sentences or "all"}
+    settings = {"settings": source, "kind": model.kind, "training_sentences": run.train_sentences or "all"}
     settings |= model.training.model_dump()
     if model.approach == "generation":
         settings |= {name: getattr(model, name) for name in _WRITING}
@@ -176,10 +170,11 @@ def _settings(run: Run) -> dict[str, Any]:
         settings["types held out"] = ", ".join(run.held_out)
     if model.lora:
         settings |= {f"LoRA {name}": value for name, value in model.lora.model_dump().items()}
-    settings |= {
-        key: value for key, value in model.model_dump().items() if key.startswith("prediction_batch")
+    batches = {key: value for key, value in model.model_dump().items() if key.startswith("prediction_batch")}
+    return {
+        name[0].upper() + name[1:].replace("_", " "): None if value is None else str(value)
+        for name, value in (settings | batches).items()
     }
-    return {name[0].upper() + name[1:].replace("_", " "): value for name, value in settings.items()}
 
 
 def provenance(results: Results) -> str:

@@ -9,6 +9,7 @@ import pytest
 from ner_utils import config, paths, sealed, thesis
 from ner_utils.config.load import ConfigError
 from ner_utils.files import sha256
+from ner_utils.rendering import latex
 from ner_utils.results import cautions, study
 from ner_utils.sealed import ResultError
 from ner_utils.thesis import build, claims, discussion, paper_claims, result_tables, setup_tables
@@ -85,6 +86,13 @@ def test_numbers(plain_results):
     assert not {key for key in numbers if re.search(r"[{}#%\\ ]", key)}
 
 
+def test_intervals_and_p_values_of_a_table_are_latex(plain_results):
+    row = plain_results.comparisons.iloc[0]
+    p_values = f"{latex.p_value(row['p'])} & {latex.p_value(row['p_holm'])}"
+    ends = latex.interval(row["low"], row["high"])
+    assert f"& {ends} & {row['smallest']:.1f} & {p_values} " in result_tables.comparisons(plain_results)
+
+
 def test_a_margin_is_a_number_only_if_it_was_declared(plain_results, made_up):
     """Without one, a text that rules a difference out does not build."""
     assert "protocol.margin" not in result_numbers(plain_results)
@@ -154,6 +162,7 @@ def test_many_trained_systems_share_the_columns_of_their_models(made_up, sketch)
     shared, own = setup_tables.hyperparameters(results), setup_tables.own_settings(results)
     assert r"Training sentences & own & 6 \\" in shared
     assert r"Batch size & 16 & 8 \\" in shared
+    assert r"LoRA r & -- & 16 \\" in shared
     assert r"M3 & Training sentences: 3 \\" in own
     assert result_numbers(results)["study.own_settings"].value == 7
 
