@@ -26,7 +26,7 @@ from pathlib import Path
 
 from ner_utils import config, data, paths
 from ner_utils.config.schema import Dataset, Model
-from ner_utils.config.sections import ConfigError, check, read_yaml
+from ner_utils.config.strict_yaml import ConfigError, check, read_yaml
 from ner_utils.data.corpus import DataError, Sentence
 from ner_utils.data.formats import registry
 from ner_utils.data.spans import Span, tags_from_spans
@@ -239,7 +239,7 @@ def settings(seed: int, folder: Path) -> str | None:
         check(section, read_yaml(text, file.name), file.name)
 
     def override_study() -> None:
-        config.load_study("demo", [override])
+        config.load_study("demo", override)
 
     for kind, each in (("file", read), ("override", override_study)):
         if found := problem(each, ConfigError):

@@ -31,7 +31,7 @@ def assess(study: str, dataset: str, overrides: str, corpus: dict[str, list[Sent
     """Assess all systems of a study on a corpus, and store and return the findings. Systems with too few
     predicted spans, or without confidences (ensembles, and runs of older versions), have a reason instead."""
     runs = findings.runs_on(study, dataset, overrides)
-    resamples = config.load_study(study, config.split_overrides(overrides)).protocol.resamples
+    resamples = config.load_study(study, overrides).protocol.resamples
     systems: dict[str, list[Run]] = {}
     for run in runs:
         systems.setdefault(run.system, []).append(run)

@@ -201,7 +201,7 @@ def tab_tuning(results: Results) -> str:
         scores = [100 * trial["dev_f1"] for trial in found["trials"]]
         money = " to ".join(f"{dollars(found['seconds'], price):.3f}" for price in prices)
         row = [many + run.label, len(scores), scores[0], min(scores), max(scores), found["seconds"] / 60]
-        rows.append([*row, money, tuned.say(found["chosen"])])
+        rows.append([*row, money, tuned.describe(found["chosen"])])
     return latex.tabular(columns, rows)
 
 

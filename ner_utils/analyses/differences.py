@@ -39,7 +39,7 @@ def compare(study: str, dataset: str, overrides: str, corpus: dict[str, list[Sen
         gold_table, table = evaluation.span_tables(run, gold, predicted)
         predictions.setdefault(run.system, []).append(predicted)
         tables.setdefault(run.system, []).append(table)
-    protocol = config.load_study(study, config.split_overrides(overrides)).protocol
+    protocol = config.load_study(study, overrides).protocol
     counts = breakdown.count(gold, predictions, corpus["train"])
     pairs = [pair for pair in protocol.comparisons if counts.keys() >= set(pair)]
     words = [sentence.tokens for sentence in gold]

@@ -1,5 +1,9 @@
-"""What is to be run? Models, corpora and studies from their YAML files, checked."""
+"""What is to be run? Models, corpora and studies from their YAML files, checked.
 
-from ner_utils.config.load import load_run, load_study, runs_of, split_overrides, with_companions
-from ner_utils.config.sections import ConfigError, read_yaml
-from ner_utils.config.strict_yaml import load_dataset, load_model, names
+A new key is declared in one place: `schema` for models and corpora, `study` for studies. The rest follows
+from there (params/README.md must name it, and some code must read it: tests check both).
+"""
+
+from ner_utils.config.load import load_dataset, load_model, load_study, names
+from ner_utils.config.resolve import load_run, runs_of, with_companions
+from ner_utils.config.strict_yaml import ConfigError, read_yaml

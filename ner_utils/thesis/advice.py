@@ -15,8 +15,8 @@ import pandas as pd
 from pydantic import Field
 
 from ner_utils import paths
-from ner_utils.config import sections
-from ner_utils.config.schema import Strict
+from ner_utils.config import strict_yaml
+from ner_utils.config.strict_yaml import Strict
 from ner_utils.rendering import latex
 from ner_utils.rendering.latex import Column, Raw
 from ner_utils.results.study import Results, computed_once
@@ -42,7 +42,7 @@ class Situation(Strict):
 
 def load() -> list[Situation]:
     """The situations of ``params/guide.yaml``. Raises `ConfigError`."""
-    return sections.read_list(paths.PARAMS / "guide.yaml", Situation)
+    return strict_yaml.read_list(paths.PARAMS / "guide.yaml", Situation)
 
 
 def advice_of(pair: Pair, situation: Situation) -> str | None:

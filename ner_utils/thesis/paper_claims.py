@@ -15,8 +15,8 @@ from pydantic import AfterValidator, Field, model_validator
 
 from ner_utils import paths
 from ner_utils.analyses import costs
-from ner_utils.config import sections
-from ner_utils.config.schema import Strict
+from ner_utils.config import strict_yaml
+from ner_utils.config.strict_yaml import Strict
 from ner_utils.rendering import latex
 from ner_utils.rendering.latex import Column, Raw
 from ner_utils.results.study import Results, computed_once
@@ -83,7 +83,7 @@ class PaperClaim(Strict):
 
 def load() -> list[PaperClaim]:
     """The claims of ``params/claims.yaml``. Raises `ConfigError`."""
-    return sections.read_list(paths.PARAMS / "claims.yaml", PaperClaim)
+    return strict_yaml.read_list(paths.PARAMS / "claims.yaml", PaperClaim)
 
 
 # ------------------------------------------------------------------------------ pairs

@@ -4,7 +4,7 @@ import pytest
 
 from ner_utils import config, data
 from ner_utils.analyses import flexibility
-from ner_utils.config.load import ConfigError
+from ner_utils.config.strict_yaml import ConfigError
 from ner_utils.experiments import experiment
 from ner_utils.models import generation, weights
 from ner_utils.models.generation import qlora

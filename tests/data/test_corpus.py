@@ -256,7 +256,7 @@ def test_a_fetched_file_is_verified(tmp_path, monkeypatch, no_other_corpora):
         return str(local_dir / filename)
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", fetch)
-    hub = schema.HubData(repo="someone/small", revision="0" * 40)
+    hub = schema.HubSource(repo="someone/small", revision="0" * 40)
     right = hashlib.sha256(CONLL.encode()).hexdigest()
     assert len(load(2, hub=hub, split={"sha256": right})) == 2
     (tmp_path / "cache" / "data" / "small" / "test.txt").unlink()
@@ -270,7 +270,7 @@ def test_missing_and_offline(tmp_path, monkeypatch, no_other_corpora, source):
     monkeypatch.setenv("NER_DATA_DIR", str(tmp_path / "mine"))
     keys = {"split": {"url": "https://example.org/test.txt"}}
     if source == "hub":
-        keys = {"hub": schema.HubData(repo="someone/small", revision="0" * 40)}
+        keys = {"hub": schema.HubSource(repo="someone/small", revision="0" * 40)}
     with pytest.raises(DataError) as error:
         load(1, **keys)
     message = str(error.value)

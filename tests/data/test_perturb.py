@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ner_utils import config, data, paths
 from ner_utils.analyses import robustness
-from ner_utils.config.load import ConfigError
+from ner_utils.config.strict_yaml import ConfigError
 from ner_utils.data import perturb
 from ner_utils.data.corpus import Sentence
 from ner_utils.data.perturb import KINDS

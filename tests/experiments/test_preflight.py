@@ -7,7 +7,7 @@ import torch
 from transformers import AutoTokenizer, BertConfig, RobertaConfig, RobertaModel
 
 from ner_utils import config, data
-from ner_utils.config.sections import ConfigError
+from ner_utils.config.strict_yaml import ConfigError
 from ner_utils.data.corpus import DataError, Sentence
 from ner_utils.experiments import latex_check, model_check, preflight
 from ner_utils.models.generation import constraints

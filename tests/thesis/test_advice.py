@@ -2,7 +2,7 @@
 
 import pytest
 
-from ner_utils.config.load import ConfigError
+from ner_utils.config.strict_yaml import ConfigError
 from ner_utils.thesis import advice, paper_claims
 from ner_utils.thesis.advice import Situation
 from ner_utils.thesis.paper_claims import Pair

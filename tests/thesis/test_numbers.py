@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from ner_utils import config, paths, sealed, thesis
-from ner_utils.config.load import ConfigError
+from ner_utils.config.strict_yaml import ConfigError
 from ner_utils.files import sha256
 from ner_utils.rendering import latex
 from ner_utils.results import cautions, study

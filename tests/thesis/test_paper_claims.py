@@ -2,7 +2,7 @@
 
 import pytest
 
-from ner_utils.config.load import ConfigError
+from ner_utils.config.strict_yaml import ConfigError
 from ner_utils.thesis import advice, claims, paper_claims
 from ner_utils.thesis.numbers import result_values
 from ner_utils.thesis.paper_claims import Pair, PaperClaim, Scope

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from ner_utils import config, data, processes
-from ner_utils.config.load import ConfigError
 from ner_utils.config.run import Run
+from ner_utils.config.strict_yaml import ConfigError
 from ner_utils.experiments.memory.estimate import CARDS, GIB, PROCESS, RESERVE, Card, cpu, estimate
 
 TITLES = [

@@ -21,8 +21,8 @@ import functools
 import json
 from typing import Any, NamedTuple
 
-from ner_utils.config.load import ConfigError
 from ner_utils.config.schema import Lora, Model
+from ner_utils.config.strict_yaml import ConfigError
 from ner_utils.experiments.memory import layers
 from ner_utils.experiments.memory.layers import Text
 

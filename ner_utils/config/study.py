@@ -1,4 +1,4 @@
-"""What the configuration of a study may hold; `config` reads it."""
+"""The keys of studies, with types, defaults and checks. A new key is declared here."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from ner_utils.config.schema import Name, Positive, Strict
+from ner_utils.config.schema import Name, Positive
+from ner_utils.config.strict_yaml import Strict
 
 Seed = Annotated[int, Field(gt=0, lt=2**32)]  # numpy takes no larger ones
 Price = Annotated[float, Field(ge=0)]
@@ -15,7 +16,7 @@ PERTURBATIONS = (
     "lower case", "upper case", "typos 1 %", "typos 3 %", "typos 5 %", "homoglyphs", "no punctuation",
     "emoji", "hashtags", "swap", "other origin", "instruction",
 )  # fmt: skip
-PERSON = ("person", "PER")  # what corpora call that type
+PERSON = ("person", "PER")  # names of the type for people in the corpora
 
 
 class Range(Strict):
@@ -36,19 +37,19 @@ class System(Strict):
     """A model as a study uses it, or an ensemble of other systems."""
 
     model: Name | None = None
-    # A system that stands twice votes with its next seed, too.
+    # A system that is listed twice votes with its next seed, too.
     ensemble_of: Annotated[list[str], Field(min_length=2)] | None = None
     label: str | None = None
-    settings: Literal["declared", "tuned"] = "declared"  # as model and overrides say, or as `make tune` found
-    space: dict[str, Range | Annotated[list[Any], Field(min_length=2)]] = {}  # of `make tune`, by model key
+    settings: Literal["declared", "tuned"] = "declared"  # those of model and overrides, or of `make tune`
+    space: dict[str, Range | Annotated[list[Any], Field(min_length=2)]] = {}  # for `make tune`, by model key
     train_sentences: Positive | None = None
-    seeds: Annotated[list[Seed], Field(min_length=1)] | None = None  # where fewer than the study's do
+    seeds: Annotated[list[Seed], Field(min_length=1)] | None = None  # if fewer than the study's
     zero_shot: bool = False
-    few_shot: Positive | None = None  # not trained, but shown so many examples; each seed draws others
-    weights_of: str | None = None  # another system of the study, whose weights this one predicts with
-    selected_by: Literal["f1", "loss"] = "f1"  # with weights_of: the other's checkpoint of the lowest loss
-    held_out: list[str] = []  # types that training neither shows nor names, and test asks for
-    perturbed: str | None = None  # it meets test disturbed in this way, one of `PERTURBATIONS`
+    few_shot: Positive | None = None  # not trained; so many examples in the prompt, others for each seed
+    weights_of: str | None = None  # another system of the study, with whose weights this one predicts
+    selected_by: Literal["f1", "loss"] = "f1"  # with weights_of: its checkpoint of the lowest loss
+    held_out: list[str] = []  # types that training neither shows nor names, but test has
+    perturbed: str | None = None  # how its test sentences are disturbed, one of `PERTURBATIONS`
     overrides: dict[str, Any] = {}
 
     @property
@@ -61,42 +62,41 @@ class System(Strict):
             raise ValueError("give exactly one of the keys model and ensemble_of")
         if self.ensemble_of:
             if extra := set(self.model_dump(exclude_defaults=True)) - {"ensemble_of", "label", "seeds"}:
-                raise ValueError(f"{', '.join(sorted(extra))}: an ensemble has members alone")
+                raise ValueError(f"{', '.join(sorted(extra))}: an ensemble has only members, label and seeds")
             if not self.label:
                 raise ValueError("an ensemble needs a label")
         if self.selected_by == "loss" and not self.weights_of:
-            raise ValueError("selected_by: name the system whose checkpoints these are in weights_of")
+            raise ValueError("selected_by: needs weights_of, the system whose checkpoints these are")
         if self.held_out and (self.untrained or self.weights_of):
-            raise ValueError("held_out: only what is trained can be kept from seeing types")
+            raise ValueError("held_out: only for systems that are trained")
         if (self.settings == "tuned") != bool(self.space):
-            raise ValueError("space: what is tuned has one, and nothing else does")
+            raise ValueError("space: expected with settings: tuned, and only then")
         if self.settings == "tuned" and (self.untrained or self.weights_of):
-            raise ValueError("settings: only what is trained can be tuned")
+            raise ValueError("settings: only systems that are trained can be tuned")
         return self
 
 
 class Tuning(Strict):
-    """What `make tune` may spend, the same for every system."""
+    """The search of `make tune`, the same for every system."""
 
     trials: Positive
     seed: Seed
 
 
 class Protocol(Strict):
-    """What is decided before a study runs."""
+    """Decisions that are made before a study runs."""
 
     primary_metric: Literal["micro_f1", "macro_f1"]
     comparisons: list[Annotated[list[str], Field(min_length=2, max_length=2)]]
-    # Points of the primary metric below which no difference matters; only with it can a text rule one out.
+    # Points of the primary metric below which a difference does not matter; without it, no text can say that
+    # two systems are equally good.
     margin: Annotated[float, Field(gt=0)] | None = None
     dev_evaluations: Positive  # of a run, equally spaced over its training, the last one at its end
-    dev_sample: Positive | None  # for each evaluation of a generator; None is all of dev
-    test_sentences: Positive | None = None  # a seeded sample of test, for a quick study
-    dev_predictions: Positive | None = (
-        None  # dev sentences that are predicted, too: what ensembles learn from
-    )
+    dev_sample: Positive | None  # sentences for each evaluation of a generator; None is all of dev
+    test_sentences: Positive | None = None  # a sample of test, the same for all runs; None is all
+    dev_predictions: Positive | None = None  # dev sentences to predict, for temperatures and ensembles
     tuning: Tuning | None = None
-    # What an hour of the machine costs, the lowest and the highest price of its kind.
+    # The lowest and the highest price of an hour on such a machine.
     dollars_per_hour: Annotated[list[Price], Field(min_length=2, max_length=2)] | None = None
     latency_sentences: Positive
     resamples: Positive
@@ -112,7 +112,12 @@ class Study(Strict):
     seeds: Annotated[list[Seed], Field(min_length=1)]
     systems: Annotated[dict[Name, System], Field(min_length=1)]
     protocol: Protocol
-    companions: list[Name] = []  # studies whose answers the thesis shows where this study does not ask
+    companions: list[Name] = []  # studies whose answers the thesis shows if this study does not have them
+
+    def seeds_of(self, name: str) -> list[int]:
+        """The seeds of a system: 0 alone if it is zero-shot."""
+        system = self.systems[name]
+        return [0] if system.zero_shot else system.seeds or self.seeds
 
     @model_validator(mode="after")
     def _known_names(self) -> Study:
@@ -125,41 +130,32 @@ class Study(Strict):
             if system.zero_shot and system.few_shot:
                 raise ValueError(f"systems.{name}: zero_shot or few_shot, not both")
             if system.settings == "tuned" and not self.protocol.tuning:
-                raise ValueError(f"systems.{name}.settings: protocol.tuning says nothing of trials")
+                raise ValueError(f"systems.{name}.settings: needs protocol.tuning")
             if system.ensemble_of:
                 self._check_ensemble(name, system.ensemble_of)
         for pair in self.protocol.comparisons:
-            for system in pair:
-                if system not in self.systems:
-                    raise ValueError(
-                        f"protocol.comparisons names {system!r}; systems are {', '.join(self.systems)}"
-                    )
-            numbers = [self._runs_of(name) for name in pair]
-            if len({*numbers} - {1}) > 1:
+            for name in pair:
+                if name not in self.systems:
+                    known = ", ".join(self.systems)
+                    raise ValueError(f"protocol.comparisons names {name!r}; systems are {known}")
+            a, b = (len(self.seeds_of(name)) for name in pair)
+            if a != b and 1 not in (a, b):
                 raise ValueError(
                     f"protocol.comparisons: runs of {pair[0]} and {pair[1]} cannot be paired: they have "
-                    f"{numbers[0]} and {numbers[1]} seeds"
+                    f"{a} and {b} seeds"
                 )
         return self
 
-    def _runs_of(self, name: str) -> int:
-        """How many runs a system has on a corpus."""
-        system = self.systems[name]
-        return 1 if system.zero_shot else len(system.seeds or self.seeds)
-
     def _check_ensemble(self, name: str, members: list[str]) -> None:
         if not self.protocol.dev_predictions:
-            raise ValueError(
-                f"systems.{name}: an ensemble learns from protocol.dev_predictions, say how many"
-            )
+            raise ValueError(f"systems.{name}: an ensemble learns from protocol.dev_predictions")
+        where = f"systems.{name}.ensemble_of"
         for member in members:
             if member not in self.systems or self.systems[member].ensemble_of:
-                raise ValueError(f"systems.{name}.ensemble_of: {member!r} is no single system of this study")
+                raise ValueError(f"{where}: {member!r} is no single system of this study")
             if self.systems[member].perturbed:
-                raise ValueError(
-                    f"systems.{name}.ensemble_of: {member} predicts no dev sentences to learn from"
-                )
+                raise ValueError(f"{where}: {member} predicts no dev sentences to learn from")
             if members.count(member) > len(self.systems[member].seeds or self.seeds):
-                raise ValueError(f"systems.{name}.ensemble_of: {member} has fewer seeds than places")
+                raise ValueError(f"{where}: {member} has fewer seeds than places")
             if members.count(member) > 1 and self.systems[member].zero_shot:
-                raise ValueError(f"systems.{name}.ensemble_of: {member} is zero-shot, and has no other seed")
+                raise ValueError(f"{where}: {member} is zero-shot, and has no other seed")
