@@ -23,7 +23,7 @@ def write(study: str, overrides: str = "") -> None:
         name = run.dataset_name
         if name not in corpora:
             corpora[name] = data.load(name, run.dataset)
-            audit.store(study, name, run.dataset, corpora[name])
+            audit.write_audit(study, name, run.dataset, corpora[name])
         write_run(run, corpora[name])
     for name, corpus in corpora.items():
         differences.compare(study, name, overrides, corpus)

@@ -46,7 +46,7 @@ def assess(study: str, dataset: str, overrides: str, corpus: dict[str, list[Sent
         if len(spans.log) < LEAST:
             reports[system] = {"reason": f"only {len(spans.log)} spans"}
             continue
-        on_dev = [predictions.read(run.results / "dev.jsonl", dev) for run in each] if dev else []
+        on_dev = [predictions.read_predictions(run.results / "dev.jsonl", dev) for run in each] if dev else []
         reports[system] = _report(spans, predicted_spans(dev, on_dev), resamples)
     return findings.write_findings("confidence", runs, {"systems": reports})
 

@@ -1,8 +1,7 @@
-"""The audit of a corpus: what a reader should know before trusting a score on it.
+"""The audit of a corpus: numbers that matter for trust in scores on it.
 
-An audit holds numbers and never text, so that it may be published where the corpus may not.
-Surfaces are compared in lower case, because capitals in user-generated text mean little, and
-because an uncased model sees no difference; a case-sensitive count stands beside.
+An audit contains no text, so it may be published even if the corpus may not. Mentions are compared in lower
+case, because capitals in user-generated text mean little and uncased models ignore them.
 """
 
 from __future__ import annotations
@@ -16,9 +15,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ner_utils import data, paths, sealed, stages
+from ner_utils import paths, sealed, stages
 from ner_utils.config.schema import Dataset
-from ner_utils.data.corpus import DataError, Sentence
+from ner_utils.data.corpus import DataError, Sentence, digests
 from ner_utils.data.formats.lines import DROPPED
 from ner_utils.data.formats.standoff import CHANGES
 from ner_utils.data.spans import Span, surface
@@ -26,23 +25,22 @@ from ner_utils.sealed import ResultError
 
 
 def audit(name: str, dataset: Dataset, corpus: dict[str, list[Sentence]]) -> dict[str, Any]:
-    """Numbers of a corpus, ready for JSON; ``corpus`` maps split names, ``train`` among them.
+    """Numbers of a corpus, ready for JSON; ``corpus`` maps names of splits to sentences.
 
     - ``name``: the corpus' id
-    - ``splits``: for each split what `_split` counts, and for all but train what `_overlap` counts
-      (the same keys, None, in train)
-    - ``surfaces``: distinct surfaces of mentions in the whole corpus, in lower case
-    - ``ambiguous_surfaces``: those of them that are annotated with two or more types
+    - ``splits``: for each split the counts of `_count_split`, and of `_count_overlap` (None in train)
+    - ``surfaces``: distinct texts of mentions in all splits, in lower case
+    - ``ambiguous_surfaces``: texts among them that are annotated with two or more types
     """
     types: dict[str, set[str]] = defaultdict(set)
     for sentence, span in _mentions([s for sentences in corpus.values() for s in sentences]):
         types[surface(sentence.tokens, span).lower()].add(span.type)
-    nothing = dict.fromkeys(_overlap([], []))
+    no_overlap = dict.fromkeys(_count_overlap([], []))
     return {
         "name": name,
         "splits": {
-            split: _split(sentences, dataset)
-            | (nothing if split == "train" else _overlap(sentences, corpus["train"]))
+            split: _count_split(sentences, dataset)
+            | (no_overlap if split == "train" else _count_overlap(sentences, corpus["train"]))
             for split, sentences in corpus.items()
         },
         "surfaces": len(types),
@@ -50,27 +48,27 @@ def audit(name: str, dataset: Dataset, corpus: dict[str, list[Sentence]]) -> dic
     }
 
 
-def file(study: str, name: str) -> Path:
-    """Where a study keeps the audit of a corpus."""
+def audit_file(study: str, name: str) -> Path:
+    """The file of a study's audit of a corpus."""
     return paths.RESULTS / study / name / "audit.json"
 
 
-def store(study: str, name: str, dataset: Dataset, corpus: dict[str, list[Sentence]]) -> dict[str, Any]:
-    """Audit a corpus, compute the agreement of its annotators, and store both for a study; returns both with
-    the checksums of the corpus' files."""
+def write_audit(study: str, name: str, dataset: Dataset, corpus: dict[str, list[Sentence]]) -> dict[str, Any]:
+    """Write a corpus' audit and the agreement of its annotators for a study, with checksums of the corpus'
+    files; returns what was written."""
     values = {
         "stages": stages.numbers("data", "audit"),
-        "inputs": data.digests(name, dataset),
+        "inputs": digests(name, dataset),
         "audit": audit(name, dataset, corpus),
         "agreement": agreement(paths.data_dirs(name)),
     }
-    sealed.write_json(file(study, name), values)
+    sealed.write_json(audit_file(study, name), values)
     return values
 
 
-def load(study: str, name: str) -> dict[str, Any]:
-    """A stored audit. Raises `ResultError` where it is missing, made by other rules, or was changed since."""
-    path, again = file(study, name), f"run make study STUDY={study}"
+def load_audit(study: str, name: str) -> dict[str, Any]:
+    """Read an audit. Raises `ResultError` if it is missing, was edited, or was made by other rules."""
+    path, again = audit_file(study, name), f"run make study STUDY={study}"
     if not path.is_file():
         raise ResultError(f"{paths.relative(path)}: no audit of the corpus; {again}")
     values = sealed.read_json(path, again)
@@ -79,23 +77,22 @@ def load(study: str, name: str) -> dict[str, Any]:
     return values
 
 
-def _split(sentences: Sequence[Sentence], dataset: Dataset) -> dict[str, Any]:
-    """What a split holds by itself.
+def _count_split(sentences: Sequence[Sentence], dataset: Dataset) -> dict[str, Any]:
+    """Counts of one split.
 
-    - ``sentences``, ``documents`` (None where sentences without a document occur), ``tokens``,
-      ``mentions``, and ``types``: mentions by type, zeros included
+    - ``sentences``, ``documents`` (None if a sentence has no document), ``tokens``, ``mentions``, and
+      ``types``: mentions by type, zeros included
     - ``empty_sentences`` and ``empty_share``: sentences without a mention
     - ``sentence_tokens``: p50, p95 and max of sentence lengths; percentiles are lengths that occur
     - ``mention_tokens``: mentions of 1, 2, and 3 or more tokens
     - ``duplicates``: sentences with the same tokens as an earlier one
-    - ``conflicting_sentences``: distinct token sequences that are annotated in two or more ways
+    - ``conflicting_sentences``: distinct sequences of tokens that are annotated in two or more ways
     - ``conflicting_duplicates``: duplicates with other spans than the first copy
-    - ``repaired_tags``: malformed tags that reading had to repair
-    - ``repeated_mentions``: mentions whose tokens stand twice or more in their sentence, in exactly
-      this spelling; an output format without positions is ambiguous there
-    - in corpora with offsets, each of `standoff.CHANGES`: mentions that spans of a sentence could not
-      state as annotated
-    - in corpora with ``flaws: drop``, ``dropped_flaws``: mentions and lines that contradict themselves
+    - ``repaired_tags``: ill-formed tags that were repaired
+    - ``repeated_mentions``: mentions whose tokens occur again in their sentence; an output form without
+      positions is ambiguous there
+    - in corpora with offsets, each of `standoff.CHANGES`
+    - in corpora with ``flaws: drop``, ``dropped_flaws``: skipped mentions and lines
     """
     mentions = _mentions(sentences)
     documents = {sentence.document for sentence in sentences}
@@ -128,12 +125,11 @@ def _split(sentences: Sequence[Sentence], dataset: Dataset) -> dict[str, Any]:
     }
 
 
-def _overlap(sentences: Sequence[Sentence], train: Sequence[Sentence]) -> dict[str, Any]:
-    """What a split shares with the training data.
+def _count_overlap(sentences: Sequence[Sentence], train: Sequence[Sentence]) -> dict[str, Any]:
+    """Counts of what a split shares with train.
 
-    - ``in_train``: sentences whose tokens also stand in train
-    - ``unseen_mentions`` and ``unseen_share``: mentions whose surface, in lower case, is no mention
-      of any type in train
+    - ``in_train``: sentences whose tokens are also a sentence of train
+    - ``unseen_mentions`` and ``unseen_share``: mentions whose text, in lower case, is no mention in train
     - ``unseen_mentions_cased``: the same with case
     """
     texts = {sentence.tokens for sentence in train}
@@ -154,11 +150,10 @@ def _mentions(sentences: Sequence[Sentence]) -> list[tuple[Sentence, Span]]:
 
 
 def _occurrences(sentence: Sentence, span: Span) -> int:
-    """How often a mention's tokens stand in its sentence, itself included, overlaps too."""
-    length = span.end - span.start
-    wanted = sentence.tokens[span.start : span.end]
+    """How often the tokens of a mention occur in its sentence, also overlapping."""
+    length, tokens = span.end - span.start, sentence.tokens[span.start : span.end]
     starts = range(len(sentence.tokens) - length + 1)
-    return sum(sentence.tokens[start : start + length] == wanted for start in starts)
+    return sum(sentence.tokens[start : start + length] == tokens for start in starts)
 
 
 def _share(part: int, whole: int) -> float | None:
@@ -168,13 +163,13 @@ def _share(part: int, whole: int) -> float | None:
 def _percentiles(lengths: Sequence[int]) -> dict[str, int]:
     if not lengths:
         return {"p50": 0, "p95": 0, "max": 0}
-    # The inverted distribution function picks a length that occurs instead of interpolating.
+    # This method returns a length that occurs; the default would interpolate.
     p50, p95 = np.percentile(lengths, [50, 95], method="inverted_cdf")
     return {"p50": int(p50), "p95": int(p95), "max": max(lengths)}
 
 
 def summary(report: dict[str, Any]) -> pd.DataFrame:
-    """An audit as a table: a row for each number, a column for each split, shares in percent."""
+    """An audit as a table with a row for each number and a column for each split; shares are in percent."""
     columns = {
         split: pd.Series(dict(_flat(values)), dtype=object) for split, values in report["splits"].items()
     }
@@ -191,21 +186,18 @@ def _flat(values: dict[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def agreement(folders: Iterable[Path]) -> dict[str, Any] | None:
-    """Agreement of two annotation passes over a corpus, from the first folder that holds both; None
-    where none does.
+    """Agreement of two annotations of a corpus, read from the first folder that has both; None if none has.
 
-    Reads ``annotation/first.jsonl`` and ``annotation/second.jsonl``, an object with id and spans a
-    line. ``f1`` is the strict micro F1 of one pass against the other, which is the same either way
-    and needs no count of true negatives (Hripcsak and Rothschild 2005, doi:10.1197/jamia.M1733).
-    Raises `DataError` where a line is malformed or the passes cover different sentences.
+    Reads ``annotation/first.jsonl`` and ``annotation/second.jsonl``, with an object of id and spans on each
+    line. ``f1`` is the strict micro F1 of one annotation against the other; it is symmetric and needs no true
+    negatives (Hripcsak and Rothschild 2005, doi:10.1197/jamia.M1733). Raises `DataError` if a line is
+    malformed or the annotations cover different sentences.
     """
-    pairs = [
-        [folder / "annotation" / f"{which}.jsonl" for which in ("first", "second")] for folder in folders
-    ]
+    pairs = [[folder / "annotation" / f"{name}.jsonl" for name in ("first", "second")] for folder in folders]
     files = next((pair for pair in pairs if all(file.is_file() for file in pair)), None)
     if files is None:
         return None
-    first, second = (_read_pass(file) for file in files)
+    first, second = map(_read_annotation, files)
     if first.keys() != second.keys():
         raise DataError(f"{files[0].parent}: the two passes cover different sentences")
     mentions = sum(map(len, (*first.values(), *second.values())))
@@ -213,20 +205,20 @@ def agreement(folders: Iterable[Path]) -> dict[str, Any] | None:
         "sentences": len(first),
         "first_mentions": sum(map(len, first.values())),
         "second_mentions": sum(map(len, second.values())),
-        "f1": 2 * sum(len(first[each] & second[each]) for each in first) / max(mentions, 1),
+        "f1": 2 * sum(len(first[identity] & second[identity]) for identity in first) / max(mentions, 1),
         "differing_sentences": sum(first[identity] != second[identity] for identity in first),
     }
 
 
-def _read_pass(path: Path) -> dict[str, set[Span]]:
-    passes: dict[str, set[Span]] = {}
+def _read_annotation(path: Path) -> dict[str, set[Span]]:
+    spans_of: dict[str, set[Span]] = {}
     for number, line in enumerate(path.read_bytes().splitlines(), 1):
         try:
             row = json.loads(line)
             identity, spans = row["id"], {Span(*span) for span in row["spans"]}
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(f"{path}:{number}: expected an object with id and spans ({error})") from None
-        if identity in passes:
+        if identity in spans_of:
             raise DataError(f"{path}:{number}: {identity} stands twice")
-        passes[identity] = spans
-    return passes
+        spans_of[identity] = spans
+    return spans_of

@@ -1,7 +1,7 @@
-"""Test sentences, disturbed: what a system that read them undisturbed makes of them.
+"""Perturbed test sentences, to measure how robust a system is that was trained on the original text.
 
-Every kind keeps the number of sentences and of mentions with their types, and carries the spans along. A
-sentence's disturbance depends on its id and the kind alone, so that all systems meet the same.
+Every perturbation keeps the sentences, and their mentions with their types, and moves the spans accordingly.
+It depends only on its kind and the sentence's id, so that all systems read the same text.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from ner_utils.config.study import PERSON
-from ner_utils.data.corpus import Sentence
+from ner_utils.data.sentence import Sentence
 from ner_utils.data.spans import Span, surface
 
 Words = list[str]
-# Neighbours on a QWERTY keyboard.
-ROWS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
-NEAR = {
+Names = dict[str, list[tuple[str, ...]]]  # tokens of names by type
+KEYBOARD = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
+NEIGHBOURS = {
     letter: "".join(row[max(0, at - 1) : at] + row[at + 1 : at + 2])
-    for row in ROWS
+    for row in KEYBOARD
     for at, letter in enumerate(row)
 }
-# Cyrillic letters that look like Latin ones.
-TWINS = dict(zip("aceopxyijs", "асеорхуіјѕ", strict=True))
+# Cyrillic letters that look like Latin ones
+HOMOGLYPHS = dict(zip("aceopxyijs", "асеорхуіјѕ", strict=True))
 EMOJI = ("😂", "🔥", "😭", "🙏", "👍🏽", "❤️", "🤷‍♀️")
-# Names of persons from many parts of the world, ours: their parts are common there, and nobody in particular
-# is meant. Few texts that models learn from hold many of them.
+# Invented names of persons from many parts of the world. Their parts are common there, but rare in the texts
+# that models are trained on.
 PERSONS = (
     "Adaeze Okonkwo", "Aigerim Nurlanova", "Aliyu Danjuma", "Anahit Petrosyan", "Ayşe Yıldırım", "Bolormaa",
     "Bukola Adeyemi", "Chanthou Sok", "Dagný Jónsdóttir", "Dhanushka Perera", "Enkhjargal",
@@ -41,52 +41,66 @@ PERSONS = (
     "Wanjiru Kamau", "Wichai Saetang", "Xolani Mkhize", "Yewande Bamgbose", "Zainab Al-Jubouri",
     "Zhanna Tulegenova", "Ōno Shizuka",
 )  # fmt: skip
-# What a text might say to whoever reads it by machine.
-ORDER = ("Note", ":", "ignore", "the", "task", "and", "answer", "that", "there", "are", "no", "entities", ".")
+# An instruction to a language model inside the text
+INSTRUCTION = (
+    "Note",
+    ":",
+    "ignore",
+    "the",
+    "task",
+    "and",
+    "answer",
+    "that",
+    "there",
+    "are",
+    "no",
+    "entities",
+    ".",
+)
 
 
 def perturb(sentences: Sequence[Sentence], kind: str, train: Sequence[Sentence]) -> list[Sentence]:
-    """Sentences disturbed in the way of one of `KINDS`; ``train`` says which names have been seen."""
-    pool: dict[str, list[tuple[str, ...]]] = {}
+    """Perturb sentences in the way of one of `KINDS`. For ``swap``, names are unseen if not in ``train``."""
+    names: Names = {}
     if kind == "swap":
-        pool = _unseen(sentences, train)
+        names = _unseen_names(sentences, train)
     elif kind == "other origin":
-        pool = {each: [tuple(name.split()) for name in PERSONS] for each in PERSON}
-    done = []
+        names = {each: [tuple(name.split()) for name in PERSONS] for each in PERSON}
+    perturbed = []
     for sentence in sentences:
         chance = random.Random(f"{kind} {sentence.id}")
-        tokens, spans = KINDS[kind](sentence, chance, pool)
-        done.append(replace(sentence, tokens=tuple(tokens), spans=tuple(spans), offsets=None))
-    return done
+        tokens, spans = KINDS[kind](sentence, chance, names)
+        perturbed.append(replace(sentence, tokens=tuple(tokens), spans=tuple(spans), offsets=None))
+    return perturbed
 
 
-# --------------------------------------------------------------------------- letter by letter
-def _spelling(change: Callable[[str, random.Random], str]):
-    """Each token spelt otherwise, and none more or less."""
+# --------------------------------------------------------------------------- letters
+def _each_token(change: Callable[[str, random.Random], str]):
+    """A perturbation that changes each token by itself."""
 
-    def of(sentence: Sentence, chance: random.Random, pool: dict) -> tuple[Words, Sequence[Span]]:
+    def apply(sentence: Sentence, chance: random.Random, names: Names) -> tuple[Words, Sequence[Span]]:
         return [change(token, chance) or token for token in sentence.tokens], sentence.spans
 
-    return of
+    return apply
 
 
 def _typos(rate: float):
-    def of(token: str, chance: random.Random) -> str:
+    def change(token: str, chance: random.Random) -> str:
         letters = list(token)
         for at, letter in enumerate(token):
             if letter.isalpha() and chance.random() < rate:
                 _mistype(letters, at, chance)
         return "".join(letters)
 
-    return _spelling(of)
+    return _each_token(change)
 
 
 def _mistype(letters: list[str], at: int, chance: random.Random) -> None:
-    """A neighbouring key, a letter too many, one too few, or two in the wrong order."""
+    """Replace a letter by its neighbour on the keyboard, double it, omit it, or swap it with the next."""
     letter = letters[at]
     how = chance.choice(("near", "twice", "none", "order"))
-    if how == "near" and letter.lower() in NEAR:
-        other = chance.choice(NEAR[letter.lower()])
+    if how == "near" and letter.lower() in NEIGHBOURS:
+        other = chance.choice(NEIGHBOURS[letter.lower()])
         letters[at] = other.upper() if letter.isupper() else other
     elif how == "twice":
         letters[at] = letter * 2
@@ -96,82 +110,80 @@ def _mistype(letters: list[str], at: int, chance: random.Random) -> None:
         letters[at], letters[at + 1] = letters[at + 1], letter
 
 
-def _twins(token: str, chance: random.Random) -> str:
-    return "".join(TWINS[c] if c in TWINS and chance.random() < 0.3 else c for c in token)
+def _with_homoglyphs(token: str, chance: random.Random) -> str:
+    return "".join(HOMOGLYPHS[c] if c in HOMOGLYPHS and chance.random() < 0.3 else c for c in token)
 
 
-# ----------------------------------------------------------------------------- word by word
-def _rebuilt(edit: Callable[[Words, str | None, random.Random, dict], Words]):
-    """A sentence put together anew from its mentions and the words between them; ``edit`` makes of either
-    (with a type, or None) the words that stand there now."""
+# ----------------------------------------------------------------------------- words
+def _each_part(edit: Callable[[Words, str | None, random.Random, Names], Words]):
+    """A perturbation that changes the words of each mention, and those between two mentions. ``edit`` takes
+    the words and the mention's type, which is None between mentions."""
 
-    def of(sentence: Sentence, chance: random.Random, pool: dict) -> tuple[Words, list[Span]]:
+    def apply(sentence: Sentence, chance: random.Random, names: Names) -> tuple[Words, list[Span]]:
         tokens, spans, at = [], [], 0
         for span in (*sentence.spans, None):
             between = list(sentence.tokens[at : span.start if span else None])
-            tokens += edit(between, None, chance, pool)
+            tokens += edit(between, None, chance, names)
             if span:
-                words = edit(list(sentence.tokens[span.start : span.end]), span.type, chance, pool)
+                words = edit(list(sentence.tokens[span.start : span.end]), span.type, chance, names)
                 spans.append(Span(len(tokens), len(tokens) + len(words), span.type))
                 tokens += words
                 at = span.end
         return tokens or list(sentence.tokens), spans
 
-    return of
+    return apply
 
 
-def _is_punctuation(token: str) -> bool:
-    return all(unicodedata.category(char)[0] in "PS" for char in token)
-
-
-def _unpunctuated(words: Words, kind: str | None, chance: random.Random, pool: dict) -> Words:
-    return words if kind else [word for word in words if not _is_punctuation(word)]
-
-
-def _with_emoji(words: Words, kind: str | None, chance: random.Random, pool: dict) -> Words:
+def _without_punctuation(words: Words, kind: str | None, chance: random.Random, names: Names) -> Words:
     if kind:
         return words
-    return [
-        part for word in words for part in ([word, chance.choice(EMOJI)] if chance.random() < 0.2 else [word])
-    ]
+    return [word for word in words if any(unicodedata.category(char)[0] not in "PS" for char in word)]
 
 
-def _hashtags(words: Words, kind: str | None, chance: random.Random, pool: dict) -> Words:
-    """Mentions become one word behind a hash, as in #NewYork."""
+def _with_emoji(words: Words, kind: str | None, chance: random.Random, names: Names) -> Words:
+    if kind:
+        return words
+    pairs = ([word, chance.choice(EMOJI)] if chance.random() < 0.2 else [word] for word in words)
+    return [part for pair in pairs for part in pair]
+
+
+def _as_hashtag(words: Words, kind: str | None, chance: random.Random, names: Names) -> Words:
     return [f"#{''.join(words).lstrip('#')}"] if kind else words
 
 
-def _swapped(words: Words, kind: str | None, chance: random.Random, pool: dict) -> Words:
-    others = [name for name in pool.get(kind, ()) if name != tuple(words)] if kind else []
+def _swapped(words: Words, kind: str | None, chance: random.Random, names: Names) -> Words:
+    others = [name for name in names.get(kind, ()) if name != tuple(words)] if kind else []
     return list(chance.choice(others)) if others else words
 
 
-def _unseen(sentences: Sequence[Sentence], train: Sequence[Sentence]) -> dict[str, list[tuple[str, ...]]]:
-    """Names of each type among the sentences that no training mention has, whatever the case."""
+def _unseen_names(sentences: Sequence[Sentence], train: Sequence[Sentence]) -> Names:
+    """Mentions of each type in the sentences that are no mention in train, whatever the case."""
     seen = {surface(s.tokens, span).lower() for s in train for span in s.spans}
-    found: dict[str, set[tuple[str, ...]]] = defaultdict(set)
+    unseen: dict[str, set[tuple[str, ...]]] = defaultdict(set)
     for sentence in sentences:
         for span in sentence.spans:
             if surface(sentence.tokens, span).lower() not in seen:
-                found[span.type].add(sentence.tokens[span.start : span.end])
-    return {kind: sorted(names) for kind, names in found.items()}
+                unseen[span.type].add(sentence.tokens[span.start : span.end])
+    return {kind: sorted(names) for kind, names in unseen.items()}
 
 
-def _ordered(sentence: Sentence, chance: random.Random, pool: dict) -> tuple[Words, Sequence[Span]]:
-    return [*sentence.tokens, *ORDER], sentence.spans
+def _with_instruction(
+    sentence: Sentence, chance: random.Random, names: Names
+) -> tuple[Words, Sequence[Span]]:
+    return [*sentence.tokens, *INSTRUCTION], sentence.spans
 
 
 KINDS = {
-    "lower case": _spelling(lambda token, chance: token.lower()),
-    "upper case": _spelling(lambda token, chance: token.upper()),
+    "lower case": _each_token(lambda token, chance: token.lower()),
+    "upper case": _each_token(lambda token, chance: token.upper()),
     "typos 1 %": _typos(0.01),
     "typos 3 %": _typos(0.03),
     "typos 5 %": _typos(0.05),
-    "homoglyphs": _spelling(_twins),
-    "no punctuation": _rebuilt(_unpunctuated),
-    "emoji": _rebuilt(_with_emoji),
-    "hashtags": _rebuilt(_hashtags),
-    "swap": _rebuilt(_swapped),
-    "other origin": _rebuilt(_swapped),  # of persons alone
-    "instruction": _ordered,
+    "homoglyphs": _each_token(_with_homoglyphs),
+    "no punctuation": _each_part(_without_punctuation),
+    "emoji": _each_part(_with_emoji),
+    "hashtags": _each_part(_as_hashtag),
+    "swap": _each_part(_swapped),
+    "other origin": _each_part(_swapped),  # changes persons only
+    "instruction": _with_instruction,
 }

@@ -1,4 +1,4 @@
-"""The table of predictions, where both ways of doing NER meet: indices, never text."""
+"""The table of predictions, which all systems write and all scores are computed from."""
 
 from __future__ import annotations
 
@@ -7,20 +7,21 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ner_utils.data.corpus import Sentence
+from ner_utils.data.sentence import Sentence
 from ner_utils.data.spans import Span
 from ner_utils.sealed import ResultError
 
-DIGITS = 4  # after the point, of stored confidences
+DIGITS = 4  # decimal places of stored confidences
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """The predicted spans of a sentence; ``status`` and ``dropped`` for generation only, ``repaired`` for
-    tagging: the places among the spans of those that an ill-formed tag opens.
+    """The predicted spans of a sentence.
 
-    ``confidences`` holds for each span the mean log-probability of the tokens that state it: of the words'
-    tags, or of the piece of the answer. Its last digits depend on the batch, so it is no part of equality.
+    ``status`` and ``dropped`` are from a generator's answer (`forms.base.Reading`). ``repaired`` has the
+    indices of spans that begin with an ill-formed tag. ``confidences`` has for each span the mean
+    log-probability of its tags, or of the part of the answer that states it. Confidences do not count for
+    equality, because their last digits depend on the batch.
     """
 
     id: str
@@ -31,8 +32,8 @@ class Prediction:
     confidences: tuple[float, ...] | None = field(default=None, compare=False)
 
 
-def write(path: Path, predictions: Iterable[Prediction]) -> None:
-    """One JSON object a line."""
+def write_predictions(path: Path, predictions: Iterable[Prediction]) -> None:
+    """Write a JSON object for each prediction on a line of its own; the text of sentences is not stored."""
     with path.open("w", encoding="utf-8") as file:
         for prediction in predictions:
             row = {key: value for key, value in vars(prediction).items() if value is not None}
@@ -41,24 +42,16 @@ def write(path: Path, predictions: Iterable[Prediction]) -> None:
             file.write(json.dumps(row) + "\n")
 
 
-def read(path: Path, sentences: Sequence[Sentence]) -> list[Prediction]:
-    """Read predictions in the order of ``sentences``.
+def read_predictions(path: Path, sentences: Sequence[Sentence]) -> list[Prediction]:
+    """Read predictions, in the order of ``sentences``.
 
-    Raises `ResultError` unless there is exactly one for each sentence and every span fits it.
+    Raises `ResultError` unless there is exactly one for each sentence, and its spans are inside of the
+    sentence and do not overlap.
     """
     rows: dict[str, Prediction] = {}
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         try:
-            row = json.loads(line)
-            spans = tuple(Span(*span) for span in row["spans"])
-            repaired, confidences = (_numbers(row, key, len(spans)) for key in ("repaired", "confidences"))
-            prediction = Prediction(
-                row["id"], spans, row.get("status"), row.get("dropped"), repaired, confidences
-            )
-            if [type(value) for span in spans for value in span] != [int, int, str] * len(spans):
-                raise TypeError("a span is [start, end, type]")
-            if not isinstance(row["id"], str):
-                raise TypeError("an id is a string")
+            prediction = _parse(json.loads(line))
         except (json.JSONDecodeError, KeyError, TypeError) as error:
             raise ResultError(f"{path}:{number}: not a prediction ({error})") from None
         if prediction.id in rows:
@@ -67,21 +60,26 @@ def read(path: Path, sentences: Sequence[Sentence]) -> list[Prediction]:
     if set(rows) != {sentence.id for sentence in sentences}:
         raise ResultError(f"{path}: {len(rows)} predictions do not match the {len(sentences)} sentences")
     for sentence in sentences:
-        ends = [0]
+        end = 0
         for span in sorted(rows[sentence.id].spans):
-            if not ends[-1] <= span.start < span.end <= len(sentence.tokens):
+            if not end <= span.start < span.end <= len(sentence.tokens):
                 raise ResultError(f"{path}: {sentence.id}: span {list(span)} overlaps or leaves the sentence")
-            ends.append(span.end)
+            end = span.end
     return [rows[sentence.id] for sentence in sentences]
 
 
-def _numbers(row: dict, key: str, spans: int) -> tuple | None:
-    """A field with numbers about the spans, where there is one."""
-    if key not in row:
-        return None
-    values = row[key]
-    if key == "repaired" and not set(values) <= set(range(spans)):
+def _parse(row: dict) -> Prediction:
+    """Raises `KeyError` or `TypeError` for anything that is no prediction."""
+    spans = tuple(Span(*span) for span in row["spans"])
+    if not isinstance(row["id"], str):
+        raise TypeError("an id is a string")
+    if [type(value) for span in spans for value in span] != [int, int, str] * len(spans):
+        raise TypeError("a span is [start, end, type]")
+    repaired, confidences = (tuple(row[key]) if key in row else None for key in ("repaired", "confidences"))
+    if repaired is not None and not set(repaired) <= set(range(len(spans))):
         raise TypeError("repaired: expected places of spans")
-    if key == "confidences" and (len(values) != spans or not all(value <= 0 for value in values)):
+    if confidences is not None and (
+        len(confidences) != len(spans) or not all(each <= 0 for each in confidences)
+    ):
         raise TypeError("confidences: expected a log-probability for each span")
-    return tuple(values)
+    return Prediction(row["id"], spans, row.get("status"), row.get("dropped"), repaired, confidences)

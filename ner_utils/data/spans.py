@@ -1,4 +1,4 @@
-"""Spans of tokens, and how tags become spans."""
+"""Spans of tokens, and their conversion from and to tags."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ class Span(NamedTuple):
 
 
 def spans_from_tags(tags: Sequence[str], scheme: str = "iob2") -> tuple[list[Span], int]:
-    """Spans of a sequence of tags, and how many of these had to be repaired.
+    """Spans of a sequence of tags, and the number of repaired tags.
 
-    The scheme is one of `tag_schemes.PLAIN`; `tag_schemes.plain_tag` translates others. The repair policy is
-    conlleval's: a tag that continues a mention where none of its type can go on opens one, and a mention ends
-    where nothing continues it. Repaired are the tags that the scheme would have written otherwise.
+    ``scheme`` is one of `tag_schemes.PLAIN`; `tag_schemes.plain_tag` translates tags of other schemes.
+    Ill-formed tags are repaired as conlleval does: a tag that continues a mention begins one if the token
+    before has none of its type, and a mention ends if no tag continues it. The number counts the tags that
+    differ from those of the repaired spans.
     """
     spans: list[Span] = []
     if tags.count("O") == len(tags):
@@ -39,7 +40,10 @@ def spans_from_tags(tags: Sequence[str], scheme: str = "iob2") -> tuple[list[Spa
 
 
 def tags_from_spans(spans: Iterable[Span], length: int, scheme: str = "iob2") -> list[str]:
-    """Tags of sorted, non-overlapping spans over ``length`` tokens, in a scheme of `tag_schemes.PLAIN`."""
+    """Tags of sorted spans over ``length`` tokens, in a scheme of `tag_schemes.PLAIN`.
+
+    Raises `ValueError` for spans that overlap or are outside of the sentence.
+    """
     tags = ["O"] * length
     for start, end, kind in spans:
         if not 0 <= start < end <= length:

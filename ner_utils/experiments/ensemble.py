@@ -123,7 +123,7 @@ def collect_votes(run: Run, split: str, sentences: Sequence[Sentence]) -> list[V
     for member in run.members:
         provenance.read_manifest(member)
     name = {"dev": "dev.jsonl", "test": "predictions.jsonl"}[split]
-    predicted = [predictions.read(member.results / name, sentences) for member in run.members]
+    predicted = [predictions.read_predictions(member.results / name, sentences) for member in run.members]
     return [count_votes([prediction.spans for prediction in row]) for row in zip(*predicted, strict=True)]
 
 

@@ -195,7 +195,7 @@ def write_results(
     rows_of = {"predictions.jsonl": predicted} | ({"dev.jsonl": on_dev} if on_dev else {})
     with files.naming(run.results):
         for name, rows in rows_of.items():
-            predictions.write(run.results / name, rows)
+            predictions.write_predictions(run.results / name, rows)
         provenance.write_json(run.results / "efficiency.json", record | cost)
         manifest = provenance.write_manifest(run, [*rows_of, "efficiency.json"])
     # Other systems may predict with the chosen checkpoints. Merged weights can be made from these again.

@@ -102,7 +102,7 @@ def _rows(tables: tuple[SpanTable, SpanTable]) -> list[scoring.Counts]:
 def load_predictions(run: Run, gold: Sequence[Sentence]) -> list[Prediction]:
     """The stored predictions of a finished run, checked against its manifest and the corpus."""
     provenance.check_inputs(run, provenance.read_manifest(run))
-    return predictions.read(run.results / "predictions.jsonl", gold)
+    return predictions.read_predictions(run.results / "predictions.jsonl", gold)
 
 
 def load_cost(run: Run) -> dict[str, Any]:

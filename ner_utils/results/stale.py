@@ -41,7 +41,7 @@ def _unfit(runs: Sequence[Run]) -> Iterator[tuple[Path, ResultError]]:
     uses = [(run.results / "metrics.json", evaluation.load_metrics, [run]) for run in runs]
     for study, dataset in dict.fromkeys((run.study, run.dataset_name) for run in runs):
         here = [run for run in runs if (run.study, run.dataset_name) == (study, dataset)]
-        uses.append((audit.file(study, dataset), _load_audit, here[:1]))
+        uses.append((audit.audit_file(study, dataset), _load_audit, here[:1]))
         for name in findings.NAMES:
             compared = findings.undisturbed(here)
             uses.append((findings.path(study, dataset, name), findings.load_findings, [name, compared]))
@@ -54,7 +54,7 @@ def _unfit(runs: Sequence[Run]) -> Iterator[tuple[Path, ResultError]]:
 
 def _load_audit(run: Run) -> None:
     """Raise `ResultError` where the files of a corpus at hand are not those of its audit."""
-    read = audit.load(run.study, run.dataset_name)["inputs"]
+    read = audit.load_audit(run.study, run.dataset_name)["inputs"]
     for name, digest in data.digests(run.dataset_name, run.dataset).items():
         if read.get(name) != digest:
-            raise ResultError(f"{audit.file(run.study, run.dataset_name)}: audit of another {name}")
+            raise ResultError(f"{audit.audit_file(run.study, run.dataset_name)}: audit of another {name}")

@@ -37,7 +37,7 @@ def load_results(study: str, overrides: str = "") -> Results:
     stored = [load_stored(run) for run in config.runs_of(study, overrides)]
     if len({item.run.label for item in stored}) < len(settings.systems):
         raise ResultError(f"params/studies/{study}.yaml: two systems have one label, give each its own")
-    audits = {dataset: audit.load(study, dataset) for dataset in settings.datasets}
+    audits = {dataset: audit.load_audit(study, dataset) for dataset in settings.datasets}
     _check_same_corpus(study, stored, audits)
     return Results(study, settings, stored, audits, cautions(stored))
 

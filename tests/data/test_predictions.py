@@ -35,16 +35,16 @@ def test_there_and_back(path):
         Prediction("a", (Span(0, 1, "PER"), Span(1, 3, "LOC")), "recovered", NOTHING | {"ungrounded": 2}),
         Prediction("b", (Span(0, 1, "PER"),), repaired=(0,), confidences=(-0.12345678,)),
     ]
-    predictions.write(path, written)
-    found = predictions.read(path, SENTENCES)
+    predictions.write_predictions(path, written)
+    found = predictions.read_predictions(path, SENTENCES)
     assert found == written
     assert [each.confidences for each in found] == [None, (-0.1235,)]
     assert all(isinstance(span, Span) for prediction in written for span in prediction.spans)
 
 
 def test_order_is_the_sentences(path):
-    predictions.write(path, [Prediction("b", ()), Prediction("a", ())])
-    assert [prediction.id for prediction in predictions.read(path, SENTENCES)] == ["a", "b"]
+    predictions.write_predictions(path, [Prediction("b", ()), Prediction("a", ())])
+    assert [prediction.id for prediction in predictions.read_predictions(path, SENTENCES)] == ["a", "b"]
 
 
 @given(st.text(), st.lists(st.booleans(), max_size=8))
@@ -52,12 +52,12 @@ def test_any_id_and_spans(tmp_path_factory, name, mentions):
     path = tmp_path_factory.mktemp("any") / "predictions.jsonl"
     sentence = Sentence(name, None, ("x",) * len(mentions), ())
     spans = tuple(Span(index, index + 1, "PER") for index, mention in enumerate(mentions) if mention)
-    predictions.write(path, [Prediction(name, spans)])
-    assert predictions.read(path, [sentence]) == [Prediction(name, spans)]
+    predictions.write_predictions(path, [Prediction(name, spans)])
+    assert predictions.read_predictions(path, [sentence]) == [Prediction(name, spans)]
 
 
 def test_no_text_is_written(path):
-    predictions.write(path, [Prediction(SENTENCES[0].id, SENTENCES[0].spans, "ok", NOTHING)])
+    predictions.write_predictions(path, [Prediction(SENTENCES[0].id, SENTENCES[0].spans, "ok", NOTHING)])
     assert not re.search("Ada|met|Bo", path.read_text(encoding="utf-8"))
 
 
@@ -98,11 +98,11 @@ A, B = {"id": "a", "spans": [[0, 1, "PER"]]}, {"id": "b", "spans": []}
 def test_refused(path, values, message):
     rows(path, *values)
     with pytest.raises(ResultError, match=f"^{re.escape(str(path))}.*{re.escape(message)}"):
-        predictions.read(path, SENTENCES)
+        predictions.read_predictions(path, SENTENCES)
 
 
 def test_cut_off_file(path):
-    predictions.write(path, [Prediction("a", ()), Prediction("b", ())])
+    predictions.write_predictions(path, [Prediction("a", ()), Prediction("b", ())])
     path.write_text(path.read_text()[:-3])
     with pytest.raises(ResultError, match=":2: not a prediction"):
-        predictions.read(path, SENTENCES)
+        predictions.read_predictions(path, SENTENCES)

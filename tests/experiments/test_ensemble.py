@@ -196,7 +196,7 @@ def test_dev_predictions_are_sealed(demo, made_up):
     made_up(name="vote")
     run = config.load_run("vote", "demo", "minilm", 1)
     file = run.results / "dev.jsonl"
-    assert len(predictions.read(file, data.dev_sentences(run, demo))) == 120
+    assert len(predictions.read_predictions(file, data.dev_sentences(run, demo))) == 120
     file.write_text(file.read_text().replace("[", "[ ", 1))
     with pytest.raises(ResultError, match="dev.jsonl: missing or changed"):
         provenance.read_manifest(run)

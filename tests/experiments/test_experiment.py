@@ -269,4 +269,4 @@ def test_predictions_hold_no_text(sealed, demo):
     text = (sealed.results / "predictions.jsonl").read_text()
     longest = max((token for s in demo["test"] for token in s.tokens), key=len)
     assert longest not in text
-    assert predictions.read(sealed.results / "predictions.jsonl", demo["test"])
+    assert predictions.read_predictions(sealed.results / "predictions.jsonl", demo["test"])

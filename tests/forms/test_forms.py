@@ -72,7 +72,7 @@ def test_each_span_knows_the_piece_that_states_it(name, before, pairs):
     assert sorted(reading.extents) == reading.extents
     for span, piece in zip(reading.spans, pieces, strict=True):
         if name.startswith("json"):
-            assert form.kind(json.loads(piece)["type"]) == span.type
+            assert form.type_of(json.loads(piece)["type"]) == span.type
             assert json.loads(piece)["text"] == " ".join(sentence.tokens[span.start : span.end])
         elif name == "inline":
             name_of_type = re.sub(r"([\\\[\]|])", r"\\\1", TYPES[span.type])

@@ -86,11 +86,11 @@ def test_what_is_not_at_hand_cannot_have_changed(files, run):
 
 def test_an_audit_follows_its_corpus(files, run):
     corpus = data.load("small", run.dataset)
-    audit.store("small", "small", run.dataset, corpus)
+    audit.write_audit("small", "small", run.dataset, corpus)
     assert stale.files([run]) == []
     with (files / "data/small/dev.tsv").open("a") as file:
         file.write("\nIt\tO\n")
-    assert stale.files([run]) == [audit.file("small", "small")]
+    assert stale.files([run]) == [audit.audit_file("small", "small")]
 
 
 def test_a_fetched_file_is_verified_the_first_time(files, params, monkeypatch):

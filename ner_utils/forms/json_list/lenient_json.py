@@ -1,19 +1,19 @@
-"""JSON as language models write it: one pass over any text, which gives its values and where they stand.
+"""Finds JSON in any text, also JSON with the faults that language models make.
 
-Valid JSON is read as `json` reads it. Beyond that, by these rules:
+Valid JSON is read as the `json` library reads it. For other text, these rules apply:
 
-- A value begins at a bracket or brace that a quote, a bracket or a key follows; other text is skipped.
-- Strings stand in double, single or typographic quotes, or in escaped ones (JSON inside a string). A quote
-  ends its string only where a comma, colon, bracket, line's end or the text's end follows:
-  ``'O'Brien', "the "Iron" Lady"``. A backslash that escapes nothing is dropped.
-- Keys may lack quotes, and so may values of objects. In lists, words without quotes are skipped.
-- Commas may be missing or doubled, or stand before a closing bracket; comments begin with ``//``.
-- Parentheses may enclose a list, and ``True``, ``False`` and ``None`` are values, as Python writes them.
-- A bracket that is not closed before its outer one ends with it; an object ends where the next one begins in
+- A value begins at a bracket or brace followed by a quote, a bracket or a key. Other text is skipped.
+- Quotes are double, single, typographic or escaped (JSON inside a string). A quote ends its string only if a
+  comma, a colon, a bracket, the end of the line or the end of the text follows: ``'O'Brien',
+  "the "Iron" Lady"``. A backslash that escapes nothing is removed.
+- Keys and values of objects can lack quotes. In lists, words without quotes are skipped.
+- Commas can be missing, doubled, or before a closing bracket. Comments begin with ``//``.
+- Python's tuples, ``True``, ``False`` and ``None`` are values.
+- A bracket that is not closed ends with the bracket around it. An object ends where another one begins in
   place of a key.
-- What the end of the text cuts off is marked so.
+- A value that the end of the text cuts off is marked (`Value.whole`).
 
-The time is linear in the text: nothing is read twice.
+The time is linear in the length of the text.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-DEEPEST = 16  # brackets inside brackets; what is deeper states nothing that an answer may hold
+DEEPEST = 16  # nested brackets; anything deeper is skipped
 
 _FULL_WIDTH = str.maketrans("［］｛｝（），：", "[]{}(),:")
 _CLOSES = {"]": "[", "}": "{", ")": "("}
 _SPACE = r"[\s\u00ad\u200b-\u200f\u2060\ufeff]|\\[nrt]"
 _BLANK = rf"(?:{_SPACE}|//[^\n]*+)*+"
 _QUOTE = r"""["'“”„«‘’‚]|\\["]"""
-# Brackets of prose are rarely followed by these.
+# What follows a bracket or brace here rarely follows one in prose.
 _BEGIN = re.compile(
     rf"""[\[［](?=(?:{_SPACE})*+(?:[\[\](［］{{｛]|{_QUOTE}))"""
     rf"""|[{{｛](?=(?:{_SPACE})*+(?:[{{\[｛［]|{_QUOTE}|\w++\s*+[:：]))"""
@@ -54,9 +54,11 @@ _OTHER = re.compile(
 
 
 class Value(NamedTuple):
-    """A value and where it stands, in characters. ``content``: a text's string; an object's pairs of keys
-    and values, the key None where there is none; a list's values; of other scalars an integer or None.
-    ``whole`` is False where the text ends inside the value."""
+    """A value and its place in the text, in characters.
+
+    ``content`` is a string, an object's (key, value) pairs with None for a missing key, a list's values, or
+    for other scalars an integer or None. ``whole`` is False if the text ends inside the value.
+    """
 
     kind: Literal["text", "object", "list", "other"]
     content: str | int | list | None
@@ -67,7 +69,7 @@ class Value(NamedTuple):
 
 @dataclass
 class _Open:
-    """A bracket that is not closed yet."""
+    """A list or object that is not closed yet."""
 
     mark: str
     begin: int
@@ -87,7 +89,7 @@ class _Open:
             self.content.append((None, value))
 
     def wants_key(self) -> bool:
-        """Whether this is an object of some pairs that goes on with a key."""
+        """Whether this is an object that has a pair, and a key must come next."""
         return self.mark == "{" and bool(self.content) and not self.colon
 
     def closed(self, end: int, whole: bool = True) -> Value:
@@ -95,19 +97,18 @@ class _Open:
 
 
 def values(text: str, begin: int = 0, end: int | None = None, anywhere: bool = False) -> Iterator[Value]:
-    """The lists and objects of a text that are not part of others, in order. ``anywhere`` takes every
-    bracket for the beginning of one."""
+    """The outermost lists and objects of a text, in order. With ``anywhere``, one begins at every bracket."""
     end, at = len(text) if end is None else end, begin
     starts = re.compile(r"[\[{]") if anywhere else _BEGIN
-    hopeless: set[str] = set()  # quotes that nothing closes any more
+    hopeless: set[str] = set()  # quotes that are not closed in the rest of the text
     while start := starts.search(text, at, end):
         at = yield from _value(text, start.start(), end, hopeless)
 
 
 def _value(text: str, at: int, end: int, hopeless: set[str]) -> Iterator[Value]:
-    """The list or object that begins there; returns where it ends."""
+    """Yield the list or object that begins at an offset, and return the offset of its end."""
     opened: list[_Open] = []
-    # fresh: a value may begin, for the last token was a bracket, comma or colon; ended: a bracket ended one.
+    # fresh: the last token was a mark after which a value can begin. ended: it was a closing bracket.
     deeper, fresh, ended = 0, True, False
     while token := _TOKEN.match(text, at, end):
         at, mark = token.end(), (token["mark"] or "").translate(_FULL_WIDTH)
@@ -135,12 +136,12 @@ def _value(text: str, at: int, end: int, hopeless: set[str]) -> Iterator[Value]:
         elif mark == ":" and opened and not deeper:
             opened[-1].colon = opened[-1].key is not None
         elif token["quote"] and ended:
-            continue  # a stray quote behind a bracket
+            continue  # a stray quote after a bracket
         elif token["quote"] and (rest := _string(text, at, end, token["quote"], hopeless)):
             at = rest.end()
             value = Value("text", _unescaped(rest[1], token["quote"]), token.start("quote"), at)
         elif token["quote"] in ('"', '\\"', "“", "„", "«"):
-            break  # a string that the end of the text cuts off; an apostrophe may be a part of a word
+            break  # the end of the text cuts off a string; a single quote can be an apostrophe instead
         elif token["word"] and fresh:
             value = _word(token["word"].strip(' "'), token.span("word"), opened[-1].mark)
         fresh, ended = bool(mark) and mark not in _CLOSES, mark in _CLOSES
@@ -158,7 +159,7 @@ def _value(text: str, at: int, end: int, hopeless: set[str]) -> Iterator[Value]:
 
 
 def _string(text: str, at: int, end: int, quote: str, hopeless: set[str]) -> re.Match[str] | None:
-    """The rest of a string and its closing quote."""
+    """The rest of a string with its closing quote; None if it is not closed."""
     if _CLOSERS[quote] in hopeless:
         return None
     rest = _REST[quote].match(text, at, end)
@@ -168,7 +169,7 @@ def _string(text: str, at: int, end: int, quote: str, hopeless: set[str]) -> re.
 
 
 def _unescaped(raw: str, quote: str) -> str:
-    """A string's text; of one with escaped quotes, which is a part of a string, escapes are undone twice."""
+    """A string without its escapes; those of a string in escaped quotes are removed twice."""
     for _ in range(len(quote)):
         raw = json.loads(f'"{_ESCAPE.sub(_valid, raw)}"', strict=False)
     return raw
@@ -181,7 +182,7 @@ def _valid(escape: re.Match[str]) -> str:
 
 
 def _word(word: str, extent: tuple[int, int], mark: str) -> Value | None:
-    """Text without quotes: a scalar, or in an object a key or a text."""
+    """A word without quotes: a scalar, or in an object a key or a string."""
     if scalar := _OTHER.fullmatch(word):
         number = scalar["integer"]
         return Value("other", int(number) if number else None, *extent)

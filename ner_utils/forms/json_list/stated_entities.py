@@ -1,8 +1,8 @@
-"""Which entities an answer states that should be a JSON list of objects with text and type.
+"""Finds the entities in an answer that should be a JSON list of objects with text and type.
 
-An item is an element of the list that is the answer. Beside the objects that are asked for, these are read:
-objects with other keys (``Text``, ``label``, ``mention``), pairs ``["Ada", "person"]``, objects that map
-texts to types or types to texts, and lists inside objects, ``{"entities": [...]}``, or inside strings.
+Other notations are read, too: objects with other keys (``Text``, ``label``, ``mention``), pairs
+``["Ada", "person"]``, objects that map texts to types or types to texts, and lists inside objects
+(``{"entities": [...]}``) or strings.
 """
 
 from __future__ import annotations
@@ -13,10 +13,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from ner_utils.forms.base import Extent, Status, without_thoughts
-from ner_utils.forms.lenient_json import Value, values
+from ner_utils.forms.json_list.lenient_json import Value, values
 
-# Keys that models write for those that are asked for, whatever their case and punctuation; the first that an
-# object has counts.
+# Keys that models write in place of ours, in any case and punctuation. The first that an object has counts.
 _KEYS = {
     "text": ["text", "mention", "surface", "span", "word", "name", "value", "namedentity", "entity"],
     "type": ["type", "label", "category", "class", "tag", "entitytype", "entitygroup", "kind", "entity"],
@@ -25,12 +24,12 @@ _KEYS = {
 
 
 class Item(NamedTuple):
-    """One item of an answer: the values of text, type and occurrence as far as it states them, where it
-    stands, and whether it was written with the keys that are asked for."""
+    """An item of an answer: its values of text, type and occurrence, its place in the answer, and whether it
+    has the form that the instruction asks for."""
 
     fields: dict[str, Any]
     extent: Extent
-    asked: bool = False
+    has_form: bool = False
 
     @property
     def is_entity(self) -> bool:
@@ -38,18 +37,18 @@ class Item(NamedTuple):
         return isinstance(text, str) and isinstance(kind, str) and bool(text.strip())
 
 
-def find(answer: str, known: Callable[[str], Any]) -> tuple[list[Item], Status]:
-    """The items of an answer; ``known`` says whether a word names a type.
+def find_items(answer: str, known: Callable[[str], Any]) -> tuple[list[Item], Status]:
+    """The items of an answer; ``known`` returns whether a word is the name of a type.
 
-    Where the whole text is a list in JSON, that is the answer. Otherwise the answer is the last whole list
-    that holds an entity; else the last list that the text's end cuts off; else all entities that stand
-    alone; else the last list or object, which may be empty or hold flawed items alone. An object that is
-    cut off states nothing.
+    An answer that is a JSON list is read as a whole. In other text, the items are those of the last list that
+    contains an entity; without one, of the last such list that the end of the text cuts off; without one, all
+    entities outside of lists; without one, those of the last list or object. An object that the end of the
+    text cuts off has no items.
     """
     if _is_json_list(answer):
         reader = _Reader(answer, known)
         items = reader.items(next(values(answer, anywhere=True)))
-        return items, "ok" if all(item.asked for item in items) else "recovered"
+        return items, "ok" if all(item.has_form for item in items) else "recovered"
     for text in reversed(without_thoughts(answer)):
         items = _stated(text, _Reader(text, known))
         if items is not None:
@@ -58,8 +57,8 @@ def find(answer: str, known: Callable[[str], Any]) -> tuple[list[Item], Status]:
 
 
 def _stated(text: str, reader: _Reader) -> list[Item] | None:
-    """The items of an answer that is no list in JSON; None where it states nothing."""
-    lists: dict[bool, list[Item]] = {}  # the last that is whole, and the last that is not
+    """The items of an answer that is no JSON list; None if it has no list or object."""
+    lists: dict[bool, list[Item]] = {}  # the last whole list and the last one that is cut off
     lone: list[Item] = []
     last: list[Item] | None = None
     for root in values(text):
@@ -79,13 +78,13 @@ def _stated(text: str, reader: _Reader) -> list[Item] | None:
 
 
 class _Reader:
-    """Reads the values of one answer."""
+    """Converts the JSON values of one answer to items."""
 
     def __init__(self, text: str, known: Callable[[str], Any]) -> None:
         self.text, self.known = text, known
 
     def outermost(self, value: Value) -> Iterator[tuple[Value, list[Item]]]:
-        """The outermost values that hold entities, with their items."""
+        """The outermost values that contain entities, with their items."""
         items = self.items(value)
         if any(item.is_entity for item in items):
             yield value, items
@@ -94,7 +93,7 @@ class _Reader:
                 yield from self.outermost(part)
 
     def items(self, value: Value, kind: str | None = None) -> list[Item]:
-        """The items of a list or object, ``kind`` being the type's word that stands before it."""
+        """The items of a list or object. ``kind`` is the name of a type, if one is the key of the value."""
         if value.kind == "object":
             return self._of_object(value, kind)
         if value.kind != "list":
@@ -102,7 +101,7 @@ class _Reader:
         return self._pair(value) if self.is_lone(value) else self._of_list(value, kind)
 
     def is_lone(self, value: Value) -> bool:
-        """Whether a value is one entity, rather than a list of them."""
+        """Whether a value is one entity and not a list of entities."""
         if value.kind == "object":
             return {"text", "type"} <= set(_fields(value)[0])
         return any(self.known(item.fields["type"]) for item in self._pair(value))
@@ -117,28 +116,28 @@ class _Reader:
             elif each.kind == "list":
                 stated = self._pair(each)
                 if nested and not stated:
-                    stated = [item._replace(asked=False) for item in self._of_list(each, kind)]
+                    stated = [item._replace(has_form=False) for item in self._of_list(each, kind)]
             elif each.kind == "text" and kind:
                 stated = [Item({"text": each.content, "type": kind}, (each.begin, each.end))]
             if any(item.is_entity for item in stated):
                 items += stated
             elif each.whole:
-                items.append(Item({}, (each.begin, each.end), asked=True))
+                items.append(Item({}, (each.begin, each.end), has_form=True))
         return items
 
     def _pair(self, value: Value) -> list[Item]:
-        """The entity of a list of text, type and perhaps occurrence. With an unknown type it is counted, and
-        no reason to call the answer another notation."""
+        """The entity of a list ``[text, type]`` or ``[text, type, occurrence]``."""
         kinds = [each.kind for each in value.content] if value.kind == "list" else []
         if kinds not in (["text", "text"], ["text", "text", "other"]) or not value.whole:
             return []
         contents = [each.content for each in value.content]
-        asked = not self.known(contents[1])
-        return [Item(dict(zip(_KEYS, contents, strict=False)), (value.begin, value.end), asked)]
+        # Two strings with an unknown type can be two texts, so they are not another notation.
+        has_form = not self.known(contents[1])
+        return [Item(dict(zip(_KEYS, contents, strict=False)), (value.begin, value.end), has_form)]
 
     def _of_object(self, value: Value, kind: str | None) -> list[Item]:
-        fields, asked = _fields(value)
-        alone = [Item(fields, (value.begin, value.end), asked)] if value.whole else []
+        fields, has_form = _fields(value)
+        alone = [Item(fields, (value.begin, value.end), has_form)] if value.whole else []
         if {"text", "type"} <= set(fields):
             return alone
         if kind and "text" in fields:
@@ -169,8 +168,8 @@ class _Reader:
 
 
 def _fields(value: Value) -> tuple[dict[str, Any], bool]:
-    """What an object says of an entity, and whether it uses the keys that are asked for. Under another key
-    than that, texts alone are taken."""
+    """The values of an object's text, type and occurrence, and whether it has our keys. A list or object
+    under another key is no value."""
     exact = {key.content: part for key, part in value.content if key and key.kind == "text"}
     scalars = {key: part for key, part in exact.items() if part.kind in ("text", "other")}
     loose = {re.sub(r"[\W_]+", "", key).lower(): part for key, part in scalars.items()}
@@ -187,13 +186,13 @@ def _fields(value: Value) -> tuple[dict[str, Any], bool]:
 
 
 def _parts(value: Value) -> Sequence[Value]:
-    """Lists and objects right inside a value."""
+    """The lists and objects directly inside a value."""
     inner = [part for _, part in value.content] if value.kind == "object" else value.content
     return [part for part in inner if part.kind in ("list", "object")]
 
 
 def _is_empty(value: Value) -> bool:
-    """Whether a value says that there are no entities: an empty list, also inside an object."""
+    """Whether a value states that there are no entities: an empty list, or an object with one."""
     if value.kind == "list":
         return value.whole and not value.content
     return any(_is_empty(part) for part in _parts(value))

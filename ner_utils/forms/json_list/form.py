@@ -1,4 +1,4 @@
-"""Answers as a JSON list of entities, with or without the number of the occurrence that is meant."""
+"""Answers that are a JSON list of entities, with or without the number of the occurrence."""
 
 from __future__ import annotations
 
@@ -13,16 +13,15 @@ from ner_utils.data.spans import Span, surface
 from ner_utils.forms.alignment import align, occurrences, repeated
 from ner_utils.forms.base import DROPPED, Form, Reading
 from ner_utils.forms.grammar import END, START, Edge, Free, Grammar, completion
-from ner_utils.forms.stated_entities import find
+from ner_utils.forms.json_list.stated_entities import find_items
 
 _STRING = re.compile(rb'(?:[^"\\]|\\.)*\\?', re.DOTALL)
-# Tokens of a repeated mention that a grounded answer can point at beyond its first occurrence.
-REPEATED = 12
+LONGEST_REPEATED = 12  # tokens of a repeated text whose later occurrences the grammar allows
 
 
 class JsonForm(Form):
-    """A JSON list of ``{"text": surface, "type": name}``, in order of appearance: a repeated surface is
-    its next occurrence (paper A)."""
+    """A JSON list of ``{"text": ..., "type": ...}`` in order of appearance (paper A). If a text is repeated,
+    each item is its next occurrence."""
 
     answers = (
         'Answer with a JSON list of {"text": ..., "type": ...} in order of appearance, '
@@ -49,17 +48,17 @@ class JsonForm(Form):
         )
 
     def _entity(self, tokens: Sequence[str] | None) -> dict[str, list[Edge]]:
-        """From an entity's text to what follows the entity."""
+        """The grammar of an entity, from its text to the node ``more``."""
         kinds = [Edge(f'", "type": "{_escaped(name)}"}}', "more") for name in self.types.values()]
         return {"text": [Edge(_mention(tokens), "kind")], "kind": kinds}
 
     def read(self, answer: str, tokens: Sequence[str]) -> Reading:
-        items, status = find(answer, self.kind)
+        items, status = find_items(answer, self.type_of)
         mentions, extents, dropped = [], [], dict.fromkeys(DROPPED, 0)
         for item in items:
             if not item.is_entity or not self._says_where(item.fields):
                 dropped["malformed"] += 1
-            elif kind := self.kind(item.fields["type"]):
+            elif kind := self.type_of(item.fields["type"]):
                 mentions.append((item.fields["text"], kind, self._number(item.fields)))
                 extents.append(item.extent)
             else:
@@ -69,17 +68,17 @@ class JsonForm(Form):
         return Reading(placed.spans, [extents[origin] for origin in placed.origins], status, dropped)
 
     def _says_where(self, fields: dict[str, Any]) -> bool:
-        """Whether an item says all that the form asks for of a mention's place."""
+        """Whether an item states the place of its mention as the form asks."""
         return True
 
     def _number(self, fields: dict[str, Any]) -> int | None:
-        """Which occurrence of its text a mention is; None is the next one."""
+        """The number of the occurrence; None for the next one."""
         return None
 
 
 class JsonOccurrenceForm(JsonForm):
-    """The same with ``"occurrence": n``: the n-th place, from 1, where the surface stands in the sentence,
-    so that repeated surfaces can be told apart (arXiv 2601.17898 compares such forms)."""
+    """The same with ``"occurrence": n``: the n-th occurrence of the text in the sentence, from 1, so that
+    the place of repeated texts is known (arXiv 2601.17898 compares such forms)."""
 
     answers = (
         'Answer with a JSON list of {"text": ..., "type": ..., "occurrence": ...} in order of appearance, '
@@ -103,8 +102,8 @@ class JsonOccurrenceForm(JsonForm):
             number = Free("NUMBER", "/[1-9][0-9]?/", digits, lambda piece: b"" if piece else b"1")
             return self._counted("", [Edge(number, "close")]) | {"text": [Edge(_mention(None), "kind")]}
         nodes = {"text": [Edge(_mention(tokens), "kind1")], **self._counted("1", [Edge("1", "close")])}
-        for text, times in repeated(tokens, REPEATED):
-            # A repeated text is a span, too: both readings stay open until its number is written.
+        for text, times in repeated(tokens, LONGEST_REPEATED):
+            # A repeated text is also a span; its number decides between the two paths.
             nodes["text"].append(Edge(_escaped(text), f"kind{times}"))
             numbers = [Edge(str(number), "close") for number in range(1, times + 1)]
             nodes |= self._counted(str(times), numbers)
@@ -127,7 +126,7 @@ def _escaped(text: str) -> str:
 
 
 def _mention(tokens: Sequence[str] | None) -> Free:
-    """A mention's text inside its quotes: any, or a span of tokens."""
+    """The text of a mention inside quotes: any text, or a span of tokens."""
     if tokens is None:
         text = r'/([^"\\\x00-\x20]|\\["\\\/bfnrt])([^"\\\x00-\x1f]|\\["\\\/bfnrt])*/'
         return Free("MENTION", text, _STRING, lambda piece: completion(piece, _is_mention))
@@ -145,7 +144,7 @@ def _between(words: Sequence[str]) -> Iterator[str]:
 
 
 def _rest_of_span(piece: bytes, words: Sequence[str]) -> bytes | None:
-    """What is missing to the end of a token, where the mention begins like that."""
+    """The shortest end of a mention that begins with this piece; None if none does."""
     rests = []
     for start in range(len(words)):
         text = " ".join(words[start:]).encode()
@@ -157,7 +156,7 @@ def _rest_of_span(piece: bytes, words: Sequence[str]) -> bytes | None:
 
 
 def _is_mention(piece: bytes) -> bool:
-    """Whether the inside of a JSON string is whole and can be seen."""
+    """Whether the inside of a JSON string is valid and not blank."""
     try:
         return bool(json.loads(b'"' + piece + b'"').strip())
     except ValueError:
