@@ -1,6 +1,4 @@
-"""Spans against BIO tags, against conlleval's rules, and against text."""
-
-import string
+"""Spans from tags and tags from spans, also against conlleval's rules."""
 
 import pytest
 from hypothesis import given
@@ -8,7 +6,6 @@ from hypothesis import strategies as st
 
 from ner_utils.config.tag_schemes import plain, plain_tag, plain_tags, tag_names
 from ner_utils.data.spans import Span, spans_from_tags, surface, tags_from_spans
-from ner_utils.forms import alignment
 
 TYPES = ("PER", "LOC", "creative-work")
 TAGS = ("O", *(f"{prefix}-{kind}" for prefix in "BI" for kind in TYPES))
@@ -163,103 +160,3 @@ def test_tags_from_spans_refuses(spans, message):
 
 def test_surface():
     assert surface(("New", "York", "City"), Span(0, 2, "LOC")) == "New York"
-
-
-# ------------------------------------------------------------------------- alignment
-def align(mentions, tokens):
-    """Mentions that name no occurrence."""
-    return alignment.align([(*mention, None) for mention in mentions], tokens)
-
-
-@pytest.mark.parametrize(
-    ("mentions", "tokens", "spans", "ungrounded", "duplicate"),
-    [
-        pytest.param([], "a b", [], 0, 0, id="nothing"),
-        pytest.param(["a"], "", [], 1, 0, id="empty sentence"),
-        pytest.param(["b"], "a b", [(1, 2)], 0, 0, id="found"),
-        pytest.param(["Ada"], "ada", [], 1, 0, id="case matters"),
-        pytest.param(["a"], "a x a", [(0, 1)], 0, 0, id="first occurrence"),
-        pytest.param(["a", "a"], "a x a", [(0, 1), (2, 3)], 0, 0, id="each occurrence once"),
-        pytest.param(["a", "a", "a"], "a x a", [(0, 1), (2, 3)], 0, 1, id="one too many"),
-        pytest.param(["a", "a b"], "a b a b", [(0, 1), (2, 4)], 0, 0, id="first without overlap"),
-        pytest.param(["b", "a b"], "a b a b", [(1, 2), (2, 4)], 0, 0, id="no overlap at the end"),
-        pytest.param(["a b", "a"], "a b a b", [(0, 2), (2, 3)], 0, 0, id="in the order given"),
-        pytest.param(["a b", "a"], "a b", [(0, 2)], 0, 1, id="inside another is taken"),
-        pytest.param(["b", "a"], "a b", [(0, 1), (1, 2)], 0, 0, id="answers out of order"),
-        pytest.param(["a a"], "a a a", [(0, 2)], 0, 0, id="overlapping occurrences"),
-        pytest.param(["Norway's"], "Norway 's", [(0, 2)], 0, 0, id="token boundary without a space"),
-        pytest.param([" Norway \t 's "], "Norway 's", [(0, 2)], 0, 0, id="more white space"),
-        pytest.param(["New\u00a0York"], "New York", [(0, 2)], 0, 0, id="no-break space"),
-        pytest.param(["way"], "Norway", [], 1, 0, id="begins inside a token"),
-        pytest.param(["Nor"], "Norway", [], 1, 0, id="ends inside a token"),
-        pytest.param(["ab"], "xab ab", [(1, 2)], 0, 0, id="first at boundaries"),
-        pytest.param(["New York"], "New ork", [], 1, 0, id="absent"),
-        pytest.param(["", " "], "a b", [], 2, 0, id="blank"),
-        pytest.param(["🧿 !"], "🧿 !", [(0, 2)], 0, 0, id="emoji"),
-        pytest.param(["שלום"], "a שלום b", [(1, 2)], 0, 0, id="right to left"),
-        pytest.param(["e\u0301"], "e \u0301", [(0, 2)], 0, 0, id="combining mark as a token"),
-    ],
-)
-def test_align(mentions, tokens, spans, ungrounded, duplicate):
-    found = align([(mention, "PER") for mention in mentions], tokens.split(" ") if tokens else [])
-    assert found.spans == [(*span, "PER") for span in spans]
-    assert (found.ungrounded, found.duplicate) == (ungrounded, duplicate)
-
-
-def test_types_follow_the_order_of_mentions():
-    found = align([("Washington", "PER"), ("Washington", "LOC")], ["Washington", "in", "Washington"])
-    assert found.spans == [Span(0, 1, "PER"), Span(2, 3, "LOC")]
-
-
-def naive_align(mentions, tokens):
-    """The same rule by trying every interval of tokens."""
-    intervals = [(i, j) for i in range(len(tokens)) for j in range(i + 1, len(tokens) + 1)]
-    used, spans, ungrounded, duplicate = set(), [], 0, 0
-    for mention, kind in mentions:
-        occurrences = [(i, j) for i, j in intervals if "".join(tokens[i:j]) == "".join(mention.split())]
-        free = [(i, j) for i, j in occurrences if used.isdisjoint(range(i, j))]
-        if free:
-            used.update(range(*free[0]))
-            spans.append(Span(*free[0], kind))
-        ungrounded += not occurrences
-        duplicate += bool(occurrences) and not free
-    return sorted(spans), ungrounded, duplicate
-
-
-few = st.sampled_from(["a", "b", "ab", "ba", "aba", "a b", "b a b"])
-
-
-@given(
-    st.lists(st.sampled_from("ab"), max_size=8), st.lists(st.tuples(few, st.sampled_from(TYPES)), max_size=6)
-)
-def test_align_against_all_intervals(tokens, mentions):
-    found = align(mentions, tokens)
-    assert (found.spans, found.ungrounded, found.duplicate) == naive_align(mentions, tokens)
-    for span, origin in zip(found.spans, found.origins, strict=True):
-        mention, kind = mentions[origin][:2]
-        assert ("".join(tokens[span.start : span.end]), span.type) == ("".join(mention.split()), kind)
-
-
-@given(
-    st.lists(st.text(min_size=1).filter(str.strip), max_size=8),
-    st.lists(st.tuples(st.text(), st.sampled_from(TYPES)), max_size=6),
-)
-def test_align_places_or_counts_every_mention(tokens, mentions):
-    found = align(mentions, tokens)
-    assert len(found.spans) + found.ungrounded + found.duplicate == len(mentions)
-    tags_from_spans(found.spans, len(tokens))  # they fit and do not overlap
-
-
-@given(st.data(), st.lists(st.text(string.ascii_letters + "é!🙂", min_size=1), min_size=1, max_size=6))
-def test_white_space_never_matters(data, tokens):
-    whole = "".join(tokens)
-    cuts = data.draw(st.lists(st.sampled_from(["", " ", "\n", "\t "]), min_size=len(whole) + 1))
-    spaced = "".join(gap + character for gap, character in zip(cuts, whole, strict=False))
-    assert align([(spaced, "PER")], tokens).spans == [Span(0, len(tokens), "PER")]
-
-
-def test_a_named_occurrence_is_that_one():
-    tokens = ("a", "b", "a", "b")
-    found = alignment.align([("a b", "PER", 2), ("a", "LOC", 1), ("b", "PER", 2), ("b", "LOC", 3)], tokens)
-    assert found.spans == [Span(0, 1, "LOC"), Span(2, 4, "PER")]
-    assert (found.duplicate, found.ungrounded) == (1, 1)
