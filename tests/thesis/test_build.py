@@ -192,6 +192,8 @@ def test_an_edited_number_is_not_printed(finished):
             assert code != 0
             assert "thesis/generated/demo/numbers.tex: changed since it was written" in output
             assert "delete thesis/generated/demo figures/demo and run make thesis STUDY=demo" in output
+    code, output = workflow(finished, "demo")
+    assert code == 0, output
 
 
 @pytest.mark.parametrize(
