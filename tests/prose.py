@@ -1,10 +1,11 @@
-r"""Finds what a text states about results unchecked: numbers, comparisons and verdicts outside of ``\claim``.
+r"""Finds unchecked statements about results in a text: numbers, comparisons and verdicts outside of
+``\claim``.
 
-A sentence that states a result stands in ``\claim{condition}{text}``; a number is a ``\result{key}``. What is
-left must hold no digit, no number in words, no comparison and no verdict. Text about what was done, or about
-how to read a table, stands in ``\method{text}``, or in an environment ``reading``: it may compare, but holds
-neither a claim nor a result, and calls no system the winner. A claim that rules a difference out asks for the
-margin of the protocol.
+A sentence that states a result is written in ``\claim{condition}{text}``, a number as ``\result{key}``. The
+rest must contain no digit, no number in words, no comparison and no verdict. Text about methods, or about how
+to read a table, is written in ``\method{text}`` or in an environment ``reading``: it may compare, but
+contains neither a claim nor a result, and names no system as the winner. A claim that rules a difference out
+must use the margin of the protocol.
 """
 
 import re
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 _COMMENT = re.compile(r"(?<!\\)((?:\\\\)*)%.*")
-# Commands whose arguments are no prose, with their number of arguments.
+# Commands whose arguments are not prose, with their number of arguments.
 _NAMES = dict.fromkeys(("label", "inputtable", "includeresultfigure", "input", "path", "code", "texttt"), 1)
 _NAMES |= {"begin": 1, "end": 1, "includeresultfigure": 2, "elsewhere": 1, "ifdemonstration": 0}
 _NAMES |= {"ifresult": 2, "ifresultdefined": 1, "ifresultblank": 1, "ifgenerated": 1, "InputIfFileExists": 1}
@@ -56,7 +57,7 @@ OUTCOME = re.compile(
     re.IGNORECASE,
 )
 RULED_OUT = re.compile(r"\b(?:rul(?:es?|ed) out|equivalent|negligible|equally good)\b", re.IGNORECASE)
-# What is no statement about a result: how often is not how many, and a table shows what it holds.
+# Phrases that state no result: *one at a time* is no number, and *the table shows* no verdict.
 IDIOM = re.compile(
     r"\b(?:one another|one at a time|one after the other|no one|more or less|at least one of)\b"
     r"|(?:REF(?:, | and )?)+ (?:\w+ )?shows?\b|demonstration",
@@ -65,7 +66,7 @@ IDIOM = re.compile(
 
 
 class Unchecked(NamedTuple):
-    """A sentence that states something without a check, and its first such word."""
+    """A sentence with an unchecked statement, and the first word of it that should be checked."""
 
     file: str
     line: int
@@ -74,7 +75,7 @@ class Unchecked(NamedTuple):
 
 
 def unchecked(path: Path, kinds: Sequence[re.Pattern] = (NUMBER, COMPARISON, VERDICT)) -> list[Unchecked]:
-    """What a LaTeX file states about results outside of its claims; of the author's file, its abstract."""
+    """The unchecked statements of a LaTeX file; of the author's file, those of the abstract."""
     text = path.read_text(encoding="utf-8")
     if (at := text.find(abstract := r"\newcommand\theabstract")) >= 0:
         _, end = _argument(text, at + len(abstract))
@@ -85,22 +86,22 @@ def unchecked(path: Path, kinds: Sequence[re.Pattern] = (NUMBER, COMPARISON, VER
 def find(
     text: str, name: str, kinds: Sequence[re.Pattern] = (NUMBER, COMPARISON, VERDICT)
 ) -> list[Unchecked]:
-    """The same of a text; ``name`` is its file's."""
+    """The unchecked statements of a text from the file ``name``."""
     text = "\n".join(_COMMENT.sub(r"\1", line) for line in text.split("\n"))
     prose, places = _prose(text)
-    found = []
+    statements = []
     for match in re.finditer(r"(?:(?![.?!:;][\"'})\]]*(?:\s|$)|\n\s*\n).)+", prose, re.DOTALL):
         sentence = IDIOM.sub(lambda hit: " " * len(hit[0]), match[0])
         for kind in kinds:
             if hit := kind.search(sentence):
                 line = text.count("\n", 0, places[match.start() + hit.start()]) + 1
-                found.append(Unchecked(name, line, hit[0], " ".join(match[0].split())))
+                statements.append(Unchecked(name, line, hit[0], " ".join(match[0].split())))
                 break
-    return found
+    return statements
 
 
 def _prose(text: str) -> tuple[str, list[int]]:
-    """The text that is neither a command nor checked, and where each of its characters stands in ``text``."""
+    """The text without commands and claims, and the position of each of its characters in ``text``."""
     prose: list[str] = []
     places: list[int] = []
 
@@ -117,15 +118,11 @@ def _prose(text: str) -> tuple[str, list[int]]:
             continue
         name, start, at = command[1], at, command.end()
         if name == "claim":
-            predicate, at = _argument(text, at)
-            judged, at = _argument(text, at)
-            # That a difference is too small to matter can be said against a declared margin alone.
-            put(
-                f"CHECKED ({judged})"
-                if RULED_OUT.search(judged) and "margin" not in predicate
-                else "CHECKED",
-                start,
-            )
+            condition, at = _argument(text, at)
+            statement, at = _argument(text, at)
+            # Only with a declared margin can a difference be called too small to matter.
+            without_margin = RULED_OUT.search(statement) and "margin" not in condition
+            put(f"CHECKED ({statement})" if without_margin else "CHECKED", start)
         elif name == "method":
             inner, at = _argument(text, at)
             _refuse_results(inner)
@@ -145,7 +142,7 @@ def _prose(text: str) -> tuple[str, list[int]]:
         elif name in ("Fone", "item"):
             put(" F ", start)
         elif name in ("paragraph", "section", "chapter", "caption", "par"):
-            put("\n\n", start)  # what stands in it is a sentence of its own
+            put("\n\n", start)  # its argument is a separate sentence
             if name != "par":
                 inner, end = _argument(text, at)
                 words, where = _prose(inner)
@@ -164,7 +161,7 @@ def _refuse_results(method: str) -> None:
 
 
 def _argument(text: str, at: int) -> tuple[str, int]:
-    """The argument in braces that begins at a place or after white space, options skipped, and its end."""
+    """The argument in braces that begins at a position or after white space, without options, and its end."""
     opened = re.compile(r"(?:\s*\[[^\]]*\])*\s*\{").match(text, at)
     if not opened:
         raise AssertionError(f"an argument in braces is missing: {text[at : at + 60]!r}")

@@ -1,1 +1,1 @@
-"""How does it look? LaTeX tables, figures, and output of notebooks."""
+"""How are results shown? LaTeX tables, figures, and output of notebooks."""

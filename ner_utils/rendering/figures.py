@@ -175,10 +175,10 @@ def _learning(frame: pd.DataFrame) -> Figure:
         upper, lower = axes[2 * line : 2 * line + 2, column]
         for axis, value in ((upper, "dev_f1"), (lower, "dev_loss")):
             axis.set_axis_on()
-            for _, looks in rows.groupby("seed"):
-                axis.plot(looks["progress"], looks[value], "-o", color="0.45", markersize=3)
+            for _, run in rows.groupby("seed"):
+                axis.plot(run["progress"], run[value], "-o", color="0.45", markersize=3)
                 for mark, flag in ((CHOSEN, "chosen"), (LOWEST, "lowest_loss")):
-                    picked = looks[looks[flag]]
+                    picked = run[run[flag]]
                     axis.plot(picked["progress"], picked[value], **mark, zorder=4)
             axis.margins(y=0.18)
             axis.yaxis.set_major_locator(MaxNLocator(4))

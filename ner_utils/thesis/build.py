@@ -47,8 +47,8 @@ def check_claims(results: Results) -> dict[str, bool]:
     study = results.name
     places = ("*.tex", "chapters/*.tex", f"discussions/{study}.tex", f"generated/{study}/discussion.tex")
     sources = [path for place in places for path in sorted(paths.THESIS.glob(place))]
-    found = [claim for path in sources for claim in claims.scan(path)]
-    return claims.check(found, numbers.result_values(results))
+    listed = [claim for path in sources for claim in claims.scan(path)]
+    return claims.check(listed, numbers.result_values(results))
 
 
 def digests(study: str) -> Path:

@@ -40,7 +40,7 @@ class Claim(NamedTuple):
 
     file: str
     line: int
-    predicate: str
+    condition: str
 
 
 def key(*parts: str) -> str:
@@ -60,29 +60,29 @@ def scan(path: Path) -> list[Claim]:
 def check(claims: Iterable[Claim], values: Mapping[str, float | str]) -> dict[str, bool]:
     """Evaluate claims over results by key. Raises `ClaimError` on an unknown key or another mistake."""
     checked = {}
-    for file, line, predicate in claims:
+    for file, line, condition in claims:
         try:
-            checked[predicate] = evaluate(predicate, values)
+            checked[condition] = evaluate(condition, values)
         except (ValueError, ArithmeticError, TypeError, RecursionError) as error:
-            raise ClaimError(f"{file}:{line}: \\claim{{{predicate}}}: {error}") from None
+            raise ClaimError(f"{file}:{line}: \\claim{{{condition}}}: {error}") from None
     return checked
 
 
-def evaluate(predicate: str, values: Mapping[str, float | str]) -> bool:
+def evaluate(condition: str, values: Mapping[str, float | str]) -> bool:
     """The truth of one condition over results by key.
 
     Raises `UnknownResult` if the condition is well formed and a result is missing; `ValueError` if it is no
     condition; `TypeError` or `ArithmeticError` if the values cannot be compared in this way.
     """
-    if not _ALPHABET.fullmatch(predicate):
+    if not _ALPHABET.fullmatch(condition):
         raise ValueError("a condition contains only letters, digits and _ . , < > = ! + - * / ( ) \" '")
     # Keys contain dots and dashes, so they are replaced, the longest first, before Python's parser
     # reads the rest. A key that is still there then is not among the results.
-    keys = sorted((key for key in values if key in predicate), key=len, reverse=True)
+    keys = sorted((key for key in values if key in condition), key=len, reverse=True)
     names = {f"result{index}_": values[key] for index, key in enumerate(keys)}
     stand_ins = dict(zip(keys, names, strict=True))
     known = rf"(?<![\w.])(?:{'|'.join(map(re.escape, keys)) or '(?!)'})(?![\w.])"
-    text = re.sub(known, lambda match: stand_ins[match[0]], predicate)
+    text = re.sub(known, lambda match: stand_ins[match[0]], condition)
     missing = _KEY.findall(text)
     # The whole condition is checked before a missing result is reported, so that other mistakes come first.
     tree = _parse(_KEY.sub("missing_", text), {*names, *(["missing_"] if missing else [])})
@@ -90,7 +90,7 @@ def evaluate(predicate: str, values: Mapping[str, float | str]) -> bool:
         near = " or ".join(difflib.get_close_matches(key, values))
         raise UnknownResult(f"unknown result key {key}" + (f"; is it {near}?" if near else ""))
     # Only this tree of harmless nodes is evaluated, never the text.
-    return eval(compile(tree, predicate, "eval"), {"__builtins__": {}}, _FUNCTIONS | names)
+    return eval(compile(tree, condition, "eval"), {"__builtins__": {}}, _FUNCTIONS | names)
 
 
 def holds(condition: str, values: Mapping[str, float | str]) -> bool | None:

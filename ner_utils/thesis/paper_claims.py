@@ -109,14 +109,14 @@ class Pair(NamedTuple):
 @computed_once
 def pairs_by_study(results: Results) -> list[dict[str, Pair]]:
     """The pairs of a study by their names, then those of each of its companions."""
-    values, found = numbers.result_values(results), []
+    values, studies = numbers.result_values(results), []
     for study in (results, *results.companions):
         prefix = "" if study is results else f"{study.name}."
         own = {key.removeprefix(prefix): value for key, value in values.items() if key.startswith(prefix)}
         several = len({*results.corpora, *study.corpora}) > 1
         named = (pair._replace(companion=prefix.removesuffix(".")) for pair in pairs(study, own))
-        found.append({pair.name(several): pair for pair in named})
-    return found
+        studies.append({pair.name(several): pair for pair in named})
+    return studies
 
 
 def pairs(results: Results, values: Mapping[str, float | str]) -> Iterator[Pair]:

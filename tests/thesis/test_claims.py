@@ -14,7 +14,7 @@ VALUES = {
 
 
 @pytest.mark.parametrize(
-    ("predicate", "truth"),
+    ("condition", "truth"),
     [
         ("demo.minilm.micro_f1 > 49.9", True),
         ("demo.minilm.micro_f1 > 50", False),
@@ -27,12 +27,12 @@ VALUES = {
         ('study.kind == "demonstration"', True),
     ],
 )
-def test_truth(predicate, truth):
-    assert claims.evaluate(predicate, VALUES) is truth
+def test_truth(condition, truth):
+    assert claims.evaluate(condition, VALUES) is truth
 
 
 @pytest.mark.parametrize(
-    ("predicate", "reason"),
+    ("condition", "reason"),
     [
         ("demo.minilm.micro_f2 > 1", "unknown result key demo.minilm.micro_f2; is it demo.minilm.micro_f1"),
         ("demo.minilm.micro_f1x > 1", "unknown result key"),
@@ -50,34 +50,34 @@ def test_truth(predicate, truth):
         ("(lambda: 1)() == 1", "only|neither"),
     ],
 )
-def test_refused(predicate, reason):
+def test_refused(condition, reason):
     with pytest.raises(claims.ClaimError, match=reason) as refused:
-        claims.check([claims.Claim("thesis/discussions/demo.tex", 7, predicate)], VALUES)
+        claims.check([claims.Claim("thesis/discussions/demo.tex", 7, condition)], VALUES)
     assert "thesis/discussions/demo.tex:7: \\claim{" in str(refused.value)
 
 
-def raised(predicate):
+def raised(condition):
     with pytest.raises(ValueError) as error:
-        claims.evaluate(predicate, VALUES)
+        claims.evaluate(condition, VALUES)
     return type(error.value)
 
 
 @pytest.mark.parametrize(
-    "predicate",
+    "condition",
     [
         "demo.other.micro_f1 > 1",
         "demo.minilm.micro_f1 > 60 and demo.other.f1 > 1",
         "not abs(gain.low) >= 2 * gain.high",
     ],
 )
-def test_a_missing_result_is_not_a_mistake_in_the_condition(predicate):
+def test_a_missing_result_is_not_a_mistake_in_the_condition(condition):
     """Also where another part decides the condition: its truth must not depend on the order of evaluation."""
-    assert raised(predicate) is claims.UnknownResult
-    assert claims.holds(predicate, VALUES) is None
+    assert raised(condition) is claims.UnknownResult
+    assert claims.holds(condition, VALUES) is None
 
 
 @pytest.mark.parametrize(
-    "predicate",
+    "condition",
     [
         "gain.low >",
         "gain.low",
@@ -87,16 +87,16 @@ def test_a_missing_result_is_not_a_mistake_in_the_condition(predicate):
         "gain.low > 1; 2",
     ],
 )
-def test_a_condition_over_missing_results_is_checked_too(predicate):
-    assert raised(predicate) is ValueError
+def test_a_condition_over_missing_results_is_checked_too(condition):
+    assert raised(condition) is ValueError
 
 
 def test_scan(tmp_path):
-    """Claims over several lines and with nested text are found, commented ones are not."""
+    """Claims over several lines and with nested text are listed, claims in comments are not."""
     file = tmp_path / "demo.tex"
     file.write_text(
         "A \\claim{a.b\n   > 1}{text with {braces} and 5\\,\\% more}.\n"
         "% \\claim{c.d > 1}{no}\n50\\,\\% \\claim {e.f < 2}{yes} % \\claim{g.h > 1}{no}\n"
     )
-    found = claims.scan(file)
-    assert [(claim.line, claim.predicate) for claim in found] == [(1, "a.b > 1"), (4, "e.f < 2")]
+    listed = claims.scan(file)
+    assert [(claim.line, claim.condition) for claim in listed] == [(1, "a.b > 1"), (4, "e.f < 2")]

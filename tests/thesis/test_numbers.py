@@ -225,8 +225,8 @@ def test_a_companion_answers_what_the_study_does_not_ask(with_companion, monkeyp
     assert "types renamed" in (generated("main") / "tab_flexibility.tex").read_text()
     assert {"tab_label_efficiency", "fig_robustness"} <= set(names)
     key = {"Gain": "gain.low", "Noise": "encoder.robustness.mean_change"}
-    asked = [paper_claims.PaperClaim(paper="A", statement=name, scope=paper_claims.Scope()) for name in key]
-    monkeypatch.setattr(paper_claims, "load", lambda: asked)
+    listed = [paper_claims.PaperClaim(paper="A", statement=name, scope=paper_claims.Scope()) for name in key]
+    monkeypatch.setattr(paper_claims, "load", lambda: listed)
     monkeypatch.setattr(
         paper_claims, "verdict", lambda claim, pair: str(pair.values.get(key[claim.statement], "")) or None
     )
@@ -301,15 +301,15 @@ def test_too_few_documents_are_warned_of(made_up):
         metrics["files"]["counts.jsonl"] = sha256(file)
         sealed.write_json(file.with_name("metrics.json"), metrics)
     few = study.load_results("plain", "protocol.resamples=50")
-    said = [line for line in few.warnings if "fewer than 20 documents" in line]
-    assert len(said) == 1 and said[0] in discussion.overview(few)
-    assert said[0].split(":")[0] in few.corpora
+    (warning,) = [line for line in few.warnings if "fewer than 20 documents" in line]
+    assert warning in discussion.overview(few)
+    assert warning.split(":")[0] in few.corpora
     row = few.summary.set_index("system").loc["minilm"]
     assert row["micro_f1_low"] < row["micro_f1"] == alone["micro_f1"] < row["micro_f1_high"]
 
 
 def test_a_score_of_nothing_has_an_interval(made_up):
-    """A system that finds nothing: its upper limit is printed, and told from 0 where it is small."""
+    """A system without correct predictions: the upper limit of its score is above 0, and is printed."""
     results = made_up()
     item = next(item for item in results.stored if item.run.untrained)
     for row in item.counts:

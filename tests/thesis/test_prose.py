@@ -64,8 +64,8 @@ def test_no_chapter_names_a_winner_unchecked(chapter):
     ],
 )
 def test_found(sentence, word):
-    (found,) = prose.find(f"Plain words.\n\n{sentence}\n", "x.tex")
-    assert (found.file, found.line, found.word) == ("x.tex", 3, word)
+    (statement,) = prose.find(f"Plain words.\n\n{sentence}\n", "x.tex")
+    assert (statement.file, statement.line, statement.word) == ("x.tex", 3, word)
 
 
 @pytest.mark.parametrize(
