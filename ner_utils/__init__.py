@@ -1,7 +1,7 @@
 """Study kit for named entity recognition: fine-tuned encoders against generative LLMs.
 
-Import the room you need (``from ner_utils import data``); importing the package itself loads
-nothing, so that a light task never waits for torch.
+Import the folder you need (``from ner_utils import data``). Importing the package itself loads nothing, so
+that a light task does not wait for torch.
 """
 
 import logging
@@ -10,11 +10,11 @@ import warnings
 
 __version__ = "0.1.0"
 
-# Before torch is loaded: threads that wait for each other sleep. They spin otherwise, and where another
-# process takes a core they spin while the one that they wait for has none.
+# Set before torch is loaded: threads that wait for each other sleep. Otherwise they spin, and keep cores busy
+# that the thread they wait for needs.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-# Said at every import, and of no consequence here: bars are text, and CPU kernels are not fetched.
+# These warnings come at every import and do not matter here.
 warnings.filterwarnings("ignore", message="IProgress not found")
 warnings.filterwarnings("ignore", message=".*gradient_checkpointing` is deprecated", category=FutureWarning)
 logging.getLogger("bitsandbytes").setLevel(logging.ERROR)

@@ -1,12 +1,12 @@
-"""Anybody's predictions: files in columns, scored and compared at a Python prompt.
+"""Scores and compares predictions of other people's systems, from files in columns.
 
     from ner_utils import external
-    gold, mine, other = map(external.read, ("gold.conll", "mine.conll", "other.conll"))
-    print(external.score(gold, mine))
-    print(external.compare(gold, mine, other))
+    gold, a, b = map(external.read, ("gold.conll", "system-a.conll", "system-b.conll"))
+    print(external.score(gold, a))
+    print(external.compare(gold, a, b))
 
-Files are read as those of corpora are (`columns.read_blocks`): a line holds a token and its tag (IOB1, IOB2,
-BIOES, BILOU, BMES, or letters without a type), separated by tabs or spaces; blank lines end sentences.
+A line holds a token and its tag (IOB1, IOB2, BIOES, BILOU, BMES, or letters without a type), separated by
+tabs or spaces. Blank lines end sentences. Files are read like those of corpora.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ RESAMPLES = 10_000
 
 @dataclass(frozen=True)
 class File:
-    """A file's sentences: tokens, their tags as `tag_schemes.plain_tag` has them, the lines on which they
-    stand, and the document of each sentence, if any."""
+    """The sentences of a file: tokens, tags in the form of `tag_schemes.plain_tag`, the line of each token,
+    and the document of each sentence, if the file names documents."""
 
     path: str
     tokens: list[tuple[str, ...]]
@@ -50,64 +50,64 @@ def read(
 ) -> File:
     """Read a file in columns.
 
-    ``column`` and ``token`` are the places of tag and token: 0 is the first column, -1 the last. A line that
-    holds a tab is split at tabs, any other at spaces; with ``separator="tab"`` all are split at tabs. With
-    ``scheme`` (iob2, iob1, bioes, bilou, bmes), letters of others are refused. Tags without a type (``B``)
-    have the type ``mention``. Raises `DataError` with file and line.
+    ``column`` and ``token`` are the columns of tag and token: 0 is the first, -1 the last. A line that holds
+    a tab is split at tabs, any other line at spaces; with ``separator="tab"``, all lines are split at tabs.
+    With ``scheme`` (iob2, iob1, bioes, bilou, bmes), letters of other schemes are refused. Tags without a
+    type (``B``) get the type ``mention``. Raises `DataError` with file and line.
     """
     letters = tag_schemes.SCHEMES[_known(scheme)] if scheme else "BIESLUM"
-    found = File(str(path), [], [], [], [])
-    meanings: dict[str, str] = {}
-    typed: tuple[bool, str] | None = None  # whether tags have types, and where the first one stands
+    file = File(str(path), [], [], [], [])
+    plain: dict[str, str] = {}  # each tag of the file in plain form
+    typed: tuple[bool, str] | None = None  # whether tags have types, and the line of the first such tag
     for document, numbers, rows in read_blocks(Path(path), separator, token, column):
         tokens, tags = tuple(row[token] for row in rows), [row[column] for row in rows]
         for number, each, tag in zip(numbers, tokens, tags, strict=True):
-            if tag in meanings and each.strip():
+            if tag in plain and each.strip():
                 continue
             where = f"{path}:{number}"
             if not each.strip():
                 raise DataError(f"{where}: empty token")
             try:
-                meanings[tag] = tag_schemes.plain_tag(tag, letters)
+                plain[tag] = tag_schemes.plain_tag(tag, letters)
             except ValueError as error:
                 raise DataError(f"{where}: not a tag: {brief(tag)} ({error})") from None
             if tag != "O":
                 typed = typed or ("-" in tag, where)
                 if typed[0] != ("-" in tag):
                     raise DataError(f"{where}: {brief(tag)}: tags with and without types; see {typed[1]}")
-        found.tokens.append(tokens)
-        found.tags.append([meanings[tag] for tag in tags])
-        found.lines.append(numbers)
-        found.documents.append(document)
-    if not found.tokens:
+        file.tokens.append(tokens)
+        file.tags.append([plain[tag] for tag in tags])
+        file.lines.append(numbers)
+        file.documents.append(document)
+    if not file.tokens:
         raise DataError(f"{path}: no sentence")
-    return found
+    return file
 
 
 def score(gold: File, predicted: File, discard: str | None = None, by_position: bool = False) -> pd.DataFrame:
-    """Micro, macro and weighted scores, those of other schemes and by the rules of others, and each type as
-    ``type: LOC``: in percent.
+    """Scores in percent: micro, macro and weighted, those of other matching rules, and each type as
+    ``type: LOC``.
 
-    Ill-formed tags are repaired, or, with ``discard`` naming the scheme of gold (iob2, iob1, bioes, bilou,
-    bmes), mean nothing. Files must hold the same tokens, or, with ``by_position``, as many in each sentence.
-    Raises `DataError` where they do not.
+    Ill-formed tags are repaired. With ``discard``, the scheme of gold (iob2, iob1, bioes, bilou, bmes), they
+    are ignored instead. Files must hold the same tokens or, with ``by_position``, the same number of tokens
+    in each sentence. Raises `DataError` if they do not.
     """
-    right, said = _tables(gold, predicted, discard=discard, by_position=by_position)
-    counts = scoring.total(scoring.rows(scoring.count(right, said), right.types))
-    found = {
+    tables = _tables(gold, predicted, discard=discard, by_position=by_position)
+    counts = scoring.total(scoring.rows(scoring.count(*tables), tables[0].types))
+    scores = {
         "micro": scoring.micro(counts),
         "macro": scoring.macro(counts),
         "weighted": scoring.weighted(counts),
     }
-    tallies = scoring.tally(right, said)
-    found |= {name: tallies[name].score for name in scoring.SCHEMES[1:]}
-    gold_spans, said_spans = _spans(right), _spans(said)
+    tallies = scoring.tally(*tables)
+    scores |= {name: tallies[name].score for name in scoring.SCHEMES[1:]}
+    gold_spans, predicted_spans = map(_spans, tables)
     sentences = [Sentence("", None, *row) for row in zip(gold.tokens, gold_spans, strict=True)]
-    by_others = surface_scores.scores(sentences, said_spans)
-    found |= {name.replace("_", " "): each for name, each in by_others.items()}
-    # A type may have the name of a row above.
-    found |= {f"type: {kind}": each for kind, each in scoring.by_type(counts).items()}
-    frame = pd.DataFrame(found, index=scoring.Score._fields).T
+    by_others = surface_scores.scores(sentences, predicted_spans)
+    scores |= {name.replace("_", " "): score for name, score in by_others.items()}
+    # With a prefix, because a type may have the name of a row above.
+    scores |= {f"type: {kind}": score for kind, score in scoring.by_type(counts).items()}
+    frame = pd.DataFrame(scores, index=scoring.Score._fields).T
     return (frame * [100, 100, 100, 1]).round(2)
 
 
@@ -120,11 +120,14 @@ def compare(
     seed: int = 0,
     by_position: bool = False,
 ) -> pd.Series:
-    """Both scores and their difference a - b in percent, its 95 % interval, the p-value of approximate
-    randomisation, the smallest difference that would be found, and what was resampled: documents, or
-    sentences where gold names fewer than `statistics.LEAST` documents. ``by_position`` as in `score`."""
-    right, *sides = _tables(gold, a, b, by_position=by_position)
-    counts = [scoring.count(right, side)[None].astype(float) for side in sides]
+    """Compares two systems: both scores and their difference a - b in percent, its 95 % interval, the p-value
+    of approximate randomisation, and the smallest difference that would be found.
+
+    Documents are resampled, or sentences if gold names too few documents; ``resampled`` says which.
+    ``by_position`` is explained at `score`.
+    """
+    table, *others = _tables(gold, a, b, by_position=by_position)
+    counts = [scoring.count(table, other)[None].astype(float) for other in others]
     groups, resampled = resampling.grouping(gold.documents)
     scores = [resampling.interval(side, groups, metric, 1, seed).estimate for side in counts]
     bounds = resampling.interval(counts[0], groups, metric, resamples, seed, counts[1])
@@ -139,38 +142,41 @@ def compare(
 def _tables(
     gold: File, *others: File, discard: str | None = None, by_position: bool = False
 ) -> list[span_table.SpanTable]:
-    """All files as tables of spans with the same types."""
+    """All files as tables of spans with the same list of types."""
     for other in others:
         _check_sentences(gold, other, by_position)
     files = (gold, *others)
-    kinds = [set(span_table.from_tags(file.tags).types) for file in files]
-    for file, found in zip(files[1:], kinds[1:], strict=True):
-        if kinds[0] and found and ({tag_schemes.UNTYPED} in (kinds[0], found)) and not kinds[0] & found:
-            one, other = (gold, file) if kinds[0] == {tag_schemes.UNTYPED} else (file, gold)
-            raise DataError(f"{one.path} has tags without types, {other.path} with types")
+    types = [set(span_table.from_tags(file.tags).types) for file in files]
+    for file, kinds in zip(files[1:], types[1:], strict=True):
+        if types[0] and kinds and {tag_schemes.UNTYPED} in (types[0], kinds) and not types[0] & kinds:
+            untyped, typed = (gold, file) if types[0] == {tag_schemes.UNTYPED} else (file, gold)
+            raise DataError(f"{untyped.path} has tags without types, {typed.path} with types")
     if discard:
         _check_scheme(gold, _known(discard))
-    types = sorted(set.union(*kinds))
-    return [span_table.from_tags(file.tags, types, discard and tag_schemes.plain(discard)) for file in files]
+    scheme = discard and tag_schemes.plain(discard)
+    return [span_table.from_tags(file.tags, sorted(set.union(*types)), scheme) for file in files]
 
 
 def _check_sentences(gold: File, other: File, by_position: bool) -> None:
     """Raise `DataError` at the first token or sentence that differs."""
-    for at, (right, said) in enumerate(zip(gold.tokens, other.tokens, strict=False)):
-        wheres = [[f"{file.path}:{line}" for line in file.lines[at]] for file in (gold, other)]
-        for wanted, token, where, here in () if by_position else zip(right, said, *wheres, strict=False):
-            if wanted != token:
-                raise DataError(f"{here}: token {brief(token)}, where {where} has {brief(wanted)}")
-        if len(right) != len(said):
+    for at, sentences in enumerate(zip(gold.tokens, other.tokens, strict=False)):
+        places = [[f"{file.path}:{line}" for line in file.lines[at]] for file in (gold, other)]
+        for expected, token, there, here in () if by_position else zip(*sentences, *places, strict=False):
+            if expected != token:
+                raise DataError(f"{here}: token {brief(token)}, but {there} has {brief(expected)}")
+        expected, length = map(len, sentences)
+        if length != expected:
             raise DataError(
-                f"{wheres[1][0]}: a sentence of {len(said)} tokens; that at {wheres[0][0]} has {len(right)}"
+                f"{places[1][0]}: a sentence of {length} tokens, but that at {places[0][0]} has {expected}"
             )
     if len(gold.tokens) != len(other.tokens):
-        raise DataError(f"{other.path}: {len(other.tokens)} sentences, {gold.path} has {len(gold.tokens)}")
+        raise DataError(
+            f"{other.path}: {len(other.tokens)} sentences, but {gold.path} has {len(gold.tokens)}"
+        )
 
 
 def _check_scheme(gold: File, scheme: str) -> None:
-    """Raise `DataError` where another scheme would have written more of the tags of gold."""
+    """Raise `DataError` if the tags of gold fit another scheme better."""
     repairs = {
         each: sum(spans.spans_from_tags(tags, each)[1] for tags in gold.tags) for each in tag_schemes.PLAIN
     }

@@ -13,15 +13,15 @@ from pathlib import Path
 
 CHECKSUMS = "checksums.json"
 FULL = (errno.ENOSPC, errno.EDQUOT)
-LITTLE = 2**20  # bytes: with less left, a write that failed without a reason failed for this one
+LITTLE = 2**20  # bytes: if less is free, the disk is the reason for a write that failed without one
 
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Raise `OSError` with the file's name where the block fails because the disk, or the user's share of it,
-    is full. ``path`` is what the block writes: a file, or a folder, whose newest file is the one.
+    """If the block fails because the disk or the user's quota is full, raise `OSError` with the file's name.
 
-    torch and safetensors report a full disk with other exceptions, and no library names the file.
+    ``path`` is the file that the block writes, or a folder, whose newest file is named. The context is needed
+    because torch and safetensors report a full disk with other exceptions, and no library names the file.
     """
     try:
         yield
@@ -29,8 +29,8 @@ def naming(path: Path) -> Iterator[None]:
         number = _full(error, path)
         if number is None or getattr(error, "filename", None):
             raise
-        said = f"{os.strerror(number)}, {_free(path) / 1e6:,.0f} MB are free"
-        raise OSError(number, said, str(_newest(path))) from None
+        reason = f"{os.strerror(number)}, {_free(path) / 1e6:,.0f} MB are free"
+        raise OSError(number, reason, str(_newest(path))) from None
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -48,9 +48,9 @@ def sha256(path: Path) -> str:
 
 
 def write_checksums(folder: Path, names: Iterable[str] | None = None) -> None:
-    """Write ``checksums.json``: of the named files, or of all files in the folder and below it.
+    """Write ``checksums.json`` for the named files, or for all files in the folder and below it.
 
-    The file appears whole or not at all. Write it last: a folder without it is not complete.
+    Write it last: a folder without it is not complete.
     """
     if names is None:
         files = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
@@ -60,8 +60,8 @@ def write_checksums(folder: Path, names: Iterable[str] | None = None) -> None:
 
 
 def verify_checksums(folder: Path) -> list[str]:
-    """Names of the files that are missing or were changed, none where all is well; ``checksums.json`` itself
-    where it is missing or cannot be read."""
+    """Names of the files that are missing or were changed; ``checksums.json`` itself if it is missing or
+    cannot be read."""
     try:
         sums = json.loads((folder / CHECKSUMS).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -70,24 +70,24 @@ def verify_checksums(folder: Path) -> list[str]:
 
 
 def differing(folder: Path, sums: dict[str, str]) -> list[str]:
-    """The names of files of a folder that are missing or do not have the SHA-256 given for them."""
-    there = {name: folder / name for name in sums}
-    return [name for name, path in there.items() if not path.is_file() or sha256(path) != sums[name]]
+    """The names of files of a folder that are missing or do not have the given SHA-256."""
+    files = {name: folder / name for name in sums}
+    return [name for name, path in files.items() if not path.is_file() or sha256(path) != sums[name]]
 
 
 def _full(error: Exception, path: Path) -> int | None:
-    """The number of the error where it says that the disk is full."""
+    """The system's number of an error which says that the disk is full, else None."""
     if isinstance(error, OSError):
         return error.errno if error.errno in FULL else None
-    said = str(error)
-    # torch's writer of archives keeps the reason to itself.
-    if "inline_container" in said and _free(path) < LITTLE:
+    text = str(error)
+    # torch's writer of archives does not give the reason.
+    if "inline_container" in text and _free(path) < LITTLE:
         return errno.ENOSPC
-    return next((number for number in FULL if os.strerror(number) in said), None)
+    return next((number for number in FULL if os.strerror(number) in text), None)
 
 
 def _free(path: Path) -> int:
-    """Free bytes of the disk on which a path lies, or will lie."""
+    """Free bytes on the disk of a path, which need not exist yet."""
     return shutil.disk_usage(next(each for each in (path, *path.absolute().parents) if each.exists())).free
 
 

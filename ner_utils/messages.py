@@ -1,4 +1,4 @@
-"""What a message may hold: text that cannot act on a terminal, and never more than a few lines of it."""
+"""Makes text fit for messages: it cannot control a terminal, and it is a few lines long at most."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ LINES = 8
 
 
 def acts(char: str) -> bool:
-    """Whether a character does something instead of being seen: control and format characters, lone
-    surrogates, line and paragraph separators; not the joiners, which emoji and Persian need."""
+    """Whether a character has an effect instead of being seen: control and format characters, lone
+    surrogates, line and paragraph separators. Joiners are excepted, because emoji and Persian need them."""
     return unicodedata.category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp") and char not in "\u200c\u200d"
 
 
 def visible(text: str, keep: str = "\n\t") -> str:
-    """Text with characters that act as their code points, ``⟨U+001B⟩``, but for those to ``keep``."""
+    """Text in which characters that act, except those to ``keep``, are shown as code points: ``⟨U+001B⟩``."""
     return "".join(f"⟨U+{ord(char):04X}⟩" if acts(char) and char not in keep else char for char in text)
 
 
 def shortened(text: str, width: int = WIDTH) -> str:
-    """Text of at most ``width`` characters: of a longer one, its beginning and its end."""
+    """Text of at most ``width`` characters: longer text is reduced to its beginning and its end."""
     if len(text) <= width:
         return text
     left = (width - 3) // 2
@@ -29,10 +29,10 @@ def shortened(text: str, width: int = WIDTH) -> str:
 
 
 def brief(value: Any, width: int = 80) -> str:
-    """A value as Python writes it, in a message: shortened, and without characters that act."""
+    """A value as Python writes it, shortened and without characters that act."""
     try:
         text = repr(value)
-    except (ValueError, RecursionError):  # a number of more digits than Python writes; a value inside itself
+    except (ValueError, RecursionError):  # a number with too many digits; a value that contains itself
         text = f"a value of type {type(value).__name__}"
     return shortened(visible(shortened(text, width)), width)
 
@@ -41,5 +41,5 @@ def few_lines(text: str) -> str:
     """A message of at most `LINES` lines of at most `WIDTH` characters."""
     lines = text.split("\n")
     more = [f"… and {len(lines) - LINES} more lines"] if len(lines) > LINES else []
-    # Shortened before it is read character by character: it may quote a whole file.
+    # Shortened first, because a line may quote a whole file.
     return "\n".join([*(visible(shortened(line)) for line in lines[:LINES]), *more])

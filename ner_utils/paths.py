@@ -1,4 +1,4 @@
-"""Where things live. Every other room asks here instead of spelling out folders."""
+"""Folders and files of the project. All other code asks here instead of spelling them out."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def cache_dir() -> Path:
 
 
 def data_dirs(dataset: str) -> list[Path]:
-    """Local folders in which a corpus is looked for, in order: the user's, ours, the cache."""
+    """Local folders that may hold a corpus, in the order of search: the user's, the project's, the cache."""
     user = os.environ.get("NER_DATA_DIR")
     folders = [Path(user).expanduser().resolve()] if user else []
     return [folder / corpus(dataset) for folder in [*folders, CORPORA, cache_dir() / "data"]]
@@ -49,5 +49,5 @@ def relative(path: Path) -> str:
 
 
 def thesis_pdf(study: str) -> Path:
-    """The finished thesis: ``thesis/thesis.pdf`` for the default study, a name of its own otherwise."""
+    """The finished thesis: ``thesis/thesis.pdf`` for the default study, ``thesis-<study>.pdf`` otherwise."""
     return THESIS / ("thesis.pdf" if study == "demo" else f"thesis-{study}.pdf")

@@ -1,5 +1,5 @@
-"""Stored files that show damage: each JSON file ends with the SHA-256 of its own text, and a list of digests
-seals files that other programs read.
+"""Stored files in which damage is noticed: each JSON file ends with the SHA-256 of its own text, and a list
+of digests seals files that other programs read.
 
 ``python -m ner_utils.sealed LIST.json`` verifies such a list and names the first file that differs.
 """
@@ -27,14 +27,14 @@ _SEAL = re.compile(rb',\n "sha256": "([0-9a-f]{64})"\n\}\n\Z')
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:
-    """Write a non-empty object with its seal, whole or not at all; keys keep their order."""
+    """Write a non-empty object with its seal; keys keep their order."""
     text = json.dumps(values, indent=1, ensure_ascii=False).removesuffix("\n}").encode()
     write_whole(path, text + f',\n "sha256": "{hashlib.sha256(text).hexdigest()}"\n}}\n'.encode())
 
 
 def read_json(path: Path, remedy: str) -> dict[str, Any]:
-    """The object in a sealed file, without the seal. Raises `ResultError`, which ends with the ``remedy``,
-    where the file is missing or a byte of it has changed."""
+    """The object in a sealed file, without the seal. If the file is missing or a byte of it has changed,
+    raises `ResultError` with a message that ends with the ``remedy``."""
     where = paths.relative(path)
     try:
         content = path.read_bytes()
@@ -49,13 +49,13 @@ def read_json(path: Path, remedy: str) -> dict[str, Any]:
 
 
 def seal_files(target: Path, files: Iterable[Path], remedy: str) -> None:
-    """Write the digests of files to ``target``, with what makes them again."""
+    """Write the digests of files to ``target``, with the ``remedy`` for a file that was changed."""
     listed = {os.path.relpath(path, target.parent): sha256(path) for path in sorted(files)}
     write_json(target, {"remedy": remedy, "files": listed})
 
 
 def verify_files(target: Path, remedy: str) -> None:
-    """Raise `ResultError` where a file of a list differs from what was written."""
+    """Raise `ResultError` if a file of a list was changed after the list was written."""
     listed = read_json(target, remedy)
     if wrong := differing(target.parent, listed["files"]):
         file = paths.relative((target.parent / wrong[0]).resolve())

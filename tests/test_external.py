@@ -1,4 +1,4 @@
-"""Anybody's files: read whatever their separators, scored as ours are, refused where they do not match."""
+"""Predictions of other people: read whatever the separators, and scored like ours."""
 
 import numpy as np
 import pytest
@@ -8,8 +8,8 @@ from ner_utils import external
 from ner_utils.data.corpus import DataError
 
 GOLD = "-DOCSTART- O\n\nAnna\tB-PER\nof\tO\nBern\tB-LOC\n\n\nRome\tB-LOC\n"
-MINE = "-DOCSTART- -X- O\r\n\r\nAnna NNP B-PER\r\nof IN O\r\nBern NNP B-PER\r\n\r\nRome NNP S-LOC"
-OTHER = "Anna I-PER\nof O\nBern I-LOC\n \nRome O\n"
+FIRST = "-DOCSTART- -X- O\r\n\r\nAnna NNP B-PER\r\nof IN O\r\nBern NNP B-PER\r\n\r\nRome NNP S-LOC"
+SECOND = "Anna I-PER\nof O\nBern I-LOC\n \nRome O\n"
 
 
 @pytest.fixture
@@ -25,21 +25,21 @@ def files(tmp_path):
     return make
 
 
-def test_in_four_lines(files):
-    gold, mine, other = files(GOLD, MINE, OTHER)
-    scores = external.score(gold, mine)
+def test_read_score_and_compare(files):
+    gold, first, second = files(GOLD, FIRST, SECOND)
+    scores = external.score(gold, first)
     assert scores.loc["micro"].tolist() == [66.67, 66.67, 66.67, 3]
     assert scores.loc["exact", "f1"] == 100
     assert scores.loc["type: LOC"].tolist() == [100, 50, 66.67, 2]
-    assert external.score(gold, other).loc["micro", "f1"] == 80
-    assert external.score(gold, other, discard="iob2").loc["micro", "f1"] == 0
-    found = external.compare(gold, mine, other, resamples=200)
-    assert found["difference"] == pytest.approx(-13.3333, abs=1e-4)
-    assert found["low"] <= found["difference"] <= found["high"]
-    assert found["resampled"] == "sentences"  # there is one document
+    assert external.score(gold, second).loc["micro", "f1"] == 80
+    assert external.score(gold, second, discard="iob2").loc["micro", "f1"] == 0
+    result = external.compare(gold, first, second, resamples=200)
+    assert result["difference"] == pytest.approx(-13.3333, abs=1e-4)
+    assert result["low"] <= result["difference"] <= result["high"]
+    assert result["resampled"] == "sentences"  # there is one document
 
 
-def test_what_is_resampled(files):
+def test_documents_or_sentences_are_resampled(files):
     """A border at the top of a file does not make one group of all sentences; 20 documents are enough."""
 
     def texts(border):
@@ -68,16 +68,19 @@ def test_equals_seqeval(files):
     tags = np.array(["O", "O", "B-A", "I-A", "B-B", "I-B"])
     rows = [[chance.choice(tags, size=n).tolist() for n in range(1, 9)] for _ in range(2)]
     texts = ["\n\n".join("\n".join(f"w {tag}" for tag in row) for row in side) for side in rows]
-    found = external.score(*files(*texts)).loc["micro", "f1"]
-    assert found == pytest.approx(100 * f1_score(*rows), abs=0.01)
+    result = external.score(*files(*texts)).loc["micro", "f1"]
+    assert result == pytest.approx(100 * f1_score(*rows), abs=0.01)
 
 
 @pytest.mark.parametrize(
     ("other", "message"),
     [
-        ("Anna B-PER\nin O\nBern O\n\nRome O\n", r"1.conll:2: token 'in', where .*0.conll:4 has 'of'"),
-        ("Anna B-PER\nof O\n\nBern O\n\nRome O\n", r"1.conll:1: .* of 2 tokens; that at .*0.conll:3 has 3"),
-        ("Anna B-PER\nof O\nBern O\n\nRome O\n\nOslo O\n", r"1.conll: 3 sentences, .*0.conll has 2"),
+        ("Anna B-PER\nin O\nBern O\n\nRome O\n", r"1.conll:2: token 'in', but .*0.conll:4 has 'of'"),
+        (
+            "Anna B-PER\nof O\n\nBern O\n\nRome O\n",
+            r"1.conll:1: .* of 2 tokens, but .*0.conll:3 has 3",
+        ),
+        ("Anna B-PER\nof O\nBern O\n\nRome O\n\nOslo O\n", r"1.conll: 3 sentences, but .*0.conll has 2"),
         ("Anna B-PER\nof O\nBern O\n", r"1.conll: 1 sentences"),
         ("Anna PER\nof O\nBern O\n\nRome O\n", "1.conll:1: not a tag: 'PER'"),
         ("", "1.conll: no sentence"),
@@ -103,20 +106,20 @@ def test_not_utf8(tmp_path):
 
 def test_comments_count_for_nothing(files):
     """The comment ends like a tag and is right in both files; the one mention is missed."""
-    gold, mine = files(*(f"# sent_id = S-12\nAda {tag}\nsings O\n" for tag in ("B-PER", "O")))
+    gold, first = files(*(f"# sent_id = S-12\nAda {tag}\nsings O\n" for tag in ("B-PER", "O")))
     assert gold.tokens == [("Ada", "sings")] and gold.lines == [[2, 3]]
-    assert external.score(gold, mine).loc["micro"].tolist() == [0, 0, 0, 1]
+    assert external.score(gold, first).loc["micro"].tolist() == [0, 0, 0, 1]
     (file,) = files("# id 0a1b domain=en\nAda _ _ B-PER\n\n# NN _ O\n#ner NN _ B-PER\n")
     assert (file.tokens, file.tags) == ([("Ada",), ("#", "#ner")], [["B-PER"], ["O", "B-PER"]])
 
 
 def test_cells_with_spaces(files):
-    gold, mine = files(
+    gold, first = files(
         "From\tO\nNew York\tB-LOC\nto\tO\nNew Delhi\tB-LOC\n",
         "From\tO\nNew York\tB-LOC\nto\tO\nNew Delhi\tO\n",
     )
     assert gold.tokens == [("From", "New York", "to", "New Delhi")]
-    assert external.score(gold, mine).loc["micro"].tolist() == [100, 50, 66.67, 2]
+    assert external.score(gold, first).loc["micro"].tolist() == [100, 50, 66.67, 2]
     (typed,) = files("INV-7\tB-Invoice Number\nB6\tB-vitamin B-12\t\n")
     scores = external.score(typed, typed)
     assert scores.loc[["type: Invoice Number", "type: vitamin B-12"], "support"].tolist() == [1, 1]
@@ -125,7 +128,7 @@ def test_cells_with_spaces(files):
 @pytest.mark.parametrize(
     "tags", ["B-LOC I-LOC O B-LOC", "B-LOC E-LOC O S-LOC", "B-LOC L-LOC O U-LOC", "I-LOC I-LOC O I-LOC"]
 )
-def test_schemes_say_the_same(files, tags):
+def test_all_schemes_give_the_same_spans(files, tags):
     gold, same = files(
         *("\n".join(f"w {tag}" for tag in row.split()) for row in ("B-LOC I-LOC O B-LOC", tags))
     )
@@ -133,8 +136,8 @@ def test_schemes_say_the_same(files, tags):
 
 
 def test_tags_without_types(files, tmp_path):
-    gold, mine = files("a B\nb L\nc O\n\nd U\n", "a B\nb I\nc O\n\nd O\n")
-    assert external.score(gold, mine).loc["type: mention"].tolist() == [100, 50, 66.67, 2]
+    gold, first = files("a B\nb L\nc O\n\nd U\n", "a B\nb I\nc O\n\nd O\n")
+    assert external.score(gold, first).loc["type: mention"].tolist() == [100, 50, 66.67, 2]
     for rows in (("a B", "b B-PER"), ("a B-PER", "b I")):
         with pytest.raises(DataError, match=r"0.conll:3: '.*': tags with and without types; see .*conll:1"):
             files(f"{rows[0]}\n\n{rows[1]}\n")
@@ -151,7 +154,7 @@ def test_a_bad_tag_is_named_with_its_line(files, tag):
         files("a\tO\n\n" * 49 + f"# a comment\na\t{tag}\n")
 
 
-def test_a_message_is_short_and_cannot_act(files):
+def test_a_message_is_short_and_has_no_control_characters(files):
     with pytest.raises(DataError) as error:
         files("a \x1b[2J" + "x" * 1_000_000)
     assert len(str(error.value)) < 400 and "\x1b" not in str(error.value)
@@ -185,17 +188,17 @@ def test_separator_and_scheme_are_chosen(tmp_path):
 
 
 def test_altered_tokens_are_aligned_by_position(files):
-    gold, mine, other = files(GOLD, MINE.replace("Bern", "##rn"), OTHER.replace("Rome", "rome"))
+    gold, first, second = files(GOLD, FIRST.replace("Bern", "##rn"), SECOND.replace("Rome", "rome"))
     for call in (
-        lambda **more: external.score(gold, mine, **more),
-        lambda **more: external.compare(gold, mine, other, **more),
+        lambda **more: external.score(gold, first, **more),
+        lambda **more: external.compare(gold, first, second, **more),
     ):
-        with pytest.raises(DataError, match=r"1.conll:5: token '##rn', where .*0.conll:5 has 'Bern'"):
+        with pytest.raises(DataError, match=r"1.conll:5: token '##rn', but .*0.conll:5 has 'Bern'"):
             call()
-    scores = external.score(gold, mine, by_position=True)
-    assert scores.equals(external.score(*files(GOLD, MINE)))
-    found = external.compare(gold, mine, other, resamples=50, by_position=True)
-    assert found["a"] == scores.loc["micro", "f1"].round(4) or found["a"] == pytest.approx(66.6667)
+    scores = external.score(gold, first, by_position=True)
+    assert scores.equals(external.score(*files(GOLD, FIRST)))
+    result = external.compare(gold, first, second, resamples=50, by_position=True)
+    assert result["a"] == scores.loc["micro", "f1"].round(4) or result["a"] == pytest.approx(66.6667)
     short, long = files("Anna O\nof O\n\nRome O\n", GOLD + "\nOslo O\n")
     with pytest.raises(DataError, match="2.*tokens"):
         external.score(gold, short, by_position=True)
@@ -232,17 +235,17 @@ def test_only_the_scheme_of_gold_can_be_discarded(files, scheme):
 
 
 def test_a_malformed_tag_of_gold_is_discarded_and_no_reason_to_refuse(files):
-    gold, mine = files("a B-PER\nb O\nc I-PER\n", "a B-PER\nb O\nc B-PER\n")
-    assert external.score(gold, mine, discard="iob2").loc["micro"].tolist() == [50, 100, 66.67, 1]
+    gold, first = files("a B-PER\nb O\nc I-PER\n", "a B-PER\nb O\nc B-PER\n")
+    assert external.score(gold, first, discard="iob2").loc["micro"].tolist() == [50, 100, 66.67, 1]
 
 
 @pytest.mark.parametrize("name", ["micro", "exact", "first match", "type", "type: micro"])
 def test_a_type_does_not_overwrite_a_row(files, name):
     """Two mentions of the type are right, one of another is missed and one is made up."""
-    gold, mine = files(
+    gold, first = files(
         f"a\tB-{name}\nb\tB-{name}\nc\tB-LOC\nd\tO\n", f"a\tB-{name}\nb\tB-{name}\nc\tO\nd\tB-LOC\n"
     )
-    scores = external.score(gold, mine)
+    scores = external.score(gold, first)
     assert scores.index.is_unique
     assert scores.loc["micro"].tolist() == scores.loc["exact"].tolist() == [66.67, 66.67, 66.67, 3]
     assert scores.loc[f"type: {name}"].tolist() == [100, 100, 100, 2]
