@@ -66,7 +66,7 @@ def micro_alone(systems: list[np.ndarray], groups: np.ndarray) -> None:
 def everything(systems: list[np.ndarray], groups: np.ndarray) -> None:
     """Micro, macro and each type of every system, and both scores of all pairs, tested."""
     for counts in systems:
-        resampling.intervals(counts, groups, RESAMPLES, 0)
+        resampling.intervals([counts], [1], groups, None, RESAMPLES, 0)
     for metric in ("micro_f1", "macro_f1"):
         for counts in systems:
             resampling.interval(counts, groups, metric, RESAMPLES, 0)

@@ -82,8 +82,8 @@ def numbers(results: Results) -> dict[tuple[str, ...], float]:
         sides = [tables[name] for name in (*block["system"], base)]
         weights = [1 / len(block)] * len(block) + [-1]
         resamples = results.study.protocol.resamples
-        bounds = resampling.weighted_interval(sides, weights, groups, "micro_f1", resamples, SEED)
-        bounds = bounds.percent("change")
+        (mean,) = resampling.intervals(sides, weights, groups, "micro_f1", resamples, SEED)
+        bounds = mean.percent("change")
         values |= {at: bounds["change"], (*at, "low"): bounds["low"], (*at, "high"): bounds["high"]}
     return values
 

@@ -109,7 +109,7 @@ def scores(gold: Sequence[Sentence], counted: Counted, resamples: int) -> list[d
     rows, groups = [], resampling.groups(gold)
     for system, counts in counted.items():
         sums = counts.sum(axis=1).mean(axis=0)
-        found = resampling.intervals(counts, groups, resamples, seed=0)
+        found = resampling.intervals([counts], [1], groups, None, resamples, seed=0)
         for name, (tp, fp, fn), bounds in zip(_names(gold), sums, found, strict=True):
             if tp + fp + fn:
                 row = {"system": system, **name, "gold": tp + fn, "predicted": tp + fp}
@@ -124,7 +124,7 @@ def gains(
     its interval."""
     rows, groups = [], resampling.groups(gold)
     for a, b in pairs:
-        found = resampling.intervals(counted[a], groups, resamples, seed=0, against=counted[b])
+        found = resampling.intervals([counted[a], counted[b]], [1, -1], groups, None, resamples, seed=0)
         held = counted[a][0][:, :, [0, 2]].sum(axis=(0, 2))
         for name, number, bounds in zip(_names(gold), held, found, strict=True):
             if number:

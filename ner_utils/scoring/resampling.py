@@ -153,39 +153,11 @@ def interval(
 
     Arguments, and what is raised, as in `f1_parts`.
     """
-    return weighted_interval(*_difference(counts, against), groups, metric, resamples, seed)
-
-
-def weighted_interval(
-    sides: Sequence[np.ndarray],
-    weights: Sequence[float],
-    groups: Sequence | np.ndarray,
-    metric: str,
-    resamples: int,
-    seed: int,
-) -> Interval:
-    """The `interval` of a weighted sum of systems' scores on the same sentences, such as the mean of several
-    differences. ``sides`` holds the counts of each system; other arguments as there."""
-    return _intervals(sides, weights, groups, metric, resamples, seed)[0]
+    sides, weights = ([counts], [1]) if against is None else ([counts, against], [1, -1])
+    return intervals(sides, weights, groups, metric, resamples, seed)[0]
 
 
 def intervals(
-    counts: np.ndarray,
-    groups: Sequence | np.ndarray,
-    resamples: int,
-    seed: int,
-    against: np.ndarray | None = None,
-) -> list[Interval]:
-    """The `interval` of each type's F1 by itself, or of its difference, all from the same resamples. Buckets
-    of mentions may take the place of types. Arguments as there."""
-    return _intervals(*_difference(counts, against), groups, None, resamples, seed)
-
-
-def _difference(counts: np.ndarray, against: np.ndarray | None) -> tuple[list[np.ndarray], list[int]]:
-    return ([counts], [1]) if against is None else ([counts, against], [1, -1])
-
-
-def _intervals(
     sides: Sequence[np.ndarray],
     weights: Sequence[float],
     groups: Sequence | np.ndarray,
@@ -193,7 +165,10 @@ def _intervals(
     resamples: int,
     seed: int,
 ) -> list[Interval]:
-    """One interval for a metric; without a metric, one for each type."""
+    """The `interval` of a weighted sum of systems' scores on the same sentences, such as a difference or the
+    mean of several differences: a list of one, or, without a metric, one for the F1 of each type, all from
+    the same resamples. ``sides`` holds the counts of each system; buckets of mentions may take the place of
+    types. Other arguments as there."""
     parts = [f1_parts(side, groups, metric or "macro_f1") for side in sides]
 
     def score(sums: np.ndarray) -> np.ndarray:

@@ -76,43 +76,33 @@ def test_gap_is_paired():
     assert 0.6 < found["low"] < 0.75 < found["high"] < 0.9
 
 
-def probe(run, sentences):
-    return contamination.probe(run, {"some": sentences})["some"]
-
-
 def test_memory_is_found(make_tiny_llama, make_run, tmp_path):
     """A model that was trained on sentences as they stand completes them, and not their counterparts."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     words = ["stone", "river", "cloud", "paper", "window", "garden", "silver", "copper"]
+    orders = ([3 * k + j * (k + 1) for j in range(10)] for k in range(2))
     known = [
-        Sentence(
-            f"s{k}", None, tuple(words[(k * 3 + j * (k + 1)) % 8] for j in range(10)), (Span(0, 1, "A"),)
-        )
-        for k in range(4)
+        Sentence(f"s{k}", None, tuple(words[at % 8] for at in order), (Span(0, 1, "A"),))
+        for k, order in enumerate(orders)
     ]
     folder = make_tiny_llama()
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    rows = [
-        tokenizer((tokenizer.bos_token or "") + s.text, add_special_tokens=False)["input_ids"] for s in known
-    ]
-    optimiser = torch.optim.AdamW(model.parameters(), lr=3e-3)
-    for _ in range(150):
+    start = tokenizer.bos_token or ""
+    rows = [torch.tensor([tokenizer(start + s.text, add_special_tokens=False)["input_ids"]]) for s in known]
+    optimiser = torch.optim.AdamW(model.parameters(), lr=5e-3)
+    for _ in range(40):
         optimiser.zero_grad()
-        for row in rows:
-            ids = torch.tensor([row])
-            model(input_ids=ids, labels=ids).loss.backward()
+        sum(model(input_ids=ids, labels=ids).loss for ids in rows).backward()
         optimiser.step()
     model.save_pretrained(tmp_path / "knows")
     tokenizer.save_pretrained(tmp_path / "knows")
     run = make_run("knows", {"quantisation": None}, weights_folder=tmp_path / "knows")
-    assert min(probe(run, known)) == 5
     others = [Sentence(s.id, None, ("zebra", "lion", *s.tokens[2:]), s.spans) for s in known]
-    assert sum(probe(run, others)) < 20
-    fresh = make_run("fresh", {"quantisation": None}, weights_folder=folder)
-    assert sum(probe(fresh, known)) == 0
+    found = contamination.probe(run, {"known": known, "others": others})
+    assert min(found["known"]) == 5 and sum(found["others"]) < 10
 
 
 def test_told_in_the_thesis(made_up):

@@ -103,7 +103,7 @@ def test_a_weighted_sum_of_scores():
     """A mean of two differences from one system, on the same resamples: by hand from the scores of each."""
     base, one, two = draw(1, 100, seed=20), draw(1, 100, seed=21), draw(1, 100, seed=22, error=0.6)
     sides, weights = [one, two, base], [0.5, 0.5, -1]
-    found = resampling.weighted_interval(sides, weights, np.arange(100), "micro_f1", 4000, 0)
+    (found,) = resampling.intervals(sides, weights, np.arange(100), "micro_f1", 4000, 0)
     scores = [scorer_f1(each, "micro_f1") for each in sides]
     assert found.estimate == pytest.approx((scores[0] + scores[1]) / 2 - scores[2])
     chance = np.random.default_rng(1)
@@ -118,7 +118,7 @@ def test_a_weighted_sum_of_scores():
 
 def test_intervals_are_those_of_each_type_alone():
     counts, groups = draw(2, 40, seed=5), [f"g{at % 11}" for at in range(40)]
-    for k, bounds in enumerate(resampling.intervals(counts, groups, 300, 5)):
+    for k, bounds in enumerate(resampling.intervals([counts], [1], groups, None, 300, 5)):
         assert bounds == pytest.approx(interval(counts[:, :, [k]], groups, "micro_f1", 300, 5))
 
 
@@ -178,7 +178,9 @@ def test_nothing_to_score():
     counts[:, 1, 0, 1] = 5  # predicted, where gold has nothing
     for metric, each in itertools.product(METRICS, (counts, np.zeros((1, 4, 3, 3)))):
         assert interval(each, np.arange(4), metric, 10, 0) == pytest.approx((0, np.nan, np.nan), nan_ok=True)
-    assert np.isnan([each[1:] for each in resampling.intervals(counts, np.arange(4), 10, 0)]).all()
+    assert np.isnan(
+        [each[1:] for each in resampling.intervals([counts], [1], np.arange(4), None, 10, 0)]
+    ).all()
     counts = draw(1, 8, seed=4)
     found = interval(counts, np.zeros(8), "micro_f1", 50, 0)
     assert found.estimate == pytest.approx(scorer_f1(counts, "micro_f1")) and np.isnan(found[1:]).all()
@@ -234,11 +236,11 @@ def test_limits_of_types_and_of_their_mean():
     counts[0, :30, 0, 2] = counts[0, 37:, 1, 2] = 1
     shares = [share_at_most(30), share_at_most(3)]
     expected = [2 * share / (1 + share) for share in shares]
-    each = resampling.intervals(counts, np.arange(40), 50, 0)
+    each = resampling.intervals([counts], [1], np.arange(40), None, 50, 0)
     assert [bounds.high for bounds in each] == pytest.approx([*expected, np.nan], nan_ok=True)
     assert interval(counts, np.arange(40), "macro_f1", 50, 0).high == pytest.approx(np.mean(expected))
     counts[0, 5, 0] = 1, 0, 0  # the first type has a hit: its interval is the bootstrap's, others stay
-    after = resampling.intervals(counts, np.arange(40), 50, 0)
+    after = resampling.intervals([counts], [1], np.arange(40), None, 50, 0)
     assert after[0].low == 0 < after[0].estimate < after[0].high < expected[0] + 0.2
     assert after[1] == each[1]
 
