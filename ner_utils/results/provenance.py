@@ -1,7 +1,7 @@
 """Where a result came from, and whether it may still be used.
 
-A run's manifest is written last and bears the configuration's fingerprint in its name: a result
-without its manifest is not a result, and a changed configuration asks for another file.
+A run's manifest is written last and has the configuration's fingerprint in its name: files without a
+manifest are no result, and a changed configuration needs another file.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ PACKAGES = ("torch", "transformers", "tokenizers", "peft", "trl", "bitsandbytes"
 
 
 def manifest_path(run: Run) -> Path:
-    """The file whose presence says that a run is whole and fits its configuration."""
+    """The file that exists if a run is complete and of this configuration."""
     return run.results / f"manifest-{run.fingerprint[:12]}.json"
 
 
 def is_done(run: Run) -> bool:
-    """Whether the run's result is there, for this very configuration."""
+    """Whether the run has a result of exactly this configuration."""
     return manifest_path(run).is_file()
 
 
 def write_json(path: Path, values: Any) -> None:
-    """Write a file whole or not at all; object keys keep their order."""
+    """Write a file completely or not at all; object keys keep their order."""
     write_whole(path, (json.dumps(values, indent=1, ensure_ascii=False) + "\n").encode())
 
 
 def clear(run: Run) -> None:
-    """Begin a run's results anew: without its manifests, what is there counts for nothing."""
+    """Delete a run's manifests: without them, its files are no result."""
     run.results.mkdir(parents=True, exist_ok=True)
     for path in run.results.glob("manifest-*.json"):
         path.unlink()
@@ -49,12 +49,12 @@ def clear(run: Run) -> None:
 def inputs(run: Run) -> dict[str, dict[str, str]]:
     """SHA-256 of the files that a run reads, by name: those of its corpus, and those of a local
     checkpoint."""
-    found = {"data": data.digests(run.dataset_name, run.dataset)}
+    digests = {"data": data.digests(run.dataset_name, run.dataset)}
     weights = getattr(run.model, "weights", None)
     if weights and weights.folder:
         files = sorted(path for path in Path(weights.folder).iterdir() if path.is_file())
-        found["weights"] = {path.name: sha256(path) for path in files}
-    return found
+        digests["weights"] = {path.name: sha256(path) for path in files}
+    return digests
 
 
 def write_manifest(run: Run, files: Iterable[str]) -> Path:
@@ -96,8 +96,8 @@ def check_inputs(run: Run, manifest: dict[str, Any]) -> None:
 
 
 def begin_training(run: Run) -> None:
-    """Keep the checksums of what a training reads beside its checkpoints. Raises `ResultError` where it began
-    with other files: half a training on each would pass for one on these."""
+    """Store the checksums of the files that a training reads with its checkpoints. Raises `ResultError` where
+    it began with other files: half a training on each would pass for a training on these."""
     if not check_training(run):
         sealed.write_json(run.scratch / "inputs.json", inputs(run))
 
@@ -125,7 +125,7 @@ def _compare(made: Path, before: dict[str, dict[str, str]], now: dict[str, dict[
 
 
 def content(manifest: dict[str, Any]) -> str:
-    """What identifies the predictions of a run, whenever and wherever they were made: their checksums."""
+    """The checksums of a run's predictions, which identify them whenever and wherever they were made."""
     return " ".join(digest for name, digest in manifest["files"].items() if name.endswith(".jsonl"))
 
 
@@ -140,32 +140,32 @@ def _explain_missing(run: Run) -> str:
     return f"{folder}: made with another configuration ({changes}); run {command}"
 
 
-def _differences(stored: Any, wanted: Any, key: str = "") -> list[str]:
-    if isinstance(stored, dict) and isinstance(wanted, dict):
+def _differences(stored: Any, declared: Any, key: str = "") -> list[str]:
+    if isinstance(stored, dict) and isinstance(declared, dict):
         return [
             line
-            for name in sorted(stored.keys() | wanted.keys())
-            for line in _differences(stored.get(name), wanted.get(name), f"{key}.{name}".strip("."))
+            for name in sorted(stored.keys() | declared.keys())
+            for line in _differences(stored.get(name), declared.get(name), f"{key}.{name}".strip("."))
         ]
-    return [] if stored == wanted else [f"{key}: stored {stored!r}, now {wanted!r}"]
+    return [] if stored == declared else [f"{key}: stored {stored!r}, now {declared!r}"]
 
 
 def warnings(run: Run, manifest: dict[str, Any]) -> list[str]:
-    """What differs between the environment of a stored run and this one, for the thesis to print."""
-    found = []
+    """Differences between the environment of a stored run and this one, for the thesis to print."""
+    lines = []
     if manifest["commit"].endswith("+"):
-        found.append(f"runs were made with files that differed from commit {manifest['commit'][:-1]}")
+        lines.append(f"runs were made with files that differed from commit {manifest['commit'][:-1]}")
     for package, version in manifest["versions"].items():
         now = importlib.metadata.version(package)
         if now.split("+")[0] != version.split("+")[0]:
-            found.append(f"{run.system}: made with {package} {version}, here is {now}")
-    return found
+            lines.append(f"{run.system}: made with {package} {version}, here is {now}")
+    return lines
 
 
 def read_otherwise(run: Run, manifest: dict[str, Any]) -> str | None:
-    """How many of a run's answers today's rules might read or place otherwise than those of its time, at
-    most; None where they are today's. An answer that had the form exactly is read alike by all rules, and so
-    is each of its items that was placed or stood twice."""
+    """How many of a run's answers, at most, today's rules might read otherwise than the rules of its time;
+    None where the rules are the same. All rules read an answer in the exact form alike, and each of its items
+    that was found in the sentence or repeated."""
     if manifest["stages"].get("reading", stages.NUMBERS["reading"]) == stages.NUMBERS["reading"]:
         return None
     lines = (run.results / "predictions.jsonl").read_text(encoding="utf-8").splitlines()
@@ -179,8 +179,8 @@ def _is_doubtful(row: dict[str, Any]) -> bool:
 
 
 def commit() -> str:
-    """Commit of the project, with ``+`` where tracked files differ from it (results and figures, which a
-    study writes itself, apart); ``unknown`` without git."""
+    """Commit of the project, with ``+`` where tracked files differ from it, except results and figures, which
+    a study writes itself; ``unknown`` without git."""
     try:
         head = _git("rev-parse", "--short=10", "HEAD")
         changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!results", ":!figures")

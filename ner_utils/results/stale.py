@@ -1,7 +1,6 @@
-"""Which stored scores, audits and comparisons do not follow from predictions, corpus and code at hand.
+"""Which stored scores, audits and findings do not follow from today's predictions, corpus and code?
 
-Their checksums and stage numbers decide this, not the times of files: a fresh clone has nothing to make
-again.
+Checksums and stage numbers decide this, not the times of files: a fresh clone has nothing to make again.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from ner_utils.sealed import ResultError
 
 def check(runs: Sequence[Run]) -> None:
     """Raise `ResultError` where the stored predictions of a finished run are damaged, or were made from other
-    files than those at hand."""
+    files than today's."""
     for run in filter(provenance.is_done, runs):
         provenance.check_inputs(run, provenance.read_manifest(run))
 
@@ -32,7 +31,7 @@ def check_all(runs: Sequence[Run]) -> None:
 
 
 def files(runs: Sequence[Run]) -> list[Path]:
-    """The stored files to be made again, of the studies to which the runs belong; missing ones apart."""
+    """The existing files to be made again, of the studies to which the runs belong."""
     return [file for file, _ in _unfit(runs) if file.is_file()]
 
 
@@ -53,7 +52,7 @@ def _unfit(runs: Sequence[Run]) -> Iterator[tuple[Path, ResultError]]:
 
 
 def _load_audit(run: Run) -> None:
-    """Raise `ResultError` where the files of a corpus at hand are not those of its audit."""
+    """Raise `ResultError` where the files of a corpus are not those of its audit."""
     read = audit.load_audit(run.study, run.dataset_name)["inputs"]
     for name, digest in data.digests(run.dataset_name, run.dataset).items():
         if read.get(name) != digest:

@@ -1,8 +1,8 @@
-"""Where systems differ: scores by what a mention or its sentence is like.
+"""On which mentions do systems differ? Scores by properties of a mention and of its sentence.
 
 Every mention, gold or predicted, falls into one bucket of each factor, so that the buckets of a factor add up
-to the whole. What training data make of a mention (seen, ambiguous, how common its type is) is judged by all
-of a corpus' training sentences, whatever a system was given of them; surfaces are compared in lower case.
+to all mentions. Whether a mention is seen or ambiguous, and how common its type is, is judged by all training
+sentences of a corpus, even if a system had fewer; surfaces are compared in lower case.
 """
 
 from __future__ import annotations
@@ -30,18 +30,17 @@ FACTORS = {
     "mentions in sentence": ("none", "1", "2", "3 or more"),
 }
 
-
 Factors = Mapping[str, Sequence[str]]
 
 
 def factors(gold: Sequence[Sentence]) -> Factors:
-    """`FACTORS`, and the domains of the sentences where they name any."""
+    """`FACTORS`, and the domains of the sentences if they have any."""
     domains = sorted({sentence.domain or "unknown" for sentence in gold})
     return FACTORS | ({"domain": domains} if domains != ["unknown"] else {})
 
 
 class Sorter:
-    """Sorts mentions into the buckets of some factors."""
+    """Sorts mentions into the buckets of factors."""
 
     def __init__(self, train: Sequence[Sentence], factors: Factors = FACTORS) -> None:
         self.factors = factors
@@ -54,20 +53,20 @@ class Sorter:
         self.shares = {kind: number / types.total() for kind, number in types.items()}
 
     def buckets(self, sentence: Sentence, span: Span) -> list[int]:
-        """The place of a mention's bucket in each factor; ``sentence`` is the gold one."""
+        """The index of a mention's bucket in each factor; ``sentence`` is the gold one."""
         length, words = span.end - span.start, len(sentence.tokens)
         kinds = len(self.kinds.get(surface(sentence.tokens, span).lower(), ()))
         share = self.shares.get(span.type, 0)
-        said = tuple(token.lower() for token in sentence.tokens[span.start : span.end])
         lower = [token.lower() for token in sentence.tokens]
-        stands = sum(tuple(lower[at : at + length]) == said for at in range(words - length + 1))
+        mention = lower[span.start : span.end]
+        times = sum(lower[at : at + length] == mention for at in range(words - length + 1))
         domains = self.factors.get("domain")
         return [
             min(length, 3) - 1,
             int(share >= 0.05) + int(share > 0.2),
             int(kinds > 0),
             min(kinds, 2),
-            int(stands > 1),
+            int(times > 1),
             int(words > 10) + int(words > 20) + int(words > 30),
             min(len(sentence.spans), 3),
             *([domains.index(sentence.domain or "unknown")] if domains else []),
@@ -80,10 +79,10 @@ class Sorter:
         first = np.cumsum([0, *sizes[:-1]])
         counts = np.zeros((len(gold), sum(sizes), 3))
         for at, (sentence, prediction) in enumerate(zip(gold, predicted, strict=True)):
-            right, said = set(sentence.spans), set(prediction.spans)
-            for span in right | said:
-                what = 2 if span not in said else 0 if span in right else 1
-                counts[at, first + self.buckets(sentence, span), what] += 1
+            right, predicted_spans = set(sentence.spans), set(prediction.spans)
+            for span in right | predicted_spans:
+                outcome = 2 if span not in predicted_spans else 0 if span in right else 1
+                counts[at, first + self.buckets(sentence, span), outcome] += 1
         return counts
 
 
@@ -104,8 +103,8 @@ def count(
 
 
 def scores(gold: Sequence[Sentence], counted: Counted, resamples: int) -> list[dict[str, Any]]:
-    """One row a system and bucket that holds anything: numbers of gold and predicted mentions (means over
-    runs) and F1 in percent with its interval, None where it has none, as without gold mentions."""
+    """One row a system and bucket with mentions: numbers of gold and predicted mentions (means over runs) and
+    F1 in percent with its interval, None where it has none, as without gold mentions."""
     rows, groups = [], resampling.groups(gold)
     for system, counts in counted.items():
         sums = counts.sum(axis=1).mean(axis=0)
@@ -142,7 +141,7 @@ def _names(gold: Sequence[Sentence]) -> list[dict[str, str]]:
 
 
 def frame(rows: Sequence[Mapping[str, Any]], labels: Mapping[str, str]) -> pd.DataFrame:
-    """Buckets down, systems across: F1, beside the number of gold mentions."""
+    """Buckets down, systems across: the number of gold mentions, and F1."""
     table = pd.DataFrame(rows)
     table["label"] = table["system"].map(labels)
     keys = ["factor", "bucket"]

@@ -1,4 +1,4 @@
-"""What kind of error: each counted once, types confused with types, systems compared with each other."""
+"""Which errors does a system make? Each counted once; confusions of types; and agreement of systems."""
 
 from __future__ import annotations
 
@@ -16,35 +16,35 @@ from ner_utils.data.spans import Span
 from ner_utils.scoring import span_table
 from ner_utils.scoring.span_table import SpanTable
 
-# What becomes of a pair of a gold and a predicted span that overlap, and of a span without a partner.
+# Of a pair of a gold and a predicted span that overlap, and of a span without a partner.
 KINDS = ("correct", "type", "boundary", "both", "place", "spurious", "missed")
 
 
 def sort(
     gold: SpanTable, predicted: SpanTable, sentences: Sequence[Sequence[str]]
 ) -> tuple[dict[str, int], np.ndarray]:
-    """How many of each of `KINDS`, and types against types, [gold types and none, predicted types and none].
+    """How many of each of `KINDS`, and confusions of types, [gold types and none, predicted types and none].
 
-    A predicted span is held against the overlapping gold span of its type with the closest boundaries, or
-    the first of another type; each gold span is held against one. ``type``: the boundaries agree,
-    ``boundary``: the types do, ``both``: neither. A predicted span without a partner is held against a missed
-    one of its type and its very words elsewhere in the sentence, given as ``sentences`` of tokens: ``place``.
+    Spans are paired as in `scorer.Pairs.alike`. ``type``: the boundaries agree, ``boundary``: the types
+    agree, ``both``: neither does. ``place``: a predicted span without a partner has the type and the words of
+    a missed one elsewhere in the sentence; ``sentences`` are their tokens.
     """
     partner = scoring.pair(gold, predicted).alike
-    met = partner >= 0
-    theirs, ours = gold.columns[partner[met]], predicted.columns[met]
-    place = (theirs[:, 1:3] == ours[:, 1:3]).all(axis=1)
-    kind = theirs[:, 3] == ours[:, 3]
+    paired = partner >= 0
+    right, paired_spans = gold.columns[partner[paired]], predicted.columns[paired]
+    same_place = (right[:, 1:3] == paired_spans[:, 1:3]).all(axis=1)
+    same_type = right[:, 3] == paired_spans[:, 3]
     none = len(gold.types)
-    alone = np.ones(len(gold.columns), bool)
-    alone[partner[met]] = False
+    missed_spans = np.ones(len(gold.columns), bool)
+    missed_spans[partner[paired]] = False
     confusion = np.zeros((none + 1, none + 1), np.int64)
-    np.add.at(confusion, (theirs[:, 3], ours[:, 3]), 1)
-    np.add.at(confusion[none], predicted.kind[~met], 1)
-    np.add.at(confusion[:, none], gold.kind[alone], 1)
-    numbers = (place & kind, place & ~kind, ~place & kind, ~place & ~kind, ~met, alone)
-    correct, *wrong, spurious, missed = (int(each.sum()) for each in numbers)
-    moved = _moved(gold.columns[alone], predicted.columns[~met], sentences)
+    np.add.at(confusion, (right[:, 3], paired_spans[:, 3]), 1)
+    np.add.at(confusion[none], predicted.kind[~paired], 1)
+    np.add.at(confusion[:, none], gold.kind[missed_spans], 1)
+    wrong = (same_place & ~same_type, ~same_place & same_type, ~same_place & ~same_type)
+    masks = (same_place & same_type, *wrong, ~paired, missed_spans)
+    correct, *wrong, spurious, missed = (int(mask.sum()) for mask in masks)
+    moved = _moved(gold.columns[missed_spans], predicted.columns[~paired], sentences)
     values = (correct, *wrong, moved, spurious - moved, missed - moved)
     return dict(zip(KINDS, values, strict=True)), confusion
 
@@ -60,9 +60,9 @@ def _moved(missed: np.ndarray, spurious: np.ndarray, sentences: Sequence[Sequenc
 
 
 def agreement(systems: Mapping[str, Sequence[SpanTable]]) -> list[dict[str, Any]]:
-    """F1 in percent of each system's spans against each other's, which is the same either way; the mean
-    over runs, paired in their order (one run meets all of the other's). A system with several runs is held
-    against itself, too: first run against second, and so on."""
+    """F1 in percent of each system's spans against each other's, which is the same in both directions: the
+    mean over runs, paired in their order (a single run is paired with each run of the other system). A system
+    with several runs is also compared with itself, each run with each other."""
     rows = []
     for a, b in combinations(systems, 2):
         many = max(len(systems[a]), len(systems[b]))
@@ -83,8 +83,8 @@ def _mean_f1(pairs: Sequence[tuple[SpanTable, SpanTable]]) -> float:
 
 
 def oracle(gold: SpanTable, systems: Mapping[str, Sequence[SpanTable]]) -> dict[str, float]:
-    """How many gold mentions any system finds, in percent, by the first run of each: the recall of someone
-    who could pick the right answers of all; and the most that one system finds."""
+    """Percent of gold mentions that any system finds, by the first run of each: the recall of an oracle that
+    picks the right answers of all; and the most that one system finds."""
     found = {name: span_table.among(gold, runs[0]) for name, runs in systems.items()}
     whole = max(1, len(gold.columns))
     return {
@@ -94,14 +94,14 @@ def oracle(gold: SpanTable, systems: Mapping[str, Sequence[SpanTable]]) -> dict[
 
 
 def ceiling(sentences: Sequence[Sentence]) -> dict[str, Any]:
-    """What conflicting copies allow: sentences of equal tokens with different annotations cannot all be
-    answered rightly by a system that answers alike. ``f1``, in percent, is the highest micro F1 of any such
-    system whose mentions do not overlap within a sentence; ``copied`` counts the sentences that have a copy,
-    ``conflicting`` the texts whose copies differ.
+    """The highest score that conflicting copies allow: sentences of equal tokens with different annotations
+    cannot all be right for a system that gives equal answers. ``f1``, in percent, is the highest micro F1 of
+    any such system whose mentions do not overlap within a sentence; ``copied`` counts the sentences that have
+    a copy, ``conflicting`` the texts whose copies differ.
 
-    To state a span in n copies, k of which hold it, adds n to the predicted mentions and k to the right ones.
-    F1, a ratio, is highest for the spans whose sum of 2k - F1 x n is highest (Dinkelbach 1967, Management
-    Science 13: 492-498): F1 is raised until the choice stays the same.
+    To predict a span in n copies, k of which have it, adds n to the predicted mentions and k to the right
+    ones. F1, a ratio, is highest for the spans whose sum of 2k - F1 x n is highest (Dinkelbach 1967,
+    Management Science 13: 492-498): F1 is raised until the choice stays the same.
     """
     copies: dict[tuple[str, ...], list[set[Span]]] = defaultdict(list)
     for sentence in sentences:

@@ -1,9 +1,9 @@
 """The one scorer, over whole corpora at once.
 
-Strict: a predicted span is right when start, end and type are. Beside it the other schemes of SemEval-2013
-task 9 (Segura-Bedmar et al. 2013, S13-2056): *exact* asks for the boundaries, *partial* gives half a point to
-an overlap, *type* asks for the type of anything that overlaps. Gold and predicted spans of a sentence do not
-overlap among themselves.
+Strict: a predicted span is right if its start, end and type are. The other schemes of SemEval-2013 task 9
+(Segura-Bedmar et al. 2013, S13-2056): *exact* compares the boundaries alone, *partial* gives half a point to
+an overlap, *type* compares the types of spans that overlap. Neither gold nor predicted spans of a sentence
+overlap each other.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Score(NamedTuple):
 
 
 class Tally(NamedTuple):
-    """What became of predicted and gold spans under a scheme."""
+    """Numbers of predicted and gold spans by their outcome under a scheme."""
 
     correct: int
     incorrect: int
@@ -54,7 +54,7 @@ def count(gold: SpanTable, predicted: SpanTable) -> np.ndarray:
     _check(gold, predicted)
     right = span_table.among(predicted, gold)
     shape = gold.sentences, len(gold.types)
-    said, true, wanted = (
+    of_predicted, of_right, of_gold = (
         np.bincount(sentence * shape[1] + kind, minlength=shape[0] * shape[1]).reshape(shape)
         for sentence, kind in (
             (predicted.sentence, predicted.kind),
@@ -62,15 +62,15 @@ def count(gold: SpanTable, predicted: SpanTable) -> np.ndarray:
             (gold.sentence, gold.kind),
         )
     )
-    return np.stack([true, said - true, wanted - true], axis=-1)
+    return np.stack([of_right, of_predicted - of_right, of_gold - of_right], axis=-1)
 
 
 def rows(counts: np.ndarray, types: Sequence[str]) -> list[Counts]:
-    """Counts as they are stored, by sentence; types that neither side holds are left out."""
-    found: list[Counts] = [{} for _ in counts]
+    """Counts of each sentence as they are stored, of the types that gold or prediction holds."""
+    stored: list[Counts] = [{} for _ in counts]
     for sentence, kind in np.argwhere(counts.any(axis=-1)):
-        found[sentence][types[kind]] = tuple(map(int, counts[sentence, kind]))
-    return found
+        stored[sentence][types[kind]] = tuple(map(int, counts[sentence, kind]))
+    return stored
 
 
 def total(stored: Sequence[Counts]) -> Counts:
@@ -87,11 +87,11 @@ def prf(tp: int, fp: int, fn: int) -> Score:
     return _score(tp, tp + fp, tp + fn)
 
 
-def _score(right: float, said: int, wanted: int) -> Score:
-    precision = right / said if said else 0.0
-    recall = right / wanted if wanted else 0.0
+def _score(right: float, predicted: int, gold: int) -> Score:
+    precision = right / predicted if predicted else 0.0
+    recall = right / gold if gold else 0.0
     f1 = 2 * precision * recall / (precision + recall) if precision + recall else 0.0
-    return Score(precision, recall, f1, wanted)
+    return Score(precision, recall, f1, gold)
 
 
 def by_type(counts: Counts) -> dict[str, Score]:
@@ -110,7 +110,7 @@ def macro(counts: Counts) -> Score:
 
 
 def weighted(counts: Counts) -> Score:
-    """Mean over types, each weighing as much as it has gold mentions."""
+    """Mean over types, weighted by their gold mentions."""
     return _mean(counts, [tp + fn for tp, _, fn in counts.values()])
 
 
@@ -132,32 +132,33 @@ def score(gold: Sequence[Iterable[Span]], predicted: Sequence[Iterable[Span]]) -
 
 # --------------------------------------------------------------------- other schemes
 class Pairs(NamedTuple):
-    """For each predicted span the gold span that it is held against, -1 where none overlaps it."""
+    """For each predicted span the gold span with which it is compared, -1 where no free one overlaps it:
 
-    first: np.ndarray  # the first that is free, whatever its type; the only one where boundaries agree
-    alike: (
-        np.ndarray
-    )  # the free one of its own type whose boundaries are closest, else the first that is free
+    ``first``, the first free one of any type, and ``alike``, the free one of the same type with the closest
+    boundaries, else the first free one. A gold span is free until a predicted span is paired with it.
+    """
+
+    first: np.ndarray
+    alike: np.ndarray
 
 
 def pair(gold: SpanTable, predicted: SpanTable) -> Pairs:
-    """Predicted spans choose one after the other, from left to right."""
+    """Pair predicted spans, from left to right."""
     _check(gold, predicted)
     width = span_table.width(gold, predicted)
     starts, ends = (gold.columns[:, at] + gold.sentence * width for at in (1, 2))
     begin, stop = (predicted.columns[:, at] + predicted.sentence * width for at in (1, 2))
     low, high = np.searchsorted(ends, begin, side="right"), np.searchsorted(starts, stop, side="left")
-    asked = np.zeros(len(starts) + 1, np.int64)  # how many predicted spans overlap each gold one
-    np.add.at(asked, low, high > low)
-    np.add.at(asked, high, -(high > low).astype(np.int64))
-    asked = np.cumsum(asked)
+    overlapping = np.zeros(len(starts) + 1, np.int64)  # predicted spans that overlap each gold one
+    np.add.at(overlapping, low, high > low)
+    np.add.at(overlapping, high, -(high > low).astype(np.int64))
+    overlapping = np.cumsum(overlapping)
     first = np.where(high > low, low, -1)
     alike = first.copy()
-    # Nearly all overlap one at most, which overlaps no other: there is no choice.
+    # Most spans overlap one span at most, which overlaps no other: they are paired already.
     free = np.ones((2, len(starts)), bool)
-    for at in np.flatnonzero(
-        (high - low > 1) | ((high - low == 1) & (asked[np.minimum(low, len(starts))] > 1))
-    ):
+    several = overlapping[np.minimum(low, len(starts))] > 1
+    for at in np.flatnonzero((high - low > 1) | ((high - low == 1) & several)):
         near = np.arange(low[at], high[at])
         left = near[free[0, near]]
         first[at] = left[0] if len(left) else -1
@@ -171,25 +172,26 @@ def pair(gold: SpanTable, predicted: SpanTable) -> Pairs:
 
 
 def tally(gold: SpanTable, predicted: SpanTable) -> dict[str, Tally]:
-    """What became of all spans, by scheme."""
-    found = pair(gold, predicted)
-    met, side = found.first >= 0, gold.columns[found.first] if len(gold.columns) else predicted.columns
-    exact = met & (side[:, 1:3] == predicted.columns[:, 1:3]).all(axis=1)
-    strict = exact & (side[:, 3] == predicted.kind)
-    other = found.alike >= 0
-    typed = other & ((gold.kind[found.alike] if len(gold.columns) else predicted.kind) == predicted.kind)
-    lost, said = len(gold.columns), len(predicted.columns)
+    """Outcomes of all spans, by scheme."""
+    pairs = pair(gold, predicted)
+    partner, alike = (
+        gold.columns[each] if len(gold.columns) else predicted.columns for each in (pairs.first, pairs.alike)
+    )
+    paired = pairs.first >= 0
+    exact = paired & (partner[:, 1:3] == predicted.columns[:, 1:3]).all(axis=1)
+    strict = exact & (partner[:, 3] == predicted.kind)
+    typed = (pairs.alike >= 0) & (alike[:, 3] == predicted.kind)
 
     def make(right: np.ndarray, paired: np.ndarray, half: bool = False) -> Tally:
         correct, whole = int(right.sum()), int(paired.sum())
         rest = (0, whole - correct) if half else (whole - correct, 0)
-        return Tally(correct, *rest, lost - whole, said - whole)
+        return Tally(correct, *rest, len(gold.columns) - whole, len(predicted.columns) - whole)
 
     return {
-        "strict": make(strict, met),
-        "exact": make(exact, met),
-        "partial": make(exact, met, half=True),
-        "type": make(typed, other),
+        "strict": make(strict, paired),
+        "exact": make(exact, paired),
+        "partial": make(exact, paired, half=True),
+        "type": make(typed, pairs.alike >= 0),
     }
 
 

@@ -1,4 +1,4 @@
-"""The spans of a whole corpus as columns of numbers: what is counted over all of it is counted at once."""
+"""The spans of a whole corpus as columns of numbers, so that all of it is counted at once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ner_utils.data.spans import Span
 
 class SpanTable(NamedTuple):
     """Spans, a row each, sorted by sentence and start: ``columns`` [spans, 4] holds sentence, start, end
-    (exclusive) and type, the last as a place in ``types``; sentences are 0 to ``sentences`` - 1."""
+    (exclusive) and type, as an index into ``types``; sentences are 0 to ``sentences`` - 1."""
 
     columns: np.ndarray
     sentences: int
@@ -30,7 +30,7 @@ class SpanTable(NamedTuple):
 
 
 def from_spans(rows: Sequence[Iterable[Span]], types: Sequence[str]) -> SpanTable:
-    """From the spans of each sentence; a span said twice is one. Raises `ValueError` on a type that
+    """From the spans of each sentence; equal spans are one. Raises `ValueError` on a type that
     ``types`` lacks."""
     place = {kind: at for at, kind in enumerate(types)}
     try:
@@ -108,12 +108,12 @@ def _split(tag: str) -> tuple[str, str | None]:
 
 
 def width(*tables: SpanTable) -> int:
-    """More than any end: with so many places a sentence, all sentences can stand in one line."""
+    """More than any end: with so many places for each sentence, all sentences fit on one line."""
     return 1 + max((int(table.columns[:, 2].max()) for table in tables if len(table.columns)), default=0)
 
 
 def among(spans: SpanTable, others: SpanTable) -> np.ndarray:
-    """Which spans stand among ``others`` too, with sentence, boundaries and type; [spans]."""
+    """Which spans ``others`` has too, with the same sentence, boundaries and type; [spans]."""
     places = width(spans, others)
 
     def numbered(table: SpanTable) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What other papers print: the same predictions under their rules, beside the one scorer's."""
+"""What would other papers print? Scores of the same predictions by their rules."""
 
 from __future__ import annotations
 
@@ -11,41 +11,41 @@ from ner_utils.scoring.scorer import Score
 
 
 def first_match(spans: Iterable[Span], tokens: Sequence[str]) -> set[Span]:
-    """Each mention moved to where its words first stand in the sentence; what then coincides is one.
+    """Each mention moved to the first place of its words in the sentence; equal mentions are then one.
 
-    So do studies that keep mentions as strings and search for them: a second mention of the same name
-    is gone, from gold and prediction alike, and a right answer at the wrong place is right.
+    Studies that store mentions as strings and search for them do this: a second mention of the same name is
+    lost from gold and prediction alike, and a right answer at the wrong place is right.
     """
-    found = set()
+    moved = set()
     for start, end, kind in spans:
         words = tuple(tokens[start:end])
         first = next(at for at in range(start + 1) if tuple(tokens[at : at + len(words)]) == words)
-        found.add(Span(first, first + len(words), kind))
-    return found
+        moved.add(Span(first, first + len(words), kind))
+    return moved
 
 
 def scores(gold: Sequence[Sentence], predicted: Sequence[Iterable[Span]]) -> dict[str, Score]:
     """Micro scores by the rules of others.
 
-    ``first_match`` is that of paper A's earlier code. ``string_set`` compares, sentence by sentence, sets of
-    pairs of a mention's text, whatever its case, and its type; many who evaluate LLMs do. ``surfaces`` is
+    ``first_match`` is the rule of paper A's earlier code. ``string_set`` compares, sentence by sentence, sets
+    of pairs of a mention's text, in lower case, and its type, as many evaluations of LLMs do. ``surfaces`` is
     WNUT-17's second score (Derczynski et al. 2017, W17-4418): the distinct pairs of text, with case, and type
     of the predicted mentions that are right in place, over all distinct pairs of gold and of the prediction.
     """
     placed, strings = ([], []), ([], [])
-    wanted, stated, right = set(), set(), set()
+    of_gold, of_predicted, right = set(), set(), set()
     for sentence, spans in zip(gold, predicted, strict=True):
         sides = set(sentence.spans), set(spans)
         for at, side in enumerate(sides):
             placed[at].append(first_match(side, sentence.tokens))
             strings[at].append({(text.lower(), kind) for text, kind in _surfaces(side, sentence)})
-        wanted |= _surfaces(sides[0], sentence)
-        stated |= _surfaces(sides[1], sentence)
+        of_gold |= _surfaces(sides[0], sentence)
+        of_predicted |= _surfaces(sides[1], sentence)
         right |= _surfaces(sides[0] & sides[1], sentence)
     return {
         "first_match": _compare(*placed),
         "string_set": _compare(*strings),
-        "surfaces": scoring.prf(len(right), len(stated - right), len(wanted - right)),
+        "surfaces": scoring.prf(len(right), len(of_predicted - right), len(of_gold - right)),
     }
 
 
