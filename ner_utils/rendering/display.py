@@ -143,6 +143,10 @@ def _text(value: Any) -> str:
     """Escaped text of a value, with control characters that are not seen as ``⟨U+202E⟩``."""
     if isinstance(value, Mapping):
         return ", ".join(f"{_text(words(key))} {_text(item)}" for key, item in value.items()) or "–"
+    if isinstance(value, list | tuple):
+        return ("; " if any(isinstance(each, list) for each in value) else ", ").join(
+            map(_text, value)
+        ) or "–"
     if pd.api.types.is_scalar(value) and pd.isna(value):
         return "–"
     text = f"{value:.10g}" if isinstance(value, float) else str(value)

@@ -196,5 +196,6 @@ def test_table():
 
 def test_facts():
     values = {"Rate": 5e-5, "Long": 12345678, "Missing": None, "Counts": {"ok": 3, "failed": 0}, "Empty": {}}
-    expected = "Rate 5e-05 Long 12345678 Missing – Counts ok 3, failed 0 Empty –"
+    values |= {"Seeds": [1, 2], "Pairs": [["a", "b"], ["<", "d"]]}
+    expected = "Rate 5e-05 Long 12345678 Missing – Counts ok 3, failed 0 Empty – Seeds 1, 2 Pairs a, b; <, d"
     assert Page(facts(values).data).text == expected
