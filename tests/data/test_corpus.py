@@ -2,18 +2,14 @@
 
 import hashlib
 import json
-import random
 import re
-from collections import Counter
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from ner_utils import config, data, paths
 from ner_utils.config import schema
 from ner_utils.data.corpus import DataError, Sentence
-from ner_utils.data.spans import Span, surface
+from ner_utils.data.spans import Span
 from ner_utils.forms.json_list import JsonForm
 
 TYPES = {"PER": "person", "LOC": "location"}
@@ -57,9 +53,7 @@ def row(tokens, tags, **more):
     "text",
     [
         pytest.param("Ada\tB-PER\nL.\tI-PER\n\nParis\tB-LOC\n\n", id="plain"),
-        pytest.param("Ada\tB-PER\nL.\tI-PER\n\nParis\tB-LOC", id="no newline at the end"),
         pytest.param("Ada\tB-PER\nL.\tI-PER\n\t\nParis\tB-LOC\n\t\n", id="lone tabs, as in WNUT-17"),
-        pytest.param("\n\nAda\tB-PER\nL.\tI-PER\n\n \n\nParis\tB-LOC\n\n\n", id="many blank lines"),
         pytest.param("Ada\tB-PER\r\nL.\tI-PER\r\n\r\nParis\tB-LOC\r\n", id="Windows line ends"),
         pytest.param("\ufeffAda\tB-PER\nL.\tI-PER\n\nParis\tB-LOC\n", id="byte order mark"),
     ],
@@ -80,7 +74,7 @@ def test_conll_repairs_and_counts(place):
     assert first.ner_tags == ["B-PER", "B-LOC"]
 
 
-@pytest.mark.parametrize("token", ["a\u2028b", "a\u2029", "\x0b", "a\x85b", "a\x0cb", "a b", "\u200b"])
+@pytest.mark.parametrize("token", ["a\u2028b", "\x0b", "a\x85b", "a b"])
 def test_only_newlines_end_lines(place, token):
     text = f"x{token}\tB-PER\nb\tO\n"
     place(text)
@@ -94,14 +88,8 @@ def test_only_newlines_end_lines(place, token):
     [
         pytest.param("Ada\tB-PER\nLovelace\n", 2, "found 1 column", id="a column too few"),
         pytest.param("Ada\tNNP\tB-PER\n", 1, "found 3 column", id="a column too many"),
-        pytest.param("a\tO\n\nAda B-PER\n", 3, "found 1 column", id="separated by a space"),
-        pytest.param("a\tO\n\tO\n", 2, "empty token", id="empty token"),
-        pytest.param("a\tO\n \tB-PER\n", 2, "empty token", id="blank token"),
         pytest.param("a\tO\nb\tB-ORG\n", 2, "unknown tag 'B-ORG'; types are PER, LOC", id="unknown type"),
-        pytest.param("a\tO\nb\tS-PER\n", 2, "unknown tag 'S-PER'", id="unknown scheme"),
-        pytest.param("a\tO\nb\tb-PER\n", 2, "unknown tag 'b-PER'", id="lower case"),
         pytest.param("a\tO\nb\tO \n", 2, "unknown tag 'O '", id="white space after a tag"),
-        pytest.param("a\tO\nb\t\n", 2, "unknown tag ''", id="no tag"),
         pytest.param("a\tO\nZoë\tB-PER\n".encode("latin-1"), 2, "not UTF-8", id="latin-1"),
         pytest.param("a\tO\n".encode("utf-16"), 1, "not UTF-8", id="utf-16"),
         pytest.param("a\tO\n\ufeffb\tO\n\n\ufeff\tO\tO\n", 4, "found 3", id="mark in the middle"),
@@ -134,28 +122,11 @@ GOOD = row(["a"], ["O"])
     ("text", "message"),
     [
         pytest.param('{"tokens": ["a"], "ner_tags": ["O"]\n', "tokens and ner_tags", id="bad JSON"),
-        pytest.param("[1]\n", "tokens and ner_tags", id="a list"),
-        pytest.param("null\n", "tokens and ner_tags", id="null"),
-        pytest.param('"tokens"\n', "tokens and ner_tags", id="a string"),
         pytest.param("[" * 100_000 + "\n", "tokens and ner_tags", id="too deep"),
-        pytest.param("1" * 5000 + "\n", "tokens and ner_tags", id="a number too long"),
         pytest.param('{"tokens": ["a"]}\n', "ner_tags", id="no tags"),
-        pytest.param('{"words": ["a"], "ner_tags": ["O"]}\n', "tokens", id="no tokens"),
         pytest.param(row(["a", "b"], ["O"]), "lists of one length", id="a tag too few"),
-        pytest.param(row(["a"], ["O", "O"]), "lists of one length", id="a tag too many"),
-        pytest.param(row("a", "O"), "lists of one length", id="strings"),
         pytest.param(row([], []), "non-empty", id="no tokens at all"),
-        pytest.param(row(["a", ""], ["O", "O"]), "non-empty", id="empty token"),
-        pytest.param(row(["a", "\u00a0"], ["O", "O"]), "non-empty", id="blank token"),
-        pytest.param(row(["a", 1], ["O", "O"]), "non-empty", id="a number as token"),
-        pytest.param(row(["a"], ["B-ORG"]), "unknown tag 'B-ORG'; types are PER, LOC", id="unknown tag"),
-        pytest.param(row(["a"], [5]), "declare `tags:`", id="tag ids without names"),
-        pytest.param(row(["a"], [True]), "unknown tag True", id="a boolean as tag"),
-        pytest.param(row(["a"], [1.0]), "unknown tag 1.0", id="a fraction as tag"),
-        pytest.param(row(["a"], [None]), "unknown tag None", id="null as tag"),
-        pytest.param(row(["a", "b"], ["O", 1]), "unknown tag 1", id="names and ids mixed"),
         pytest.param(row(["a"], ["O"], id=7.0), "id and document must be strings", id="a fraction as id"),
-        pytest.param(row(["a"], ["O"], document=[]), "must be strings", id="a list as document"),
         pytest.param('{"tokens": ["Zoë"], "ner_tags": ["O"]}\n'.encode("latin-1"), "UTF-8", id="latin-1"),
     ],
 )
@@ -236,13 +207,8 @@ def test_ids_of_a_private_corpus_stay_behind(place):
     assert not any("t3" in s.document for s in hidden)
 
 
-def test_ids_are_unique(place):
-    path = place(row(["a"], ["O"], id="x") + row(["b"], ["O"], id="x"))
-    with pytest.raises(
-        DataError, match=rf"^{re.escape(str(path))}:2: two sentences share an id 'x': see line 1"
-    ):
-        load(2, "jsonl")
-    place(row(["a"], ["O"], id="test-000001") + row(["b"], ["O"]))  # one like those that sentences get
+def test_an_id_of_the_file_that_is_like_a_given_one_is_refused(place):
+    path = place(row(["a"], ["O"], id="test-000001") + row(["b"], ["O"]))
     with pytest.raises(DataError, match=rf"^{re.escape(str(path))}: two sentences share an id"):
         load(2, "jsonl")
 
@@ -297,110 +263,38 @@ def test_the_users_copy_comes_first(place, tmp_path):
     assert load(1)[0].tokens == ("mine",)
 
 
-# ----------------------------------------------------------------------------- samples
-def made_up(number):
-    return [Sentence(f"s{index}", None, ("a",), ()) for index in range(number)]
+# -------------------------------------------------------------------------------- corpora
+def test_demo_corpus(demo):
+    dataset = config.load_dataset("demo")
+    assert {split: len(sentences) for split, sentences in demo.items()} == {
+        "train": 640,
+        "dev": 160,
+        "test": 160,
+    }
+    for sentences in demo.values():
+        assert {span.type for sentence in sentences for span in sentence.spans} == set(dataset.types)
+        assert 0.28 <= sum(not sentence.spans for sentence in sentences) / len(sentences) <= 0.38
+        assert all(sentence.document for sentence in sentences)
+    assert len(dataset.types) == 15 and dataset.licence.startswith("CC0")
+    assert "CC0" in (paths.CORPORA / "demo" / "DATASHEET.md").read_text(encoding="utf-8")
 
 
-@given(st.integers(1, 30), st.integers(0, 5), st.data())
-def test_draw_is_nested_and_seeded(number, seed, more):
-    small = more.draw(st.integers(1, number))
-    large = more.draw(st.integers(small, number))
-    sentences = made_up(number)
-    before = list(sentences)
-    sample = data.draw(sentences, small, seed)
-    assert len(sample) == len(set(sample)) == small
-    assert set(sample) <= set(data.draw(sentences, large, seed)) <= set(sentences)
-    assert sample == data.draw(sentences, small, seed)
-    assert sentences == before
-
-
-def test_draw_is_nested_in_a_large_corpus():
-    """There, Python draws few and many in different ways."""
-    sentences = made_up(1030)
-    samples = [set(data.draw(sentences, number, 1)) for number in (5, 20, 300)]
-    assert samples[0] < samples[1] < samples[2]
-
-
-def test_draw_differs_by_seed_and_leaves_the_global_state_alone():
-    sentences = made_up(100)
-    state = random.getstate()
-    assert data.draw(sentences, 10, 1) != data.draw(sentences, 10, 2)
-    assert random.getstate() == state
-
-
-@pytest.mark.parametrize("number", [None, 5, 9])
-def test_draw_of_all(number):
-    assert data.draw(made_up(5), number, 1) == made_up(5)
-
-
-# --------------------------------------------------------------------------- demo corpus
-@pytest.mark.parametrize(("split", "number"), [("train", 640), ("dev", 160), ("test", 160)])
-def test_demo_split(demo, split, number):
-    sentences = demo[split]
-    assert len(sentences) == number
-    kinds = {span.type for sentence in sentences for span in sentence.spans}
-    assert kinds == set(config.load_dataset("demo").types)
-    assert len(kinds) == 15
-    assert 0.28 <= sum(not sentence.spans for sentence in sentences) / number <= 0.38
-    assert all(sentence.document and not sentence.repaired for sentence in sentences)
-
-
-def test_demo_documents_and_sentences_do_not_cross_splits(demo):
-    for of in (lambda s: s.id, lambda s: s.document, lambda s: s.tokens):
-        seen = Counter(item for sentences in demo.values() for item in {of(s) for s in sentences})
-        assert max(seen.values()) == 1
-
-
-def test_demo_mentions_are_mostly_unseen(demo):
-    def surfaces(split):
-        return [surface(s.tokens, span).lower() for s in demo[split] for span in s.spans]
-
-    known = set(surfaces("train"))
-    unseen = [mention not in known for mention in surfaces("test")]
-    assert sum(unseen) / len(unseen) >= 0.75
-
-
-def test_demo_is_free():
-    assert config.load_dataset("demo").licence.startswith("CC0")
-    sheet = paths.CORPORA / "demo" / "DATASHEET.md"
-    if not sheet.is_file():
-        pytest.skip("corpora/demo/DATASHEET.md is not written yet")
-    assert "CC0" in sheet.read_text(encoding="utf-8")
-
-
-# --------------------------------------------------------------------------- real corpora
-REAL = {
-    "wnut17": ((3394, 1009, 1287), (1975, 836, 1079)),
-    "bc5cdr": ((4560, 4581, 4797), (9385, 9593, 9809)),
-    "ncbi-disease": ((5424, 923, 940), (5134, 787, 960)),
-}
+def test_splits_of_the_demo_corpus_share_nothing(demo):
+    for key in ("id", "document", "tokens"):
+        values = [{getattr(sentence, key) for sentence in sentences} for sentences in demo.values()]
+        assert sum(map(len, values)) == len(set.union(*values))
 
 
 @pytest.mark.corpora
-@pytest.mark.parametrize("name", REAL)
-def test_real_corpora_are_whole(corpora, name):
-    corpus = corpora(name)
-    numbers = (
-        tuple(len(corpus[split]) for split in data.SPLITS),
-        tuple(sum(len(s.spans) for s in corpus[split]) for split in data.SPLITS),
-    )
-    assert numbers == REAL[name]
-
-
-@pytest.mark.corpora
-@pytest.mark.parametrize("name", REAL)
-def test_real_mentions_survive_as_json(corpora, name):
+@pytest.mark.parametrize("name", ["wnut17", "bc5cdr", "ncbi-disease"])
+def test_mentions_of_real_corpora_survive_as_json(corpora, name):
     """Every gold answer is read as ``ok`` with nothing dropped; ids alone are shown on failure."""
-    answers = JsonForm(config.load_dataset(name).types)
-    failed, moved, whole = [], 0, 0
-    for sentences in corpora(name).values():
-        for sentence in sentences:
-            reading = answers.read(answers.target(sentence), sentence.tokens)
-            clean = reading.status == "ok" and not any(reading.dropped.values())
-            if not clean or len(reading.spans) != len(sentence.spans):
-                failed.append(sentence.id)
-            moved += tuple(reading.spans) != sentence.spans
-            whole += 1
+    form = JsonForm(config.load_dataset(name).types)
+    failed, moved, sentences = [], 0, corpora(name)["test"]
+    for sentence in sentences:
+        reading = form.read(form.target(sentence), sentence.tokens)
+        if reading.status != "ok" or len(reading.spans) != len(sentence.spans):
+            failed.append(sentence.id)
+        moved += tuple(reading.spans) != sentence.spans
     assert failed == []
-    assert moved / whole < 0.002  # an unannotated occurrence stands earlier in the sentence
+    assert moved / len(sentences) < 0.003  # the same text occurs earlier without being a mention
