@@ -297,4 +297,4 @@ def test_mentions_of_real_corpora_survive_as_json(corpora, name):
             failed.append(sentence.id)
         moved += tuple(reading.spans) != sentence.spans
     assert failed == []
-    assert moved / len(sentences) < 0.003  # the same text occurs earlier without being a mention
+    assert moved / len(sentences) < 0.005  # the same text occurs earlier without being a mention

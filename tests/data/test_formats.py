@@ -100,7 +100,6 @@ def test_documents_of_jnlpba_keep_their_names(read):
         ("iob1", "I I B O I"),
         ("bioes", "B E S O S"),
         ("bilou", "B L U O U"),
-        ("bmes", "B E S O S"),
     ],
 )
 def test_schemes_state_the_same_spans(read, scheme, tags):
@@ -127,9 +126,7 @@ def test_broken_columns(read, keys, text, message):
         read(dataset("conll", types=NEWS, **keys), text)
 
 
-@pytest.mark.parametrize(
-    ("scheme", "tags"), [("iob2", "B I I O"), ("bioes", "B I E O"), ("bilou", "B I L O"), ("bmes", "B M E O")]
-)
+@pytest.mark.parametrize(("scheme", "tags"), [("iob2", "B I I O"), ("bioes", "B I E O"), ("bmes", "B M E O")])
 def test_one_type_needs_no_name(read, scheme, tags):
     text = "".join(f"w\t{tag}\n" for tag in tags.split())
     (sentence,) = read(dataset("conll", scheme=scheme, types={"LOC": "location"}), text)
@@ -153,11 +150,10 @@ FOUR = {"columns": ["token", "pos", "chunk", "tag"], "separator": "space", "type
         pytest.param({"types": NEWS}, "#end document", id="CoNLL-2012"),
     ],
 )
-@pytest.mark.parametrize("end", ["\n", "\r\n"])
-def test_comments(read, keys, comment, end):
+def test_comments(read, keys, comment):
     token = "Ada _ _ B-ORG" if keys is FOUR else "Ada\tB-ORG"
     lines = ["\ufeff" + comment, token, token, "", comment, token, "", comment, ""]
-    first, second = read(dataset("conll", **keys), end.join(lines))
+    first, second = read(dataset("conll", **keys), "\r\n".join(lines))
     assert (first.tokens, second.tokens) == (("Ada", "Ada"), ("Ada",))
     assert surfaces([second]) == [("ORG", "Ada")]
 
@@ -166,10 +162,8 @@ def test_comments(read, keys, comment, end):
     ("keys", "line", "tokens"),
     [
         ({"types": NEWS}, "#\tO", ("#", "b")),
-        ({"types": NEWS}, "# \tO", ("# ", "b")),
         ({"types": NEWS}, "#ner\tB-ORG", ("#ner", "b")),
         (FOUR, "# NN I-NP O", ("#", "b")),
-        (FOUR, "#ner NN I-NP B-LOC", ("#ner", "b")),
     ],
 )
 def test_a_token_that_begins_like_a_comment(read, keys, line, tokens):
@@ -184,7 +178,6 @@ def test_a_token_that_begins_like_a_comment(read, keys, line, tokens):
         ({}, "a\tO\n# sent_id = 2\nb\tO\n", ":2: a comment inside a sentence; is a blank line missing"),
         ({}, "#ner\nb\tO\n", r":1: expected token, tag .* found 1 column"),
         ({}, "# \tB_ORG\n", ":1: unknown tag 'B_ORG'"),
-        (FOUR, "# NN I-NP B_ORG\n", ":1: unknown tag 'B_ORG'"),
         (FOUR, "# NN O\n", r":1: expected token, pos, chunk, tag .* found 3 column"),
     ],
 )
@@ -229,8 +222,6 @@ def test_cells_may_hold_spaces_and_the_last_ones_nothing(read):
 def test_null_bytes(read):
     with pytest.raises(DataError, match=":2: holds a null byte"):
         read(dataset("conll"), "a\tO\nb\0\tO\n")
-    with pytest.raises(DataError, match=":1: holds a null byte"):
-        read(dataset("conll"), "a\tO\n".encode("utf-16-le"))
 
 
 def json_lines(*rows):
@@ -254,16 +245,10 @@ def test_integer_tags_are_places_in_the_declared_names(read):
     [
         ([0, 1], [], "ner_tags are integers, .* declare `tags:`"),
         ([0, 3], ["O", "B-LOC", "I-LOC"], "unknown tag 3; `tags` names 0 to 2"),
-        ([0, -1], ["O", "B-LOC"], "unknown tag -1"),
         ([0, 10**40], ["O", "B-LOC"], "unknown tag 1000"),
         ([True, False], ["O", "B-LOC"], "unknown tag True"),
-        ([0, True], ["O", "B-LOC"], "unknown tag True"),
-        ([0.0, 1.0], ["O", "B-LOC"], "unknown tag 0.0"),
         ([0, "B-LOC"], ["O", "B-LOC"], "unknown tag 'B-LOC'"),
-        (["0", "1"], ["O", "B-LOC"], "unknown tag '0'"),
         ([[0], [1]], ["O", "B-LOC"], r"unknown tag \[0\]"),
-        ([{}, 0], ["O", "B-LOC"], r"unknown tag \{\}"),
-        ([float("nan"), 0], ["O", "B-LOC"], "unknown tag nan"),
     ],
 )
 def test_integer_tags_that_mean_nothing(read, tags, names, message):
@@ -277,9 +262,8 @@ def test_integer_tags_that_mean_nothing(read, tags, names, message):
     ("keys", "message"),
     [
         ({"tags": ["O", "B-PER"]}, "tags: 'B-PER' is no tag of these types in scheme iob2"),
-        ({"tags": ["O", "S-LOC"]}, "tags: 'S-LOC' is no tag"),
-        ({"tags": ["O", "B-LOC", "O"]}, "tags: a name stands twice"),
-        ({"tags": ["O"], "format": "conll"}, "tags: format conll has none"),
+        ({"tags": ["O", "B-LOC", "O"]}, "tags: a name occurs twice"),
+        ({"tags": ["O"], "format": "conll"}, "tags: format conll has no such key"),
     ],
 )
 def test_declared_tags_are_checked(keys, message):
@@ -287,8 +271,8 @@ def test_declared_tags_are_checked(keys, message):
         dataset(**{"format": "jsonl", "types": NEWS} | keys)
 
 
-def test_multinerds_integers():
-    """As its README lists them: O is 0, then B and I of each type, in its order."""
+def test_integer_tags_of_multinerd():
+    """In the order of its README: O is 0, then B and I of each type."""
     tags = config.load_dataset("multinerd.de").tags
     assert len(tags) == 31 and tags[:4] == ["O", "B-PER", "I-PER", "B-ORG"]
     assert (tags[21], tags[22], tags[30]) == ("B-MEDIA", "I-MEDIA", "I-VEHI")
@@ -308,8 +292,9 @@ def test_ids_may_be_integers_and_lines_blank(read):
         read(dataset("jsonl", private=True), same)
 
 
-@pytest.mark.parametrize("value", [True, 1.5, [7], {}, float("nan"), float("inf")], ids=repr)
-@pytest.mark.parametrize("key", ["id", "document", "source"])
+@pytest.mark.parametrize(
+    ("key", "value"), [("id", True), ("id", 1.5), ("document", [7]), ("source", float("nan"))]
+)
 def test_what_is_no_id(read, key, value):
     with pytest.raises(DataError, match=":1: .* must be strings or integers"):
         read(dataset("jsonl", domain="source"), json_lines({"ner_tags": ["O", "O"], key: value}))
@@ -318,14 +303,11 @@ def test_what_is_no_id(read, key, value):
 @pytest.mark.parametrize(
     "line",
     [
-        '[{"tokens": ["a"], "ner_tags": ["O"]}]',
         '{"tokens": ["a"], "tokens": ["b"], "ner_tags": ["O"]}',
         '{"tokens": ["a"], "ner_tags": ["O"], "more": ' + "[" * 100_000 + "]" * 100_000 + "}",
         '{"tokens": ["a"], "ner_tags": ["O"], "id": ' + "7" * 5000 + "}",
         '{"tokens": ["a"], "ner_tags": ["' + "x" * 1_000_000 + '"]}',
         '{"tokens": ["a"], "ner_tags": ["\\u001b[2J"]}',
-        '{"tokens": ["a"], "ner_tags": [' + "[" * 500 + "]" * 500 + "]}",
-        '{"' + "x" * 1_000_000 + '": 1}',
     ],
 )
 def test_a_strange_line_gets_a_short_message(read, line):
@@ -339,7 +321,6 @@ def test_a_strange_line_gets_a_short_message(read, line):
     [
         {"tokens": ["a", "hi \ud83d"]},
         {"tokens": ["a", "b"], "id": "\udfff"},
-        {"tokens": ["a", "b"], "document": "\ud800x"},
         {"tokens": ["a", "b"], "source": "\ud800"},
     ],
 )
@@ -460,9 +441,6 @@ def test_documents_of_biocreative_that_stand_twice(read):
             "「熱だ。」とカナは言う。", ["カナ"], "「 熱 だ 。 」|と カ ナ は 言 う 。", id="Japanese"
         ),
         pytest.param("ผู้ป่วยไข้", ["ไข้"], "ผู้ ป่ ว ย ไ ข้", id="Thai"),
-        pytest.param("ເຈັບຫົວ", ["ຫົວ"], "ເ ຈັ ບ ຫົ ວ", id="Lao"),
-        pytest.param("ជំងឺ", ["ងឺ"], "ជំ ងឺ", id="Khmer"),
-        pytest.param("ရောဂါ", ["ဂါ"], "ရော ဂါ", id="Myanmar"),
         pytest.param("𠀀𠀁。𠀂", ["𠀂"], "𠀀 𠀁 。|𠀂", id="beyond the basic plane"),
         pytest.param("감기에 걸렸다. Он болен.", ["감기에"], "감기에 걸렸다 .|Он болен .", id="with spaces"),
     ],
@@ -514,7 +492,6 @@ def pubtator(*blocks, end="\n"):
     [
         pytest.param(pubtator(LINES, OTHER), id="plain"),
         pytest.param(pubtator(LINES, OTHER, end="\r\n") + "\r\n", id="Windows line ends"),
-        pytest.param("\ufeff" + pubtator(LINES, OTHER)[1:-1], id="byte order mark"),
     ],
 )
 def test_pubtator(read, text):
@@ -555,18 +532,13 @@ def test_overlapping_mentions_are_refused_unless_a_policy_says_what_to_keep(read
     [
         pytest.param(0, "7|a|x", ":2: expected id|t|title", id="no title"),
         pytest.param(1, "7|t|x", ":2: expected id|t|title", id="no abstract"),
-        pytest.param(1, "8|a|x", ":2: expected id|t|title", id="another document's abstract"),
         pytest.param(2, at("coma", "Disease").replace("7", "9", 1), ":4: expected 7, start", id="other id"),
         pytest.param(2, "7\t0\t6\tEffect", ":4: expected 7, start, end, text and type", id="no type"),
         pytest.param(2, at("coma", "Gene"), ":4: unknown type 'Gene'; types are Chem", id="unknown type"),
         pytest.param(2, "7\t1\t6\tEffec\tDisease", ":4: the text of the mention does not", id="off by one"),
-        pytest.param(2, "7\t0\t9\tEffect\tDisease", ":4: the text of the mention does", id="too long"),
         pytest.param(2, "7\t0\t5.9\tEffect\tDisease", ":4: the text of the mention does", id="fraction"),
-        pytest.param(2, "7\t-7\t-1\tEffect\tDisease", ":4: the text of the mention does", id="negative"),
         pytest.param(2, f"7\t{'9' * 5000}\t6\tEffect\tDisease", ":4: the text of", id="a long number"),
-        pytest.param(2, "7\t1e\t6\tEffect\tDisease", ":4: the text of the mention does", id="no number"),
         pytest.param(2, "7\t6\t7\t \tDisease", "7: mention 6:7 (line 4) holds no token", id="white space"),
-        pytest.param(2, "7\t6\t6\t\tDisease", "7: mention 6:6 (line 4) holds no token", id="empty"),
     ],
 )
 def test_broken_pubtator(read, tmp_path, index, line, message):
@@ -575,11 +547,6 @@ def test_broken_pubtator(read, tmp_path, index, line, message):
         read(dataset("pubtator", overlaps="longest"), pubtator(broken))
     assert str(error.value).startswith(f"{tmp_path / 'file0.txt'}:")
     assert message in str(error.value)
-
-
-def test_pubtator_twice(read):
-    with pytest.raises(DataError, match=":14: document 7 stands twice"):
-        read(dataset("pubtator", overlaps="longest"), pubtator(LINES, LINES))
 
 
 # --------------------------------------------------------------------------- BioCreative
@@ -607,7 +574,6 @@ def test_biocreative(read):
     ("abstracts", "entities", "message"),
     [
         (ABSTRACTS + "7\tx\ty\n", ENTITIES, "file0.txt:3: expected id, title and abstract of another"),
-        (ABSTRACTS + "10\tx y\n", ENTITIES, "file0.txt:3: expected id, title and abstract"),
         (ABSTRACTS, ENTITIES + "8\tT1\tGENE-Y\t0\t1\tx\n", "file1.txt:4: expected id of a document in file0"),
         (ABSTRACTS, ENTITIES + "7\tT1\tGENE-Y\t0\t1\n", "file1.txt:4: expected id of a document"),
         (
@@ -682,7 +648,6 @@ def test_offsets_hold_and_every_mention_is_accounted_for(tmp_path_factory, docum
     ("format", "texts"),
     [
         ("conll", ["a\tO\nb\tsecret\n"]),
-        ("conll", ["secret\n"]),
         ("jsonl", ['{"tokens": ["secret"], "ner_tags": ["secret"]}\n']),
         ("jsonl", ["secret\n"]),
         ("jsonl", ['{"tokens": ["secret", "\\ud800"], "ner_tags": ["O", "O"]}\n']),
@@ -693,7 +658,6 @@ def test_offsets_hold_and_every_mention_is_accounted_for(tmp_path_factory, docum
         ("pubtator", ["1|t|secret\n1|a|secret\n1\t0\t6\tsecret\tsecret\n"]),
         ("pubtator", ["1|t|secret\n1|a|secret\n1\t1\t6\tsecret\tDisease\n"]),
         ("pubtator", ["1|t|secret\n1|a|\n1\t0\t6\tsecret\tDisease\n1\t0\t3\tsec\tDisease\n"]),
-        ("pubtator", ["1|t|secret\n"]),
         ("biocreative", ["1\tsecret\n", ""]),
         ("biocreative", ["1\tsecret\t\n", "1\tT1\tsecret\t0\t6\tsecret\n"]),
     ],
