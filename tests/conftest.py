@@ -11,7 +11,7 @@ import hypothesis
 import pytest
 
 from ner_utils import config, data, paths
-from ner_utils.config import schema
+from ner_utils.config import schema, study
 from ner_utils.config.run import Run
 from ner_utils.forms.json_list import JsonForm
 from ner_utils.models import weights
@@ -84,6 +84,7 @@ def no_other_corpora(tmp_path, monkeypatch):
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", refuse)
 
 
+TAGGER, WRITER, SMALL = "models/tagger", "models/writer", "studies/small"  # files of `Params`
 MODEL = """
 approach: {approach}
 label: A model
@@ -169,6 +170,20 @@ class Params:
         text = self.path(name).read_text(encoding="utf-8")
         assert text.count(old) == 1, f"{old!r} occurs {text.count(old)} times"
         self.path(name).write_text(text.replace(old, new), encoding="utf-8")
+
+
+def refused(load, *arguments):
+    """The message with which a configuration is refused."""
+    with pytest.raises(config.ConfigError) as error:
+        load(*arguments)
+    return str(error.value)
+
+
+@pytest.fixture
+def sections():
+    """All sections of models, corpora and studies."""
+    kinds = [kind for module in (schema, study) for kind in vars(module).values() if isinstance(kind, type)]
+    return [kind for kind in kinds if issubclass(kind, schema.Strict) and kind is not schema.Strict]
 
 
 @pytest.fixture
