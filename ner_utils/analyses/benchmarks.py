@@ -1,4 +1,4 @@
-"""What the benches found, for the thesis: speed and scoring (`make bench`), and memory (`bench/fit.py`)."""
+"""Tables and figures of the benchmarks: speed and scoring (`make bench`), and memory (`bench/fit.py`)."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ SERIES = ("tagging", "generation", "scoring")
 PAIRS = {"default": ("predicted", "measured"), "returned": ("tensors", "returned")}  # of a validation
 
 
-def load(name: str = "bench") -> dict[str, Any] | None:
-    """A stored bench; None where none was run."""
+def load_benchmark(name: str = "bench") -> dict[str, Any] | None:
+    """A stored benchmark; None if it was not run."""
     path = paths.RESULTS / "bench" / f"{name}.json"
     return sealed.read_json(path, "restore it, or run make bench") if path.is_file() else None
 
 
-def write(study: str) -> list[str]:
-    """Write tables and figures of the stored benches where the study's thesis finds them; their names."""
+def write_benchmarks(study: str) -> list[str]:
+    """Write tables and figures of the stored benchmarks where the study's thesis finds them; their names."""
     written = []
     for name, tables, figures in (
         ("bench", (tab_bench, tab_commands), (fig_speed, fig_growth)),
         ("fit", (tab_fit, tab_fit_validation), ()),
         ("score", (tab_score,), ()),
     ):
-        if (found := load(name)) is None:
+        if (found := load_benchmark(name)) is None:
             continue
         written += plots.save_for_thesis(
             study, *({make.__name__: make(found) for make in each} for each in (tables, figures))
@@ -77,7 +77,7 @@ def tab_fit_validation(found: dict[str, Any]) -> str:
 
 def fit_numbers() -> dict[str, tuple[float, int]]:
     """What the thesis may quote or judge of the stored estimates: values, and digits to print."""
-    if (found := load("fit")) is None:
+    if (found := load_benchmark("fit")) is None:
         return {}
     numbers = {"fit.reserve": (found["reserve"] / 2**30, 0)}
     for row in found["models"]:

@@ -1,12 +1,12 @@
 """Has a language model read the test set? A probe: how much of a sentence it can complete, word for word.
 
 *Zero-shot* means that a model was not adapted, not that it has not seen the text: public test sets are older
-than the models. The pretrained model, as it is, continues the first half of a test sentence, and the words
-that it repeats exactly are counted. A sentence can also be guessed, so that two controls stand beside it: the
-same sentences with other names in them, which nobody has published, completed from *their* first half; and
-sentences of our own English demonstration corpus, which is younger than the models. A model that knows the
-original by heart completes it better than its counterpart. The probe finds verbatim memory and nothing
-subtler: its silence is no proof (on such probes see Carlini et al. 2023, arXiv 2202.07646).
+than the models. The pretrained model continues the first half of a test sentence, and the words that it
+repeats exactly are counted. A sentence can also be guessed. There are therefore two controls: the same
+sentences with other names, which were never published, completed from *their* first half; and sentences of
+our own English demonstration corpus, which is younger than the models. A model that knows the original by
+heart completes it better than its counterpart. The probe finds verbatim memory alone: a low number does not
+prove that the text was not seen (on such probes see Carlini et al. 2023, arXiv 2202.07646).
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ def draw(corpus: dict[str, list[Sentence]]) -> list[Sentence]:
 
 
 def sets(corpus: dict[str, list[Sentence]]) -> dict[str, list[Sentence]]:
-    """The sentences to be completed, by the keys of `SETS`; of those that `draw` finds, the ones whose
-    counterparts begin otherwise. The others have no other name of their type: both would be one prompt."""
+    """The sentences to be completed, by the keys of `SETS`. Drawn sentences whose counterparts begin alike
+    are left out: there is no other name of the type, so that both would be one prompt."""
     drawn = draw(corpus)
     pairs = zip(drawn, perturb(drawn, "swap", corpus["train"]), strict=True)
     pairs = [(one, other) for one, other in pairs if _differ(halves(one)[0], halves(other)[0])]
@@ -65,19 +65,19 @@ def _differ(one: list[str], other: list[str]) -> bool:
 
 
 def halves(sentence: Sentence) -> tuple[list[str], list[str]]:
-    """A sentence's first words, and those that are to be found."""
+    """The words of a sentence's first and second half."""
     middle = len(sentence.tokens) // 2
     return list(sentence.tokens[:middle]), list(sentence.tokens[middle:])
 
 
-def repeated(completion: str, wanted: Sequence[str]) -> int:
-    """How many of the wanted words a completion begins with, exactly; white space does not matter."""
+def repeated(completion: str, words: Sequence[str]) -> int:
+    """How many of the words a completion begins with, exactly; white space does not matter."""
     text = "".join(completion.split())
-    return sum(1 for _ in takewhile(text.startswith, accumulate(wanted)))
+    return sum(1 for _ in takewhile(text.startswith, accumulate(words)))
 
 
-def probe(run: Run, asked: dict[str, list[Sentence]]) -> dict[str, list[int]]:
-    """How many words of each sentence's second half the pretrained model of a run repeats at once."""
+def probe(run: Run, prompted: dict[str, list[Sentence]]) -> dict[str, list[int]]:
+    """How many words of each sentence's second half the pretrained model of a run repeats, by set."""
     import transformers
 
     from ner_utils.models import generation
@@ -88,43 +88,43 @@ def probe(run: Run, asked: dict[str, list[Sentence]]) -> dict[str, list[int]]:
     tokenizer = prompter.tokenizer
     model = generation.load_for_prediction(base, None)
     decoder = generation.Decoder(model, [], tokenizer.pad_token_id, prompter.ends(model), LIMIT)
-    begin, found = tokenizer.bos_token or "", {}
-    for name, sentences in asked.items():
+    begin, repeats = tokenizer.bos_token or "", {}
+    for name, sentences in prompted.items():
         prompts = [prompter.ids(begin + prompter.calm(" ".join(halves(s)[0]))) for s in sentences]
         order = sorted(range(len(prompts)), key=lambda at: -len(prompts[at]))
-        words = found[name] = [0] * len(prompts)
+        words = repeats[name] = [0] * len(prompts)
         answers = decoder.answers([prompts[at] for at in order], run.model.prediction_batch_size)
         for at, answer in ((order[answer.index], answer) for answer in answers):
             text = tokenizer.decode(answer.tokens, skip_special_tokens=True)
             words[at] = repeated(text, halves(sentences[at])[1])
-    return found
+    return repeats
 
 
 def investigate(
     study: str, dataset: str, overrides: str, corpus: dict[str, list[Sentence]]
 ) -> dict[str, Any]:
-    """Probe every language model of a study on a corpus, and store what is found."""
+    """Probe every language model of a study on a corpus, and store and return the findings."""
     runs = findings.runs_on(study, dataset, overrides)
     models = {run.model.weights: run for run in reversed(runs) if run.model.approach == "generation"}
-    asked, found = sets(corpus), {}
+    prompted, reports = sets(corpus), {}
     for run in reversed(models.values()):
-        words = processes.in_fresh_process(probe, run, asked)  # whose memory is free again afterwards
-        found[run.model.label] = {name: summary(each) for name, each in words.items() if each}
-        if asked["test"]:
-            found[run.model.label]["gap"] = gap(words["test"], words["counterparts"])
-    left_out = len(draw(corpus)) - len(asked["test"])
-    return findings.write_findings("contamination", runs, {"models": found, "left_out": left_out})
+        words = processes.in_fresh_process(probe, run, prompted)  # frees the memory at its end
+        reports[run.model.label] = {name: summary(each) for name, each in words.items() if each}
+        if prompted["test"]:
+            reports[run.model.label]["gap"] = gap(words["test"], words["counterparts"])
+    left_out = len(draw(corpus)) - len(prompted["test"])
+    return findings.write_findings("contamination", runs, {"models": reports, "left_out": left_out})
 
 
 def summary(words: Sequence[int]) -> dict[str, float]:
-    """Mean number of repeated words, and the share of sentences, in percent, of which `WORDS` or more are."""
+    """Mean number of repeated words, and the percentage of sentences with at least `WORDS`."""
     known = np.array(words) >= WORDS
     return {"sentences": len(words), "words": float(np.mean(words)), "known": 100 * float(known.mean())}
 
 
 def gap(test: Sequence[int], counterparts: Sequence[int], resamples: int = 10_000) -> dict[str, float | None]:
-    """The mean number of words by which sentences are better known than their counterparts, with its paired
-    95 % bootstrap interval; None for its ends where all differences are equal, which a resample repeats."""
+    """The mean number of words repeated in sentences less that in their counterparts, with its paired 95 %
+    bootstrap interval; its ends are None if all differences are equal, because every resample repeats them."""
     more = np.subtract(test, counterparts)
     if np.ptp(more) == 0:
         return {"words": float(more[0]), "low": None, "high": None}

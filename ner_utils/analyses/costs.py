@@ -1,10 +1,10 @@
-"""What systems cost in money, and from which volume on one is cheaper than another.
+"""What does a system cost, and from which volume on is it cheaper than another?
 
-Money is time at the prices by the hour that a study declares for its machine. All systems of a study run on
-one machine, so that a volume at which two cost the same does not depend on the price.
+Money is time at the hourly prices that a study declares for its machine. All systems of a study run on one
+machine, so that the volume at which two cost the same does not depend on the price.
 
-Times vary from run to run, so that each ratio of two systems' times has an interval (`ratio`). Where it
-includes 1, no system is called faster or cheaper.
+Times vary from run to run, so that each ratio of two systems' times has an interval (`ratio`). If it includes
+1, neither system is called faster or cheaper.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from ner_utils.scoring.resampling import Interval
 
 Row = Mapping[str, Any]  # of `Results.summary`, or of `Results.runs`
 # An assumption: two times of one architecture on one machine differ by this factor at most. In the stored
-# studies on WNUT-17, MiniLM's median latency differs between the systems of one study by up to 1.28, but for
-# one timing that other work on the machine spoilt.
+# studies on WNUT-17, MiniLM's median latency differs between the systems of one study by up to 1.28, one
+# timing on a busy machine left out.
 TOLERANCE = 1.3
 
 
 class Timed(NamedTuple):
-    """A system's label, its times (as `seconds_of` has them), those of each of its runs, and the machines on
-    which they were taken."""
+    """A system's label, its mean times and those of each run (by the keys of `seconds_of`), and the machines
+    on which they were taken."""
 
     label: str
     mean: Mapping[str, float]
@@ -41,18 +41,16 @@ class Timed(NamedTuple):
 
 
 def dollars(seconds: float, price: float) -> float:
-    """Of so many seconds at a price by the hour."""
+    """The cost of seconds at an hourly price."""
     return seconds / 3600 * price
 
 
 def seconds_of(row: Row) -> dict[str, float]:
-    """Seconds of training with its looks, of 1,000 sentences in the batches that are best for the system, of
-    1,000 one at a time, which is the same batch for all, and of 1,000 that take as long as the median one."""
-    training = [
-        0.0 if row[name] != row[name] else row[name] for name in ("training_seconds", "looks_seconds")
-    ]
+    """Seconds of training with its evaluations on dev, and of 1,000 sentences: in the batches that are best
+    for the system, one at a time, and if all took as long as the median one."""
+    training = (row[name] for name in ("training_seconds", "looks_seconds"))
     return {
-        "training": sum(training),
+        "training": sum(0.0 if math.isnan(seconds) else seconds for seconds in training),
         "batches": 1000 / row["sentences_per_second"],
         "single": row["latency_mean_ms"],
         "median": row["latency_p50_ms"],
@@ -75,12 +73,12 @@ def timed(results: Results, dataset: str, system: str) -> Timed:
 
 
 def ratio(a: Timed, b: Timed, how: str) -> Interval | None:
-    """How many times as long ``a`` takes as ``b``, with its interval; None where one of them takes no time
-    at all, and where the times were taken on different machines.
+    """The ratio of the times of ``a`` and ``b``, with its interval; None if one of them takes no time, or if
+    the times were taken on different machines.
 
     The interval is Welch's of the difference of the mean logarithms over runs. It is never narrower than
-    `TOLERANCE` to either side, and it is this wide where a system has one run: the runs of a system are timed
-    one after the other, and what the machine does differently for another system is not in their spread.
+    `TOLERANCE` to either side, and has this width if a system has one run: the runs of a system are timed one
+    after the other, so that their spread does not include how the machine changes between systems.
     """
     timed_both = a.mean[how] > 0 and b.mean[how] > 0  # an ensemble's median may not have been measured
     if not timed_both or len({*a.machines, *b.machines}) > 1:
@@ -90,7 +88,7 @@ def ratio(a: Timed, b: Timed, how: str) -> Interval | None:
 
 
 def at_least(times: Interval) -> int:
-    """How many times as long something takes at least, as a whole number of which two digits count."""
+    """The lower end of a ratio of times, rounded down to a whole number of two significant digits."""
     least = int(times.low)
     return least - least % 10 ** max(0, len(str(least)) - 2)
 
@@ -110,15 +108,15 @@ def _width(a: Timed, b: Timed, how: str) -> float:
 
 
 def faster(a: Timed, b: Timed, how: str) -> Timed | None:
-    """Which of two takes less time; None where the interval of their ratio includes 1."""
+    """The system that takes less time; None if the interval of their ratio includes 1."""
     found = ratio(a, b, how)
     return None if found is None or found.low <= 1 <= found.high else a if found.high < 1 else b
 
 
 def break_even(a: Timed, b: Timed, how: str = "batches") -> Interval | None:
-    """Sentences after which ``a`` and ``b`` have cost the same, training included, with the volumes that the
-    ends of the intervals of training and prediction give; all 0 where the faster one is never the dearer.
-    None where no difference in time is shown."""
+    """The number of sentences at which ``a`` and ``b`` have cost the same, training included, with the
+    numbers at the ends of the intervals of training and prediction; all 0 if the faster one is never more
+    expensive. None if `faster` is."""
     quick = faster(a, b, how)
     if quick is None:
         return None
@@ -126,7 +124,7 @@ def break_even(a: Timed, b: Timed, how: str = "batches") -> Interval | None:
     wide, trained = _width(a, b, how), _width(a, b, "training")
 
     def volume(learning: float, reading: float) -> float:
-        """With the training of the faster one and a sentence of the slower one longer by these factors."""
+        """With the faster one's training and the slower one's prediction longer by these factors."""
         ahead = learning * quick.mean["training"] - slow.mean["training"]
         return max(0.0, ahead) / (reading * slow.mean[how] - quick.mean[how]) * 1000
 
@@ -134,7 +132,7 @@ def break_even(a: Timed, b: Timed, how: str = "batches") -> Interval | None:
 
 
 def verdict(a: Timed, b: Timed, how: str = "batches") -> str | None:
-    """Which system is cheaper, and from which volume on; None where no difference in time is shown."""
+    """Which system is cheaper, and from which volume on; None if `faster` is."""
     volume = break_even(a, b, how)
     if volume is None:
         return None
@@ -146,7 +144,7 @@ def verdict(a: Timed, b: Timed, how: str = "batches") -> str | None:
 
 
 def _rounded(volume: float) -> str:
-    """Two figures say enough of an estimate."""
+    """An estimate, to two significant figures."""
     return f"{float(f'{volume:.2g}'):,.0f}"
 
 
@@ -169,8 +167,8 @@ def tab_costs(results: Results) -> str:
 
 
 def tab_break_even(results: Results) -> str:
-    """For each declared comparison, which system is the cheaper one, and from which volume on; a dash where
-    no difference in time is shown."""
+    """For each declared comparison, which system is cheaper, and from which volume on; a dash if no
+    difference in time is shown."""
     rows: list[Sequence] = []
     for pair in results.comparisons.to_dict("records"):
         a, b = (timed(results, pair["dataset"], pair[side]) for side in ("a", "b"))
@@ -188,7 +186,7 @@ def tab_break_even(results: Results) -> str:
 
 
 def tab_tuning(results: Results) -> str:
-    """What each search for hyperparameters spent and found."""
+    """The cost and the result of each search for hyperparameters."""
     if not results.tuning:
         return latex.statement("No system of this study was tuned: settings are as declared.")
     prices = results.study.protocol.dollars_per_hour or []
@@ -212,8 +210,8 @@ def tables(results: Results) -> dict[str, str]:
 
 def numbers(results: Results) -> dict[tuple[str, ...], float]:
     """Of each declared comparison, by the parts of their keys: ratios of times of `ratio`, and volumes of
-    `break_even` in batches, where a difference in time is shown; each with its interval."""
-    found = {}
+    `break_even` in batches, where they are not None; each with its interval."""
+    values = {}
     for pair in results.comparisons.to_dict("records"):
         a, b = (timed(results, pair["dataset"], pair[side]) for side in ("a", "b"))
         name = pair["dataset"], f"{pair['a']}-vs-{pair['b']}"
@@ -221,5 +219,5 @@ def numbers(results: Results) -> dict[tuple[str, ...], float]:
         for what, bounds in intervals.items():
             if bounds:
                 parts = {what: bounds.estimate, f"{what}.low": bounds.low, f"{what}.high": bounds.high}
-                found |= {(*name, part): value for part, value in parts.items()}
-    return found
+                values |= {(*name, part): value for part, value in parts.items()}
+    return values

@@ -19,7 +19,7 @@ def write_for_thesis(results: Results) -> tuple[list[str], dict[str, bool]]:
     raises."""
     names = figures.save_figures(results)
     names += analyses.write_answers(results)
-    names += benchmarks.write(results.name)
+    names += benchmarks.write_benchmarks(results.name)
     checked = write_texts(results)
     _seal(results.name)
     return names, checked

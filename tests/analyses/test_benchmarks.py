@@ -37,14 +37,14 @@ def places(tmp_path, monkeypatch):
 
 
 def test_without_a_bench_nothing_is_written(places):
-    assert benchmarks.write("demo") == []
+    assert benchmarks.write_benchmarks("demo") == []
     assert not paths.THESIS.exists()
 
 
 def test_a_bench_becomes_a_table_and_two_figures(places):
     bench = {"rows": [ROW, ROW | {"against": "a batch"}, IMPORTS], "growth": GROWTH, "commands": [COMMAND]}
     sealed.write_json(paths.RESULTS / "bench" / "bench.json", bench)
-    assert benchmarks.write("demo") == ["tab_bench", "tab_commands", "fig_speed", "fig_growth"]
+    assert benchmarks.write_benchmarks("demo") == ["tab_bench", "tab_commands", "fig_speed", "fig_growth"]
     text = (paths.THESIS / "generated" / "demo" / "tab_bench.tex").read_text()
     assert text.count("LLM generation") == 1
     assert "6.5 & 5.5 to 7.1 & 7 & 11.0 & 1.7 & 24.3" in text
@@ -58,7 +58,7 @@ def test_scoring_becomes_a_table(places):
         "resamples": 10000, "micro_seconds": 2.5, "all_seconds": 31.0,
     }  # fmt: skip
     sealed.write_json(paths.RESULTS / "bench" / "score.json", found)
-    assert benchmarks.write("demo") == ["tab_score"]
+    assert benchmarks.write_benchmarks("demo") == ["tab_score"]
     text = (paths.THESIS / "generated" / "demo" / "tab_score.tex").read_text()
     assert "16,454 sentences" in text and "20.0 times as long" in text and "31.00" in text
 
@@ -72,7 +72,7 @@ def test_growth_is_labelled_in_plain_numbers():
 
 
 def test_the_stored_bench_is_of_this_form():
-    bench = benchmarks.load()
+    bench = benchmarks.load_benchmark()
     if bench is None:
         pytest.skip("no bench is stored")
     assert set(bench["rows"][0]) == set(ROW)
@@ -84,7 +84,7 @@ def test_the_page_on_speed_quotes_the_stored_bench():
     text = " ".join((paths.ROOT / "docs" / "measuring-speed.md").read_text(encoding="utf-8").split())
     rows = {
         (row["what"], row["against"].split(", ")[1]): row["ratio"][0]
-        for row in benchmarks.load()["rows"]
+        for row in benchmarks.load_benchmark()["rows"]
         if ", " in row["against"]
     }
     alone, batched = (rows["LLM generation", how] for how in ("one sentence at a time", "sorted"))

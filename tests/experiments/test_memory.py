@@ -51,7 +51,7 @@ TINY = {
     "qwen3.5-4b": {"num_hidden_layers": 4, "num_key_value_heads": 2, "head_dim": 64} | LINEAR,
 }
 BATCH = Batch(48, 32, 16, 8)
-STORED = benchmarks.load("fit")  # now: later on, results lie elsewhere
+STORED = benchmarks.load_benchmark("fit")  # now: later on, results lie elsewhere
 
 
 def tiny(name, layers=1, **changes):
