@@ -124,7 +124,7 @@ def summary(words: Sequence[int]) -> dict[str, float]:
 
 def gap(test: Sequence[int], counterparts: Sequence[int], resamples: int = 10_000) -> dict[str, float | None]:
     """The mean number of words repeated in sentences less that in their counterparts, with its paired 95 %
-    bootstrap interval; its ends are None if all differences are equal, because every resample repeats them."""
+    bootstrap interval; None for its ends if all differences are equal, which every resample repeats."""
     more = np.subtract(test, counterparts)
     if np.ptp(more) == 0:
         return {"words": float(more[0]), "low": None, "high": None}
