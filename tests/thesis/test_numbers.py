@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from ner_utils import config, paths, sealed, thesis
+from ner_utils import analyses, config, paths, sealed
 from ner_utils.config.strict_yaml import ConfigError
 from ner_utils.files import sha256
 from ner_utils.rendering import latex
@@ -220,7 +220,7 @@ def test_a_companion_answers_what_the_study_does_not_ask(with_companion, monkeyp
     assert numbers["study.flexible.sentences"].text == "40"
     assert "study.disturbed.title" not in own
     assert "study.label_efficiency" not in numbers
-    names, _ = thesis.write_for_thesis(with_companion)
+    names = analyses.write_answers(with_companion)
     assert "lower case" in (generated("main") / "tab_robustness.tex").read_text()
     assert "types renamed" in (generated("main") / "tab_flexibility.tex").read_text()
     assert {"tab_label_efficiency", "fig_robustness"} <= set(names)
