@@ -6,6 +6,7 @@ import sys
 import matplotlib.pyplot as plt
 import pytest
 from matplotlib.colors import to_hex
+from matplotlib.text import Text
 
 from ner_utils import config, paths
 from ner_utils.rendering import figures, plots
@@ -31,7 +32,8 @@ def texts_of(axis):
     """What an axis shows; ticks beyond its limits exist, but are not drawn."""
     if not axis.axison:
         return []
-    shown = [*axis.texts, axis._left_title, axis.xaxis.label, axis.yaxis.label]
+    shown = [child for child in axis.get_children() if isinstance(child, Text)]
+    shown += [axis.xaxis.label, axis.yaxis.label]
     for side in (axis.xaxis, axis.yaxis):
         low, high = sorted(side.get_view_interval())
         shown += [tick.label1 for tick in side.get_major_ticks() if low <= tick.get_loc() <= high]
