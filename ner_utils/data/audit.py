@@ -219,6 +219,6 @@ def _read_annotation(path: Path) -> dict[str, set[Span]]:
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(f"{path}:{number}: expected an object with id and spans ({error})") from None
         if identity in spans_of:
-            raise DataError(f"{path}:{number}: {identity} stands twice")
+            raise DataError(f"{path}:{number}: {identity} occurs twice")
         spans_of[identity] = spans
     return spans_of

@@ -74,12 +74,12 @@ class _Letters:
         start, stop = self.begins.get(begin), self.ends.get(end)
         return [] if start is None or stop is None else [(start, stop)]
 
-    def places(self, wanted: str) -> Iterator[Place]:
+    def places(self, text: str) -> Iterator[Place]:
         """All places of a text that begin and end at borders of tokens, left to right."""
-        at = self.text.find(wanted) if wanted else -1
+        at = self.text.find(text) if text else -1
         while at >= 0:
-            yield from self.place(at, at + len(wanted))
-            at = self.text.find(wanted, at + 1)
+            yield from self.place(at, at + len(text))
+            at = self.text.find(text, at + 1)
 
 
 def occurrences(mention: str, tokens: Sequence[str]) -> list[Place]:
@@ -196,9 +196,6 @@ def whole_copies(written: str, tokens: Sequence[str]) -> list[tuple[int, int]]:
     pieces = list(map(folded, written))
     offsets = list(itertools.accumulate(map(len, pieces), initial=0))
     text, sentence = "".join(pieces), _Letters(tokens, folded).text
-    found = [match.start() for match in re.finditer(re.escape(sentence), text)] if sentence else []
+    matches = re.finditer(re.escape(sentence), text) if sentence else ()
     # Format characters, which `folded` removes, belong to the letter before them.
-    return [
-        (bisect.bisect_right(offsets, at) - 1, bisect.bisect_right(offsets, at + len(sentence)) - 1)
-        for at in found
-    ]
+    return [tuple(bisect.bisect_right(offsets, at) - 1 for at in match.span()) for match in matches]

@@ -164,7 +164,7 @@ def test_agreement_by_hand(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([{"id": "1", "spans": []}, {"id": "1", "spans": []}], "second.jsonl:2: 1 stands twice"),
+        ([{"id": "1", "spans": []}, {"id": "1", "spans": []}], "second.jsonl:2: 1 occurs twice"),
         ([{"id": "1"}], "second.jsonl:1: expected"),
         ([{"id": "1", "spans": [[1, 2]]}], "second.jsonl:1: expected"),
         ([{"id": "2", "spans": []}], "different sentences"),

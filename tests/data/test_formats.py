@@ -383,11 +383,11 @@ def test_flawed_mentions(read, tmp_path):
     with pytest.raises(DataError) as error:
         read(dataset("pubtator"), "\n".join(twice))
     assert str(error.value).split("\n")[:5] == [
-        f"{path}:3: the text of the mention does not stand at its offsets: 'TNF-a', found 'TNF-α' at 0:5",
+        f"{path}:3: the text of the mention is not at its offsets: 'TNF-a', found 'TNF-α' at 0:5",
         f"{path}:5: document 7: mention 16:17 (line 5) holds no token",
-        f"{path}:7: the text of the mention does not stand at its offsets: 'absent', found '' at 90:99",
-        f"{path}:8: the text of the mention does not stand at its offsets: 'TNF', found None at x:1",
-        f"{path}:9: document 7 stands twice",
+        f"{path}:7: the text of the mention is not at its offsets: 'absent', found '' at 90:99",
+        f"{path}:8: the text of the mention is not at its offsets: 'TNF', found None at x:1",
+        f"{path}:9: document 7 occurs twice",
     ]
     rows = read(dataset("pubtator", flaws="drop"), "\n".join(twice))
     assert surfaces(rows) == [("Disease", "helps ."), ("Disease", "a cold")]
@@ -535,8 +535,8 @@ def test_overlapping_mentions_are_refused_unless_a_policy_says_what_to_keep(read
         pytest.param(2, at("coma", "Disease").replace("7", "9", 1), ":4: expected 7, start", id="other id"),
         pytest.param(2, "7\t0\t6\tEffect", ":4: expected 7, start, end, text and type", id="no type"),
         pytest.param(2, at("coma", "Gene"), ":4: unknown type 'Gene'; types are Chem", id="unknown type"),
-        pytest.param(2, "7\t1\t6\tEffec\tDisease", ":4: the text of the mention does not", id="off by one"),
-        pytest.param(2, "7\t0\t5.9\tEffect\tDisease", ":4: the text of the mention does", id="fraction"),
+        pytest.param(2, "7\t1\t6\tEffec\tDisease", ":4: the text of the mention is not", id="off by one"),
+        pytest.param(2, "7\t0\t5.9\tEffect\tDisease", ":4: the text of the mention is not", id="fraction"),
         pytest.param(2, f"7\t{'9' * 5000}\t6\tEffect\tDisease", ":4: the text of", id="a long number"),
         pytest.param(2, "7\t6\t7\t \tDisease", "7: mention 6:7 (line 4) holds no token", id="white space"),
     ],

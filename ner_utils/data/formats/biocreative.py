@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ner_utils.config.schema import Dataset
-from ner_utils.data.formats.lines import DataError, Flaws, numbered_lines
+from ner_utils.data.formats.lines import DataError, Flaws, filled_lines
 from ner_utils.data.formats.standoff import Row, document_name, read_document
 from ner_utils.data.sentence import Sentence
 
@@ -15,21 +15,17 @@ def read_biocreative(dataset: Dataset, flaws: Flaws, path: Path, annotations: Pa
     """Read lines of id, title and abstract, and lines of id, number, type, start, end and text, all separated
     by tabs. Blank lines are skipped."""
     documents: dict[str, list[str]] = {}
-    for number, line in numbered_lines(path):
-        if not line.strip():
-            continue
+    for number, line in filled_lines(path):
         document, *passages = line.split("\t")
         expected = "expected id, title and abstract of another document"
         if len(passages) != 2:
             raise DataError(f"{path}:{number}: {expected}")
         if document in documents:
-            flaws.add(f"{path}:{number}", f"{expected}, {document_name(document, dataset)} stands twice")
+            flaws.add(f"{path}:{number}", f"{expected}, {document_name(document, dataset)} occurs twice")
             continue
         documents[document] = passages
     rows: dict[str, list[Row]] = {document: [] for document in documents}
-    for number, line in numbered_lines(annotations):
-        if not line.strip():
-            continue
+    for number, line in filled_lines(annotations):
         cells = line.split("\t")
         if len(cells) != 6 or cells[0] not in documents:
             expected = f"id of a document in {path.name}, number, type, start, end and text"

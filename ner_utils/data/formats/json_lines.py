@@ -11,7 +11,7 @@ from typing import Any
 
 from ner_utils.config.schema import Dataset
 from ner_utils.config.tag_schemes import plain, plain_tags
-from ner_utils.data.formats.lines import DataError, Flaws, numbered_lines, unknown
+from ner_utils.data.formats.lines import DataError, Flaws, filled_lines, unknown
 from ner_utils.data.sentence import Sentence
 from ner_utils.data.spans import spans_from_tags
 from ner_utils.messages import brief, shortened
@@ -33,9 +33,7 @@ def read_json_lines(dataset: Dataset, flaws: Flaws, path: Path) -> Iterator[Sent
     scheme = plain(dataset.scheme)
     keys = [key for key in ("id", "document", dataset.domain) if key]
     lines_of_ids: dict[str, int] = {}
-    for number, line in numbered_lines(path):
-        if not line.strip():
-            continue
+    for number, line in filled_lines(path):
         where = f"{path}:{number}"
         try:
             row = _DECODER.decode(line)
@@ -92,7 +90,7 @@ def _plain_names(
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """An object whose keys are distinct; Python would silently keep the last of two equal keys."""
     if len(values := dict(pairs)) < len(pairs):
-        raise ValueError("a key stands twice")
+        raise ValueError("a key occurs twice")
     return values
 
 

@@ -41,6 +41,11 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
     return ((number, line.rstrip("\r")) for number, line in enumerate(text.split("\n"), 1))
 
 
+def filled_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """`numbered_lines` without blank ones."""
+    return ((number, line) for number, line in numbered_lines(path) if line.strip())
+
+
 class Flaws:
     """Mentions and lines of a split that contradict themselves. They are skipped and counted if ``drop``,
     else `refuse` raises one error for all of them."""

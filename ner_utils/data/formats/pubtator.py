@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from ner_utils.config.schema import Dataset
-from ner_utils.data.formats.lines import DataError, Flaws, numbered_lines
+from ner_utils.data.formats.lines import DataError, Flaws, filled_lines
 from ner_utils.data.formats.standoff import Row, document_name, read_document, short
 from ner_utils.data.sentence import Sentence
 
@@ -21,7 +21,7 @@ def read_pubtator(dataset: Dataset, flaws: Flaws, path: Path) -> Iterator[Senten
     A mention is id, start, end, text, type and optionally identifiers and the parts of a composite mention,
     separated by tabs. Blank lines are skipped.
     """
-    lines = [(number, line) for number, line in numbered_lines(path) if line.strip()]
+    lines = list(filled_lines(path))
     passages = ((at, _PASSAGE.fullmatch(line)) for at, (_, line) in enumerate(lines))
     starts = [at for at, passage in passages if passage and passage[2] == "t"]
     seen: set[str] = set()
@@ -32,7 +32,7 @@ def read_pubtator(dataset: Dataset, flaws: Flaws, path: Path) -> Iterator[Senten
             raise DataError(f"{path}:{first}: expected id|t|title, and id|a|abstract below")
         document, rows = title[1], []
         if document in seen:
-            flaws.add(f"{path}:{first}", f"{document_name(document, dataset)} stands twice")
+            flaws.add(f"{path}:{first}", f"{document_name(document, dataset)} occurs twice")
             continue
         seen.add(document)
         for number, line in rest[1:]:

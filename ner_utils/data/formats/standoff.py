@@ -89,7 +89,7 @@ def read_document(
         if covered is None or _normal(covered) != _normal(text):
             texts = f": {brief(text)}, found {brief(covered)} at {short(start)}:{short(end)}"
             texts = "" if dataset.private else texts
-            flaws.add(where, f"the text of the mention does not stand at its offsets{texts}")
+            flaws.add(where, f"the text of the mention is not at its offsets{texts}")
             continue
         mention = Mention(int(start), int(end), kind, line, discontinuous)
         if covered.strip():

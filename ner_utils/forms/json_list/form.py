@@ -56,10 +56,11 @@ class JsonForm(Form):
         items, status = find_items(answer, self.type_of)
         mentions, extents, dropped = [], [], dict.fromkeys(DROPPED, 0)
         for item in items:
-            if not item.is_entity or not self._says_where(item.fields):
+            occurrence = self._occurrence(item.fields)
+            if not item.is_entity or occurrence == 0:
                 dropped["malformed"] += 1
             elif kind := self.type_of(item.fields["type"]):
-                mentions.append((item.fields["text"], kind, self._number(item.fields)))
+                mentions.append((item.fields["text"], kind, occurrence))
                 extents.append(item.extent)
             else:
                 dropped["unknown_type"] += 1
@@ -67,12 +68,8 @@ class JsonForm(Form):
         dropped["ungrounded"], dropped["duplicate"] = placed.ungrounded, placed.duplicate
         return Reading(placed.spans, [extents[origin] for origin in placed.origins], status, dropped)
 
-    def _says_where(self, fields: dict[str, Any]) -> bool:
-        """Whether an item states the place of its mention as the form asks."""
-        return True
-
-    def _number(self, fields: dict[str, Any]) -> int | None:
-        """The number of the occurrence; None for the next one."""
+    def _occurrence(self, fields: dict[str, Any]) -> int | None:
+        """Which occurrence of its text an item states: None for the next one, 0 if it is malformed."""
         return None
 
 
@@ -114,11 +111,9 @@ class JsonOccurrenceForm(JsonForm):
         kinds = [Edge(f'", "type": "{name}", "occurrence": ', f"number{label}") for name in names]
         return {f"kind{label}": kinds, f"number{label}": numbers, "close": [Edge("}", "more")]}
 
-    def _says_where(self, fields: dict[str, Any]) -> bool:
-        return type(fields.get("occurrence")) is int and fields["occurrence"] >= 1
-
-    def _number(self, fields: dict[str, Any]) -> int | None:
-        return fields["occurrence"]
+    def _occurrence(self, fields: dict[str, Any]) -> int | None:
+        number = fields.get("occurrence")
+        return max(0, number) if type(number) is int else 0
 
 
 def _escaped(text: str) -> str:

@@ -62,13 +62,13 @@ def _stated(text: str, reader: _Reader) -> list[Item] | None:
     lone: list[Item] = []
     last: list[Item] | None = None
     for root in values(text):
-        found = list(reader.outermost(root))
-        for value, items in found:
+        outermost = list(reader.outermost(root))
+        for value, items in outermost:
             if reader.is_lone(value):
                 lone += items
             else:
                 lists[value.whole] = items
-        if not found:
+        if not outermost:
             items = reader.items(root)
             lone += items if root.kind == "object" else []
             last = items if items or _is_empty(root) else last
