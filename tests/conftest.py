@@ -273,6 +273,12 @@ def make_run(tmp_path_factory):
     patch.undo()
 
 
+@pytest.fixture(scope="module")
+def tiny(make_tiny_llama, make_run):
+    """A run on a two-layer random Llama with SmolLM2's tokenizer."""
+    return make_run("tiny-llama", {"max_new_tokens": 12}, weights_folder=make_tiny_llama())
+
+
 # ------------------------------------------------------------------------- results of a study
 @pytest.fixture(scope="session")
 def write_made_up(tmp_path_factory):

@@ -90,7 +90,7 @@ def probe(run: Run, prompted: dict[str, list[Sentence]]) -> dict[str, list[int]]
     decoder = generation.Decoder(model, [], tokenizer.pad_token_id, prompter.ends(model), LIMIT)
     begin, repeats = tokenizer.bos_token or "", {}
     for name, sentences in prompted.items():
-        prompts = [prompter.ids(begin + prompter.calm(" ".join(halves(s)[0]))) for s in sentences]
+        prompts = [prompter.ids(begin + prompter.plain_text(" ".join(halves(s)[0]))) for s in sentences]
         order = sorted(range(len(prompts)), key=lambda at: -len(prompts[at]))
         words = repeats[name] = [0] * len(prompts)
         answers = decoder.answers([prompts[at] for at in order], run.model.prediction_batch_size)

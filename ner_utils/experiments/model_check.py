@@ -121,7 +121,7 @@ def _check_grammars(run: Run, source: str, prompter, sentences: Sequence[Sentenc
     makes, chance = Constraints(*how), np.random.default_rng(0)
     for sentence in oddest(sentences):
         try:
-            answer = makes.of([prompter.calm(token) for token in sentence.tokens])
+            answer = makes.of([prompter.plain_text(token) for token in sentence.tokens])
             written = answer.begin()
             while not written or written[-1] != makes.end:
                 written = answer.choose(chance.normal(size=vocabulary))[0]

@@ -4,7 +4,6 @@ The tokenizers are tiny, too, and of the same kind as the real ones.
 """
 
 from functools import cache
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -15,7 +14,6 @@ from transformers import (
     AutoModelForCausalLM,
     AutoModelForMaskedLM,
     DebertaV2TokenizerFast,
-    GenerationConfig,
     PreTrainedTokenizerFast,
 )
 
@@ -23,7 +21,6 @@ from ner_utils import config, scoring
 from ner_utils.config.schema import Lora, Weights
 from ner_utils.experiments import experiment
 from ner_utils.models import generation, tagging, training
-from ner_utils.models.generation import decoding, packed, qlora
 
 TINY = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4}
 # Adapters cannot make a small head speak up: its random weights are larger than a real model's at first.
@@ -174,11 +171,13 @@ def test_encoders(name, tiny, make_run, few):
     learns_by_heart(run, few, tagging.predict_with_tagger)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DECODERS)
 def test_decoders_that_write(name, tiny, make_run, few):
     learns_by_heart(writer(name, tiny, make_run, 60, 200), few, generation.predict_with_generator)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "quantisation"), zip(DECODERS, [None, "nf4"], strict=True))
 def test_decoders_that_tag(name, quantisation, tiny, make_run, few):
     run = tagger(name, tiny, make_run, 80, quantisation)
@@ -189,6 +188,7 @@ def test_decoders_that_tag(name, quantisation, tiny, make_run, few):
     assert linear.isdisjoint(record["lora_layers"]) == (name != "qwen3.5-0.8b")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [writer, tagger])
 def test_an_interrupted_training_ends_in_the_same_weights(kind, tiny, make_run, few, monkeypatch):
     """Of adapters, whose dtype differs in checkpoints; with three evaluations, the second before the kill."""
@@ -213,91 +213,3 @@ def test_an_interrupted_training_ends_in_the_same_weights(kind, tiny, make_run, 
     )
     assert weights.keys() == again.keys()
     assert all(torch.equal(weights[key], again[key]) for key in weights)
-
-
-# ------------------------------------------------------------------- heads that do more than project
-SMALL = TINY | {"num_key_value_heads": 2, "vocab_size": 97, "initializer_range": 0.5}
-SMALL |= {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0, "max_position_embeddings": 128}
-SMALL |= {"tie_word_embeddings": False}
-WINDOW = {"head_dim": 16, "sliding_window": 6, "layer_types": ["sliding_attention", "full_attention"]}
-CAPS = {"final_logit_softcapping": 3.0, "attn_logit_softcapping": 2.0, "query_pre_attn_scalar": 16}
-# The class, its settings, and whether it is decoded packed. Without its own scales and caps each would have
-# other losses and other log-probabilities.
-OWN_HEADS = {
-    "llama": ("llama", {}, True),
-    "granite": ("granite", {"logits_scaling": 7.0, "attention_multiplier": 0.05}, True),
-    "cohere": ("cohere", {"logit_scale": 0.25}, True),
-    "cohere2": ("cohere2", WINDOW | {"logit_scale": 0.25}, False),
-    "gemma2": ("gemma2", WINDOW | CAPS, False),
-    "gemma2 without windows": (
-        "gemma2",
-        CAPS | {"head_dim": 16, "layer_types": ["full_attention"] * 2},
-        False,
-    ),
-    "nanochat": ("nanochat", {"final_logit_softcapping": 3.0}, True),
-}
-BEGINNING, LIMIT, END = [11, 12, 13, 14, 15, 16, 17, 18, 19], 12, 2
-ASKED = [BEGINNING + list(range(20, 20 + 3 * size)) for size in (1, 5, 3, 2)]
-
-
-@pytest.fixture(scope="module", params=OWN_HEADS)
-def own_head(request):
-    """A random model of a class, whose numbers are large enough for caps and scales to matter."""
-    kind, settings, packed = OWN_HEADS[request.param]
-    torch.manual_seed(0)
-    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **SMALL | settings)).eval()
-    model.packed = packed
-    return model
-
-
-def test_the_loss_is_the_librarys(own_head):
-    prefix = 7 if packed.shares_beginnings(own_head.config) else 0
-    width = max(map(len, ASKED))
-    pad = [width - len(ids) for ids in ASKED]
-    inputs = {
-        "input_ids": torch.tensor([ids + [0] * more for ids, more in zip(ASKED, pad, strict=True)]),
-        "attention_mask": torch.tensor([[1] * (width - more) + [0] * more for more in pad]),
-        "labels": torch.tensor(
-            [[-100] * 8 + ids[8:] + [-100] * more for ids, more in zip(ASKED, pad, strict=True)]
-        ),
-    }
-    gradients = []
-    for loss in (
-        qlora.answer_loss(own_head, inputs, prefix, int((inputs["labels"] != -100).sum())),
-        own_head(**inputs, use_cache=False).loss,
-    ):
-        own_head.zero_grad()
-        loss.backward()
-        gradients.append([loss.detach(), *(each.grad.clone() for each in own_head.parameters())])
-    for mine, theirs in zip(*gradients, strict=True):
-        torch.testing.assert_close(mine, theirs, atol=1e-4, rtol=1e-3)
-
-
-def test_answers_and_their_log_probabilities_are_the_librarys(own_head):
-    settings = GenerationConfig(do_sample=False, max_new_tokens=LIMIT, pad_token_id=0, eos_token_id=END)
-    decoder = decoding.Decoder(own_head, BEGINNING, 0, [END], LIMIT)
-    assert bool(decoder.packed) == own_head.packed
-    answers = sorted(decoder.answers(ASKED, 3))
-    lengths = set()
-    for prompt, (_, tokens, log_probabilities) in zip(ASKED, answers, strict=True):
-        ids = torch.tensor([prompt])
-        output = own_head.generate(ids, attention_mask=torch.ones_like(ids), generation_config=settings)
-        assert tokens == output[0, len(prompt) :].tolist()
-        with torch.inference_mode():
-            scores = own_head(output).logits[0].log_softmax(-1)
-        expected = [float(scores[len(prompt) - 1 + at, token]) for at, token in enumerate(tokens)]
-        assert log_probabilities == pytest.approx(expected, abs=1e-3)
-        assert min(expected) < -1e-3, "certain tokens prove nothing"
-        lengths.add(len(set(tokens)))
-    assert max(lengths) > 1, "answers that repeat one token prove little"
-
-
-def test_a_model_that_projects_every_position_is_refused():
-    class Whole(torch.nn.Module):
-        def forward(self, input_ids, **_):
-            return SimpleNamespace(logits=torch.zeros(*input_ids.shape, 7))
-
-    ids = torch.tensor([[1, 2, 3]])
-    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": ids}
-    with pytest.raises(NotImplementedError, match="Whole"):
-        qlora.answer_loss(Whole(), inputs, 0, 1)

@@ -1,4 +1,4 @@
-"""Tokens that steer a model are text where a sentence holds them; words stay as they are."""
+"""Control tokens in a sentence are encoded as text; words stay as they are."""
 
 import pytest
 from hypothesis import given
@@ -19,7 +19,7 @@ def uncased(load_model):
 
 @pytest.fixture(scope="module")
 def byte_level(load_model):
-    """SmolLM2's, with added tokens that are not special: some steer, some are words."""
+    """SmolLM2's, with added tokens that are not special: some are control tokens, some are words."""
     tokenizer = AutoTokenizer.from_pretrained(
         weights.resolve(load_model("smollm2-135m").weights), add_prefix_space=True, pad_token="<|endoftext|>"
     )
@@ -28,12 +28,12 @@ def byte_level(load_model):
     return tokenizer
 
 
-def test_what_steers_is_told_from_what_is_text(uncased, byte_level):
+def test_control_tokens_and_other_added_tokens(uncased, byte_level):
     assert set(control_tokens(uncased)) == {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"}
-    found = set(control_tokens(byte_level))
+    tokens = set(control_tokens(byte_level))
     # <repo_name> and <file_sep> are special tokens that `all_special_tokens` does not list.
-    assert {"<|im_start|>", "<|im_end|>", "<repo_name>", "<file_sep>", "<think>", "<|fim_prefix|>"} <= found
-    assert found.isdisjoint({"widget", "\n\n", "<table>"})
+    assert {"<|im_start|>", "<|im_end|>", "<repo_name>", "<file_sep>", "<think>", "<|fim_prefix|>"} <= tokens
+    assert tokens.isdisjoint({"widget", "\n\n", "<table>"})
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_ordinary_words_are_encoded_as_the_tokenizer_does(uncased, demo):
 @given(st.lists(st.sampled_from(["<s>", "<", "s>", "<|a|>", "<|", "a|>", "x", " "]), max_size=9))
 def test_no_control_token_is_left_and_nothing_but_blanks_is_added(pieces):
     control, text = ("<|a|>", "s><|", "<s>"), "".join(pieces)
-    found = as_text(text, control)
-    assert not any(token in found for token in control)
-    assert found.replace(" ", "") == text.replace(" ", "")
-    assert found == text or any(token in text for token in control)
+    result = as_text(text, control)
+    assert not any(token in result for token in control)
+    assert result.replace(" ", "") == text.replace(" ", "")
+    assert result == text or any(token in text for token in control)

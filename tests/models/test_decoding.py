@@ -1,11 +1,14 @@
-"""Packed decoding and the library's loop, each against the library's `generate` with one prompt at a time."""
+"""Decoding, packed or not, against `generate` with one prompt at a time; the loss against the library's."""
 
 import copy
+from types import SimpleNamespace
 
 import pytest
 import torch
 from conftest import TINY_LLAMA
 from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
     AutoTokenizer,
     GenerationConfig,
     LlamaConfig,
@@ -15,6 +18,7 @@ from transformers import (
 )
 
 from ner_utils.forms.json_list import JsonForm
+from ner_utils.models.generation import qlora
 from ner_utils.models.generation.constraints import Constraints
 from ner_utils.models.generation.decoding import Decoder
 from ner_utils.models.generation.packed import shares_beginnings
@@ -145,3 +149,91 @@ def test_both_ways_obey_constraints_alike(make_tiny_llama):
         assert ours.log_probabilities == pytest.approx(library.log_probabilities, abs=1e-4)
         assert 0.0 in library.log_probabilities, "what was forced is certain"
     assert any(len(answer.tokens) > 12 for answer in plain), "nothing but [] proves little"
+
+
+# ---------------------------------------------------- models that scale or cap their logits or attention
+SMALL = TINY_LLAMA | {"num_attention_heads": 4, "vocab_size": 97, "initializer_range": 0.5}
+SMALL |= {"num_key_value_heads": 2}
+SMALL |= {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0, "max_position_embeddings": 128}
+SMALL |= {"tie_word_embeddings": False}
+WINDOW = {"head_dim": 16, "sliding_window": 6, "layer_types": ["sliding_attention", "full_attention"]}
+CAPS = {"final_logit_softcapping": 3.0, "attn_logit_softcapping": 2.0, "query_pre_attn_scalar": 16}
+# The class, its settings, and whether it is decoded packed. Scales and caps change losses and probabilities.
+SCALED = {
+    "llama": ("llama", {}, True),
+    "granite": ("granite", {"logits_scaling": 7.0, "attention_multiplier": 0.05}, True),
+    "cohere": ("cohere", {"logit_scale": 0.25}, True),
+    "cohere2": ("cohere2", WINDOW | {"logit_scale": 0.25}, False),
+    "gemma2": ("gemma2", WINDOW | CAPS, False),
+    "gemma2 without windows": (
+        "gemma2",
+        CAPS | {"head_dim": 16, "layer_types": ["full_attention"] * 2},
+        False,
+    ),
+    "nanochat": ("nanochat", {"final_logit_softcapping": 3.0}, True),
+}
+BEGINNING = [11, 12, 13, 14, 15, 16, 17, 18, 19]
+FEW = [BEGINNING + list(range(20, 20 + 3 * size)) for size in (1, 5, 3, 2)]
+
+
+@pytest.fixture(scope="module", params=SCALED)
+def scaled(request):
+    """A random model of a class, whose numbers are large enough for caps and scales to matter."""
+    kind, settings, packed = SCALED[request.param]
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **SMALL | settings)).eval()
+    model.packed = packed
+    return model
+
+
+def test_the_loss_is_the_librarys(scaled):
+    prefix = 7 if shares_beginnings(scaled.config) else 0
+    width = max(map(len, FEW))
+    pad = [width - len(ids) for ids in FEW]
+    inputs = {
+        "input_ids": torch.tensor([ids + [0] * more for ids, more in zip(FEW, pad, strict=True)]),
+        "attention_mask": torch.tensor([[1] * (width - more) + [0] * more for more in pad]),
+        "labels": torch.tensor(
+            [[-100] * 8 + ids[8:] + [-100] * more for ids, more in zip(FEW, pad, strict=True)]
+        ),
+    }
+    gradients = []
+    for loss in (
+        qlora.answer_loss(scaled, inputs, prefix, int((inputs["labels"] != -100).sum())),
+        scaled(**inputs, use_cache=False).loss,
+    ):
+        scaled.zero_grad()
+        loss.backward()
+        gradients.append([loss.detach(), *(each.grad.clone() for each in scaled.parameters())])
+    for ours, library in zip(*gradients, strict=True):
+        torch.testing.assert_close(ours, library, atol=1e-4, rtol=1e-3)
+
+
+def test_answers_and_their_log_probabilities_are_the_librarys(scaled):
+    settings = GenerationConfig(do_sample=False, max_new_tokens=12, pad_token_id=0, eos_token_id=2)
+    decoder = Decoder(scaled, BEGINNING, 0, [2], 12)
+    assert bool(decoder.packed) == scaled.packed
+    answers = sorted(decoder.answers(FEW, 3))
+    lengths = set()
+    for prompt, (_, tokens, log_probabilities) in zip(FEW, answers, strict=True):
+        ids = torch.tensor([prompt])
+        output = scaled.generate(ids, attention_mask=torch.ones_like(ids), generation_config=settings)
+        assert tokens == output[0, len(prompt) :].tolist()
+        with torch.inference_mode():
+            scores = scaled(output).logits[0].log_softmax(-1)
+        expected = [float(scores[len(prompt) - 1 + at, token]) for at, token in enumerate(tokens)]
+        assert log_probabilities == pytest.approx(expected, abs=1e-3)
+        assert min(expected) < -1e-3, "certain tokens prove nothing"
+        lengths.add(len(set(tokens)))
+    assert max(lengths) > 1, "answers that repeat one token prove little"
+
+
+def test_a_model_that_projects_every_position_is_refused():
+    class Whole(torch.nn.Module):
+        def forward(self, input_ids, **_):
+            return SimpleNamespace(logits=torch.zeros(*input_ids.shape, 7))
+
+    ids = torch.tensor([[1, 2, 3]])
+    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": ids}
+    with pytest.raises(NotImplementedError, match="Whole"):
+        qlora.answer_loss(Whole(), inputs, 0, 1)

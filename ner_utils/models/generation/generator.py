@@ -139,7 +139,7 @@ class Generator:
         """Add the answers to the sentences in ``left``, as they end."""
         limits = None
         if self.constraints:
-            words = ([self.prompter.calm(token) for token in sentences[i].tokens] for i in left)
+            words = ([self.prompter.plain_text(token) for token in sentences[i].tokens] for i in left)
             limits = [self.constraints.of(tokens) for tokens in words]
         for answer in self.decoder.answers([prompts[i] for i in left], self.rows, limits):
             answers[left[answer.index]] = answer

@@ -57,7 +57,7 @@ class Prompter:
         self._system_turn = bool(self.template) and self.template.takes_system(self.format.instruction())
         self._check()
 
-    def calm(self, text: str) -> str:
+    def plain_text(self, text: str) -> str:
         """The text without control tokens, because a sentence must not end its own turn. The blanks that this
         adds do not matter: mentions are compared without white space."""
         return as_text(text, self._control)
@@ -65,15 +65,15 @@ class Prompter:
     def prompt(self, sentence: Sentence, learning: bool = False) -> str:
         """The text that the model continues."""
         instruction = self._instruction(sentence, learning)
-        turns = [(self.calm(shown.text), self.answer(shown)) for shown in self.examples]
-        text = self.calm(sentence.text)
+        turns = [(self.plain_text(shown.text), self.answer(shown)) for shown in self.examples]
+        text = self.plain_text(sentence.text)
         if not self.template:  # a base model reads plain text
-            shown = [f"Text: {asked}\nAnswer:\n{answer}" for asked, answer in turns]
+            shown = [f"Text: {question}\nAnswer:\n{answer}" for question, answer in turns]
             parts = [instruction, *shown, f"Text: {text}\nAnswer:\n"]
             return (self.tokenizer.bos_token or "") + "\n\n".join(parts)
         messages = []
-        for asked, answer in turns:
-            messages += [{"role": "user", "content": asked}, {"role": "assistant", "content": answer}]
+        for question, answer in turns:
+            messages += [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
         messages.append({"role": "user", "content": text})
         if self._system_turn:
             messages.insert(0, {"role": "system", "content": instruction})
@@ -87,7 +87,7 @@ class Prompter:
         prompt = self.prompt(sentence)
         parts = {"the instruction": self.format.instruction(), "the sentence": sentence.text}
         for number, shown in enumerate(self.examples, 1):
-            parts[f"example {number}"] = self.calm(shown.text)
+            parts[f"example {number}"] = self.plain_text(shown.text)
             parts[f"the answer of example {number}"] = self.answer(shown)
         for part, text in parts.items():
             if text not in prompt:
@@ -103,7 +103,7 @@ class Prompter:
 
     def answer(self, sentence: Sentence) -> str:
         """The answer that training teaches."""
-        return self.format.target(replace(sentence, tokens=tuple(map(self.calm, sentence.tokens))))
+        return self.format.target(replace(sentence, tokens=tuple(map(self.plain_text, sentence.tokens))))
 
     def ends(self, model: Any) -> list[int]:
         """Ids of the tokens that end an answer: first the one that training teaches, then those of the
