@@ -102,8 +102,8 @@ def tokenizer_like(name, texts):
 
 
 @pytest.fixture(scope="module")
-def tiny(tmp_path_factory, demo):
-    """``tiny(name)`` saves a model of the YAML's architecture, shrunk, and a tokenizer of its kind."""
+def tiny_weights(tmp_path_factory, demo):
+    """``tiny_weights(name)`` saves a small model of the YAML's architecture and a tokenizer of its kind."""
     texts = [sentence.text for sentence in demo["train"]]
 
     @cache
@@ -127,28 +127,28 @@ def few(twenty):
     return twenty[:10]
 
 
-def writer(name, tiny, make_run, epochs, longest=12):
+def writer(name, tiny_weights, make_run, epochs, longest=12):
     """A run of a decoder that writes, with adapters of its YAML's modules."""
     targets = config.load_model(name).lora.target_modules
     changes = {"lora": Lora(r=32, alpha=64, dropout=0.0, target_modules=targets)}
     overrides = {"training.learning_rate": 5.0e-3, "training.epochs": epochs, "max_new_tokens": longest}
-    return made(name, tiny, make_run, overrides, name, changes)
+    return made(name, tiny_weights, make_run, overrides, name, changes)
 
 
-def tagger(name, tiny, make_run, epochs, quantisation=None):
+def tagger(name, tiny_weights, make_run, epochs, quantisation=None):
     """A run of the same decoder that tags, through the YAML of an encoder."""
     written = config.load_model(name)
     lora = Lora(r=16, alpha=32, dropout=0.0, target_modules=written.lora.target_modules)
     changes = {"labelled": "last", "quantisation": quantisation, "pad_token": written.pad_token, "lora": lora}
     overrides = {"training.learning_rate": 5.0e-3, "training.epochs": epochs}
-    return made("minilm", tiny, make_run, overrides, name, changes)
+    return made("minilm", tiny_weights, make_run, overrides, name, changes)
 
 
-def made(system, tiny, make_run, overrides, name=None, changes=None):
+def made(system, tiny_weights, make_run, overrides, name=None, changes=None):
     """A run through a YAML with one evaluation, on the tiny weights of a model."""
     overrides |= {"training.batch_size": 5, "training.accumulation_steps": 1, "training.patience": 9}
     run = make_run(system, overrides, dev_evaluations=1, train_sentences=None)
-    changes = {"weights": Weights(folder=str(tiny(name or system)))} | (changes or {})
+    changes = {"weights": Weights(folder=str(tiny_weights(name or system)))} | (changes or {})
     model = run.model.model_copy(update=changes)
     return run.model_copy(update={"model": model, "system": f"{name or system}-{run.model.approach}"})
 
@@ -166,21 +166,21 @@ def learns_by_heart(run, sentences, predict):
 
 
 @pytest.mark.parametrize("name", ENCODERS)
-def test_encoders(name, tiny, make_run, few):
-    run = made(name, tiny, make_run, {"training.learning_rate": 3.0e-3, "training.epochs": 40})
+def test_encoders(name, tiny_weights, make_run, few):
+    run = made(name, tiny_weights, make_run, {"training.learning_rate": 3.0e-3, "training.epochs": 40})
     learns_by_heart(run, few, tagging.predict_with_tagger)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", DECODERS)
-def test_decoders_that_write(name, tiny, make_run, few):
-    learns_by_heart(writer(name, tiny, make_run, 60, 200), few, generation.predict_with_generator)
+def test_decoders_that_write(name, tiny_weights, make_run, few):
+    learns_by_heart(writer(name, tiny_weights, make_run, 60, 200), few, generation.predict_with_generator)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "quantisation"), zip(DECODERS, [None, "nf4"], strict=True))
-def test_decoders_that_tag(name, quantisation, tiny, make_run, few):
-    run = tagger(name, tiny, make_run, 80, quantisation)
+def test_decoders_that_tag(name, quantisation, tiny_weights, make_run, few):
+    run = tagger(name, tiny_weights, make_run, 80, quantisation)
     record = learns_by_heart(run, few, tagging.predict_with_tagger)
     assert record["parameters"]["trainable"] < record["parameters"]["total"] / 2
     assert {"q_proj", "down_proj"} < set(record["lora_layers"])
@@ -190,9 +190,9 @@ def test_decoders_that_tag(name, quantisation, tiny, make_run, few):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", [writer, tagger])
-def test_an_interrupted_training_ends_in_the_same_weights(kind, tiny, make_run, few, monkeypatch):
+def test_an_interrupted_training_ends_in_the_same_weights(kind, tiny_weights, make_run, few, monkeypatch):
     """Of adapters, whose dtype differs in checkpoints; with three evaluations, the second before the kill."""
-    run = kind("llama-3.1-8b", tiny, make_run, 3).model_copy(update={"dev_evaluations": 3})
+    run = kind("llama-3.1-8b", tiny_weights, make_run, 3).model_copy(update={"dev_evaluations": 3})
     killed, corpus = run.model_copy(update={"study": "killed"}), {"train": few, "dev": few}
     record = experiment.train_run(run, corpus)
     step_end = training.DevEvaluations.on_step_end

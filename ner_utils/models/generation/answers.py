@@ -1,23 +1,14 @@
-"""What is an answer, and which tokens may it have?"""
+"""How is an answer written, token by token?"""
 
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
 import torch
 
-
-class Constraint(Protocol):
-    """Decides which tokens one answer may have; it is given every token of the answer."""
-
-    def begin(self) -> list[int]:
-        """The tokens with which the answer must begin."""
-
-    def choose(self, scores: np.ndarray) -> tuple[list[int], float]:
-        """The best permitted token by its scores [vocabulary] and the tokens that must follow it; the
-        log-probability of that token among the permitted."""
+if TYPE_CHECKING:
+    from ner_utils.models.generation.constraints import AnswerConstraint
 
 
 class Answer(NamedTuple):
@@ -31,7 +22,7 @@ class Answer(NamedTuple):
 class Draft:
     """An answer that is being written, under a constraint or freely."""
 
-    def __init__(self, index: int, constraint: Constraint | None) -> None:
+    def __init__(self, index: int, constraint: AnswerConstraint | None) -> None:
         self.index, self.constraint = index, constraint
         self.tokens = constraint.begin() if constraint else []
         self.log_probabilities = [0.0] * len(self.tokens)

@@ -38,24 +38,27 @@ class Constraints:
         self.end = self.ends[0]
         self.tokens = from_tokenizer(tokenizer, n_vocab=vocabulary, eos_token=self.ends)
 
-    def of(self, words: Sequence[str]) -> Constrained:
+    def of(self, words: Sequence[str]) -> AnswerConstraint:
         """The constraint for a sentence's words."""
-        return Constrained(self, list(words) if self.kind == "grounded" else None)
+        return AnswerConstraint(self, list(words) if self.kind == "grounded" else None)
 
 
-class Constrained:
-    """The constraint of one answer, see `answers.Constraint`."""
+class AnswerConstraint:
+    """The constraint of one answer, which decides on every token of it."""
 
     def __init__(self, constraints: Constraints, words: list[str] | None) -> None:
         self.constraints, self.words = constraints, words
         self.answer: list[int] = []
 
     def begin(self) -> list[int]:
+        """The tokens with which the answer must begin."""
         self.grammar = self.constraints.form.grammar(self.words)
         self.matcher = LLMatcher(self.constraints.tokens, self.grammar.lark)
         return self._write(self.matcher.compute_ff_tokens())
 
     def choose(self, scores: np.ndarray) -> tuple[list[int], float]:
+        """The best permitted token by its scores [vocabulary] and the tokens that must follow it; the
+        log-probability of that token among the permitted."""
         permitted = np.frombuffer(self.matcher.compute_bitmask(), dtype=np.uint8)
         ids = np.flatnonzero(np.unpackbits(permitted, count=len(scores), bitorder="little"))
         allowed = scores[ids]

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import GenerationConfig
 
-from ner_utils.models.generation.answers import Answer, Constraint, Draft, best_tokens
+from ner_utils.models.generation.answers import Answer, Draft, best_tokens
 from ner_utils.models.generation.packed import packed_decoder
+
+if TYPE_CHECKING:
+    from ner_utils.models.generation.constraints import AnswerConstraint
 
 
 class Decoder:
@@ -34,7 +37,7 @@ class Decoder:
         self,
         prompts: Sequence[Sequence[int]],
         rows: int,
-        constraints: Sequence[Constraint | None] | None = None,
+        constraints: Sequence[AnswerConstraint | None] | None = None,
     ) -> Iterator[Answer]:
         """Yield the answers as they end, each with its end token unless it was cut off.
 

@@ -13,14 +13,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch.nn.functional import linear, scaled_dot_product_attention
 from transformers import AttentionInterface, DynamicCache
 from transformers.cache_utils import Cache, DynamicLayer
 
-from ner_utils.models.generation.answers import Answer, Constraint, Draft, best_tokens, name_of
+from ner_utils.models.generation.answers import Answer, Draft, best_tokens, name_of
+
+if TYPE_CHECKING:
+    from ner_utils.models.generation.constraints import AnswerConstraint
 
 
 def shares_beginnings(config: Any) -> bool:
@@ -70,7 +73,7 @@ class PackedDecoder:
 
     @torch.inference_mode()
     def answers(
-        self, prompts: Sequence[Sequence[int]], most: int, constraints: Sequence[Constraint | None]
+        self, prompts: Sequence[Sequence[int]], most: int, constraints: Sequence[AnswerConstraint | None]
     ) -> Iterator[Answer]:
         """Yield the answers as they end, at most ``most`` being written at a time."""
         shared = len(self.shared)
