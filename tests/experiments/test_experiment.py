@@ -1,28 +1,32 @@
-"""A run from configuration to sealed results: interrupted, resumed, refused."""
+"""A run from its configuration to its result files: interrupted, continued, short of memory, refused."""
 
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+import torch
 
 from ner_utils import paths, stages
 from ner_utils.data import predictions
 from ner_utils.data.predictions import Prediction
 from ner_utils.experiments import experiment
-from ner_utils.models import weights
+from ner_utils.models import tagging, weights
+from ner_utils.models.generation import generator
 from ner_utils.results import evaluation, provenance
 from ner_utils.sealed import ResultError
 
-# Trains in a process of its own, which dies after a step where one is given.
+# Trains in another process, which is killed after a step if one is given.
 TRAIN = """
 import os, signal, sys
 from pathlib import Path
-from ner_utils import data, experiment, paths, training
-from ner_utils.run import Run
+from ner_utils import data, paths
+from ner_utils.config.run import Run
+from ner_utils.experiments import experiment
+from ner_utils.models import training
 
 class Mortal(training.DevEvaluations):
     def on_step_end(self, args, state, control, **kwargs):
@@ -32,14 +36,14 @@ class Mortal(training.DevEvaluations):
 
 paths.RUNS = Path(sys.argv[1])  # also in a fresh process that this one starts
 if __name__ == "__main__":
-    training.DevEvaluations, Mortal.__name__ = Mortal, "DevEvaluations"  # under which checkpoints know it
+    training.DevEvaluations, Mortal.__name__ = Mortal, "DevEvaluations"  # the class's name in checkpoints
     run = Run.model_validate_json(Path(sys.argv[2]).read_text())
     experiment.train_run(run, data.load(run.dataset_name, run.dataset))
 """
 
 
 def command(folder, run, code, *arguments):
-    """How to start a process of its own that does something with the run, in that folder."""
+    """The command that runs a script with the run's settings, in that folder."""
     settings, script = folder / "run.json", folder / "script.py"
     settings.write_text(run.model_dump_json())
     script.write_text(code)
@@ -56,11 +60,6 @@ def train(folder, run, until=0):
         ).returncode  # fmt: skip
 
 
-def finish(folder, run):
-    assert train(folder, run) == 0, (folder / "log").read_text()[-2000:]
-    return json.loads((scratch(folder, run) / "training.json").read_text())
-
-
 def scratch(folder, run):
     return folder / "test" / paths.run_id(run.dataset_name, run.system, run.seed) / run.fingerprint[:12]
 
@@ -70,64 +69,69 @@ def weights_of(folder, run, record):
     return next(path for path in checkpoint.glob("*.safetensors")).read_bytes()
 
 
-@pytest.mark.parametrize("arm", ["tagging", "generation"])
-def test_killed_and_resumed_training_ends_bit_identical(arm, make_run, make_tiny_llama, tmp_path):
-    """Killed twice, at random steps: of the first epoch, perhaps before any checkpoint, and of a later."""
+@pytest.mark.slow
+@pytest.mark.parametrize(("approach", "kills"), [("tagging", (3, 14)), ("generation", (8,))])
+def test_killed_and_resumed_training_ends_bit_identical(
+    approach, kills, make_run, make_tiny_llama, demo, tmp_path, monkeypatch
+):
+    """Killed before the first checkpoint, in a later epoch, and between two checkpoints."""
     settings = {"training.epochs": 3, "training.batch_size": 8, "training.accumulation_steps": 1}
-    if arm == "tagging":
-        run = make_run("minilm", settings, train_sentences=80)
+    if approach == "tagging":
+        run = make_run("minilm", settings, train_sentences=40)
     else:
         folder = make_tiny_llama()
         settings |= {"max_new_tokens": 8, "lora.dropout": 0.1}
-        run = make_run("tiny-llama", settings, weights_folder=folder, train_sentences=80, dev_sample=4)
+        run = make_run("tiny-llama", settings, weights_folder=folder, train_sentences=40, dev_sample=4)
     calm, hurt = tmp_path / "calm", tmp_path / "hurt"
-    calm.mkdir(), hurt.mkdir()
-    undisturbed = finish(calm, run)
-    assert (undisturbed["steps"], len(undisturbed["looks"])) == (30, 3)
+    hurt.mkdir()
+    monkeypatch.setattr(paths, "RUNS", calm)
+    undisturbed = experiment.train_run(run, demo)
+    assert (undisturbed["steps"], len(undisturbed["looks"])) == (15, 3)
 
-    steps = random.randint(1, 10), random.randint(11, 29)
-    for step in steps:
+    for step in kills:
         assert train(hurt, run, until=step) == -signal.SIGKILL, (hurt / "log").read_text()[-2000:]
-    # A checkpoint that was being written when the process died is not taken for whole.
+    # A checkpoint that was being written when the process died is not complete.
     (scratch(hurt, run) / "checkpoint-999").mkdir()
-    resumed = finish(hurt, run)
+    assert train(hurt, run) == 0, (hurt / "log").read_text()[-2000:]
 
-    going_on = (hurt / "log").read_text().count("going on from checkpoint")
-    assert resumed["starts"] == 1 + going_on >= 2, steps
-    assert resumed["looks"] == undisturbed["looks"], steps
-    assert resumed["losses"] == undisturbed["losses"], steps
-    assert weights_of(hurt, run, resumed) == weights_of(calm, run, undisturbed), steps
+    resumed = json.loads((scratch(hurt, run) / "training.json").read_text())
+    assert (hurt / "log").read_text().count("going on from checkpoint") == 1
+    assert resumed["starts"] == 2
+    assert resumed["looks"] == undisturbed["looks"]
+    assert resumed["losses"] == undisturbed["losses"]
+    assert weights_of(hurt, run, resumed) == weights_of(calm, run, undisturbed)
 
 
 # Trains or predicts in a process that may take so many MiB more than it has when its model is loaded.
 CONFINED = """
-import json, resource, sys
+import importlib, json, resource, sys
 from pathlib import Path
 import torch
-from ner_utils import data, experiment, generation, paths, schema, tagging
-from ner_utils.run import Run
+from ner_utils import data, paths
+from ner_utils.config.run import Run
+from ner_utils.experiments import experiment
 
-room, place, mib = sys.argv[3], sys.argv[4], int(sys.argv[5])
-room = {"tagging": tagging, "generation": generation}[room]
-load = getattr(room, place)
+module, name, mib = importlib.import_module(sys.argv[3]), sys.argv[4], int(sys.argv[5])
+load = getattr(module, name)
 
 def load_and_confine(*arguments, **keywords):
     torch.manual_seed(0)
     model = load(*arguments, **keywords)
-    if mib and resource.getrlimit(resource.RLIMIT_DATA)[0] == resource.RLIM_INFINITY:
+    if resource.getrlimit(resource.RLIMIT_DATA)[0] == resource.RLIM_INFINITY:
         fields = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
         limit = int(fields["VmData"].split()[0]) * 1024 + mib * 2**20
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     return model
 
-setattr(room, place, load_and_confine)  # also in a fresh process that this one starts
+setattr(module, name, load_and_confine)  # also in a fresh process that this one starts
 paths.RUNS = Path(sys.argv[1])
 if __name__ == "__main__":
     run = Run.model_validate_json(Path(sys.argv[2]).read_text())
     corpus = data.load(run.dataset_name, run.dataset)
     if sys.argv[6:]:
-        found, cost = room.predict(run, Path(sys.argv[6]) if sys.argv[6] != "-" else None, corpus["test"])
-        result = [cost["batch_size"], [prediction.spans for prediction in found]]
+        checkpoint = Path(sys.argv[6]) if sys.argv[6] != "-" else None
+        predicted, cost = experiment.predictor_of(run)(run, checkpoint, corpus["test"])
+        result = [cost["batch_size"], [prediction.spans for prediction in predicted]]
     else:
         record = experiment.train_run(run, corpus)
         result = [record["batch_parts"], record["losses"]]
@@ -135,11 +139,10 @@ if __name__ == "__main__":
 """
 
 
-def confined(folder, run, *arguments):
-    """What a confined process printed, and its result."""
-    folder.mkdir()
+def confined(folder, run, module, name, mib, *arguments):
+    """Output and result of a confined process; ``name`` is the function of a module that loads the model."""
     done = subprocess.run(
-        command(folder, run, CONFINED, *arguments),
+        command(folder, run, CONFINED, module.__name__, name, mib, *arguments),
         env=os.environ | {"PYTHONPATH": str(paths.ROOT), "MALLOC_ARENA_MAX": "1"},
         capture_output=True, text=True, timeout=600,
     )  # fmt: skip
@@ -148,40 +151,63 @@ def confined(folder, run, *arguments):
     return "\n".join(log), json.loads(result.removeprefix("RESULT "))
 
 
-def test_a_tagger_short_of_memory_halves_its_batches(make_run, tmp_path):
+@pytest.fixture
+def seed_loading(monkeypatch):
+    """``seed_loading(module, name)`` makes a function that loads a model seed its random weights."""
+
+    def patch(module, name):
+        load = getattr(module, name)
+
+        def load_seeded(*arguments, **keywords):
+            torch.manual_seed(0)
+            return load(*arguments, **keywords)
+
+        monkeypatch.setattr(module, name, load_seeded)
+
+    return patch
+
+
+def spans_of(predicted):
+    return json.loads(json.dumps([prediction.spans for prediction in predicted]))
+
+
+@pytest.mark.slow
+def test_a_tagger_short_of_memory_halves_its_batches(make_run, demo, seed_loading, tmp_path):
     run = make_run("minilm", {"prediction_batch_tokens": 100_000})
     base = weights.resolve(run.model.weights)  # its head is random, and predicts something
-    place = ("tagging", "load_tagger")
-    _, (wide, wanted) = confined(tmp_path / "free", run, *place, 0, base)
-    log, (narrow, found) = confined(tmp_path / "confined", run, *place, 150, base)
+    seed_loading(tagging, "load_tagger")
+    free, cost = tagging.predict_with_tagger(run, Path(base), demo["test"])
+    log, (tokens, spans) = confined(tmp_path, run, tagging, "load_tagger", 150, base)
     assert "out of memory: going on with 50000 tokens a batch" in log
-    assert narrow < wide
-    assert found == wanted
+    assert tokens < cost["batch_size"]
+    assert spans == spans_of(free)
 
 
-def test_a_generator_short_of_memory_halves_its_rows(make_run, make_tiny_llama, tmp_path):
+@pytest.mark.slow
+def test_a_generator_short_of_memory_halves_its_rows(make_run, make_tiny_llama, demo, seed_loading, tmp_path):
     settings = {"max_new_tokens": 24, "prediction_batch_size": 512}
     run = make_run("tiny-llama", settings, weights_folder=make_tiny_llama())
     run = run.model_copy(update={"untrained": True})
-    place = ("generation", "load_for_prediction")
-    _, (_, wanted) = confined(tmp_path / "free", run, *place, 0, "-")
-    log, (rows, found) = confined(tmp_path / "confined", run, *place, 60, "-")
+    seed_loading(generator, "load_for_prediction")
+    free, _ = generator.predict_with_generator(run, None, demo["test"])
+    log, (rows, spans) = confined(tmp_path, run, generator, "load_for_prediction", 60, "-")
     assert "out of memory: going on with 256 answers side by side" in log
     assert rows <= 256
-    assert found == wanted
+    assert spans == spans_of(free)
 
 
-def test_a_training_short_of_memory_computes_its_batches_in_parts(make_run, tmp_path):
-    """And learns the same: a step is still the whole batch."""
+@pytest.mark.slow
+def test_a_training_short_of_memory_computes_its_batches_in_parts(make_run, demo, seed_loading, tmp_path):
+    """It learns the same, because a step is still the whole batch."""
     settings = {"training.batch_size": 128, "training.epochs": 2}
     run = make_run("minilm", settings, dev_evaluations=2, train_sentences=200)
-    place = ("tagging", "load_tagger")
-    _, (whole, wanted) = confined(tmp_path / "free", run, *place, 0)
-    log, (parts, losses) = confined(tmp_path / "confined", run, *place, 1200)
+    seed_loading(tagging, "load_tagger")
+    free = experiment.train_run(run, demo)
+    log, (parts, losses) = confined(tmp_path, run, tagging, "load_tagger", 1200)
     assert "out of memory: going on with 64 sentences at a time" in log
-    assert (whole, parts % 2) == (1, 0)
-    assert [step for step, _ in losses] == [step for step, _ in wanted]
-    assert [loss for _, loss in losses] == pytest.approx([loss for _, loss in wanted], rel=0.05)
+    assert (free["batch_parts"], parts % 2) == (1, 0)
+    assert [step for step, _ in losses] == [step for step, _ in free["losses"]]
+    assert [loss for _, loss in losses] == pytest.approx([loss for _, loss in free["losses"]], rel=0.05)
 
 
 @pytest.fixture

