@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -21,10 +22,9 @@ from ner_utils.sealed import ResultError
 
 # Trains in another process, which is killed after a step if one is given.
 TRAIN = """
-import os, signal, sys
+import os, pickle, signal, sys
 from pathlib import Path
 from ner_utils import data, paths
-from ner_utils.config.run import Run
 from ner_utils.experiments import experiment
 from ner_utils.models import training
 
@@ -37,15 +37,15 @@ class Mortal(training.DevEvaluations):
 paths.RUNS = Path(sys.argv[1])  # also in a fresh process that this one starts
 if __name__ == "__main__":
     training.DevEvaluations, Mortal.__name__ = Mortal, "DevEvaluations"  # the class's name in checkpoints
-    run = Run.model_validate_json(Path(sys.argv[2]).read_text())
+    run = pickle.loads(Path(sys.argv[2]).read_bytes())
     experiment.train_run(run, data.load(run.dataset_name, run.dataset))
 """
 
 
 def command(folder, run, code, *arguments):
     """The command that runs a script with the run's settings, in that folder."""
-    settings, script = folder / "run.json", folder / "script.py"
-    settings.write_text(run.model_dump_json())
+    settings, script = folder / "run.pickle", folder / "script.py"
+    settings.write_bytes(pickle.dumps(run))
     script.write_text(code)
     return [sys.executable, str(script), str(folder), str(settings), *map(str, arguments)]
 
@@ -104,11 +104,10 @@ def test_killed_and_resumed_training_ends_bit_identical(
 
 # Trains or predicts in a process that may take so many MiB more than it has when its model is loaded.
 CONFINED = """
-import importlib, json, resource, sys
+import importlib, json, pickle, resource, sys
 from pathlib import Path
 import torch
 from ner_utils import data, paths
-from ner_utils.config.run import Run
 from ner_utils.experiments import experiment
 
 module, name, mib = importlib.import_module(sys.argv[3]), sys.argv[4], int(sys.argv[5])
@@ -126,7 +125,7 @@ def load_and_confine(*arguments, **keywords):
 setattr(module, name, load_and_confine)  # also in a fresh process that this one starts
 paths.RUNS = Path(sys.argv[1])
 if __name__ == "__main__":
-    run = Run.model_validate_json(Path(sys.argv[2]).read_text())
+    run = pickle.loads(Path(sys.argv[2]).read_bytes())
     corpus = data.load(run.dataset_name, run.dataset)
     if sys.argv[6:]:
         checkpoint = Path(sys.argv[6]) if sys.argv[6] != "-" else None
