@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ner_utils.config.schema import Dataset
-from ner_utils.data.formats.lines import DataError, Flaws, filled_lines
+from ner_utils.data.formats.lines import DataError, filled_lines
 from ner_utils.data.formats.standoff import Row, document_name, read_document
 from ner_utils.data.sentence import Sentence
 
 
-def read_biocreative(dataset: Dataset, flaws: Flaws, path: Path, annotations: Path) -> Iterator[Sentence]:
+def read_biocreative(dataset: Dataset, flaws: list[str], path: Path, annotations: Path) -> Iterator[Sentence]:
     """Read lines of id, title and abstract, and lines of id, number, type, start, end and text, all separated
     by tabs. Blank lines are skipped."""
     documents: dict[str, list[str]] = {}
@@ -21,7 +21,8 @@ def read_biocreative(dataset: Dataset, flaws: Flaws, path: Path, annotations: Pa
         if len(passages) != 2:
             raise DataError(f"{path}:{number}: {expected}")
         if document in documents:
-            flaws.add(f"{path}:{number}", f"{expected}, {document_name(document, dataset)} occurs twice")
+            name = document_name(document, dataset)
+            flaws.append(f"{path}:{number}: {expected}, {name} occurs twice")
             continue
         documents[document] = passages
     rows: dict[str, list[Row]] = {document: [] for document in documents}

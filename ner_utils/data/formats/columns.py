@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from ner_utils.config.schema import Dataset
 from ner_utils.config.tag_schemes import plain, plain_tags
-from ner_utils.data.formats.lines import DataError, Flaws, numbered_lines, unknown
+from ner_utils.data.formats.lines import DataError, numbered_lines, unknown
 from ner_utils.data.sentence import Sentence
 from ner_utils.data.spans import spans_from_tags
 from ner_utils.messages import shortened
@@ -23,7 +22,7 @@ _METADATA = re.compile(r"# \S+(?: \S+)? =(?: |$)|# (?:id|newpar)(?=\s|$)|#end do
 _LIKE_A_TAG = re.compile(r"O|[BIESLUM](-.*)?")
 
 
-def read_columns(dataset: Dataset, flaws: Flaws, path: Path) -> Iterator[Sentence]:
+def read_columns(dataset: Dataset, flaws: list[str], path: Path) -> Iterator[Sentence]:
     """Read a file in columns, among them ``token`` and ``tag``; see `read_blocks`."""
     meanings, scheme = plain_tags(list(dataset.types), dataset.scheme), plain(dataset.scheme)
     token, tag = (dataset.columns.index(name) for name in ("token", "tag"))
@@ -33,7 +32,7 @@ def read_columns(dataset: Dataset, flaws: Flaws, path: Path) -> Iterator[Sentenc
             if row[tag] not in meanings:
                 raise unknown(f"{path}:{number}", "tag", row[tag], dataset)
             if not row[token].strip():
-                flaws.add(f"{path}:{number}", "empty token")
+                flaws.append(f"{path}:{number}: empty token")
         if kept := [row for row in rows if row[token].strip()]:
             spans, repaired = spans_from_tags([meanings[row[tag]] for row in kept], scheme)
             # The tokens of a sentence should agree about the domain; the last one counts.
@@ -42,19 +41,12 @@ def read_columns(dataset: Dataset, flaws: Flaws, path: Path) -> Iterator[Sentenc
             yield Sentence("", document, tokens, tuple(spans), repaired, domain=domain)
 
 
-class Block(NamedTuple):
-    """The lines of a sentence: their numbers and their cells."""
-
-    document: str | None
-    numbers: list[int]
-    rows: list[list[str]]
-
-
 def read_blocks(
     path: Path, separator: str, token: int, tag: int, columns: Sequence[str] | None = None
-) -> Iterator[Block]:
-    """Read a file in columns, in which blank lines and the beginning of a document end a sentence.
+) -> Iterator[tuple[str | None, list[int], list[list[str]]]]:
+    """Read a file in columns: for each sentence its document, the numbers of its lines, and their cells.
 
+    Blank lines and the beginning of a document end a sentence.
     ``separator`` is ``tab`` or ``space``; with ``space``, a line that holds a tab is split at tabs.
     ``token`` and ``tag`` are indices of columns. Each line must have as many columns as ``columns`` names,
     or, without names, as the first line; empty cells after the last column are ignored.
@@ -74,7 +66,7 @@ def read_blocks(
         border = None if blank or line[0] not in "-#" else _DOCUMENT.match(line)
         if blank or border:
             if rows:
-                yield Block(document, numbers, rows)
+                yield document, numbers, rows
                 numbers, rows = [], []
             if border:
                 documents += 1
@@ -104,7 +96,7 @@ def read_blocks(
         numbers.append(number)
         rows.append(cells)
     if rows:
-        yield Block(document, numbers, rows)
+        yield document, numbers, rows
 
 
 def _is_comment(line: str, cells: Sequence[str], width: int) -> bool:

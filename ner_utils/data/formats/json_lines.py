@@ -11,7 +11,7 @@ from typing import Any
 
 from ner_utils.config.schema import Dataset
 from ner_utils.config.tag_schemes import plain, plain_tags
-from ner_utils.data.formats.lines import DataError, Flaws, filled_lines, unknown
+from ner_utils.data.formats.lines import DataError, filled_lines, unknown
 from ner_utils.data.sentence import Sentence
 from ner_utils.data.spans import spans_from_tags
 from ner_utils.messages import brief, shortened
@@ -20,7 +20,7 @@ _NAMES = {str, int, type(None)}  # types of ids, documents and domains; bool is 
 _SURROGATE = re.compile("[\ud800-\udfff]")  # one half of a pair, which UTF-8 cannot store
 
 
-def read_json_lines(dataset: Dataset, flaws: Flaws, path: Path) -> Iterator[Sentence]:
+def read_json_lines(dataset: Dataset, flaws: list[str], path: Path) -> Iterator[Sentence]:
     """Read objects with ``tokens`` and ``ner_tags`` (names, or indices into the declared ``tags``).
 
     Optional keys are ``id``, ``document`` and the declared ``domain`` (strings or integers). Blank lines are
@@ -51,10 +51,10 @@ def read_json_lines(dataset: Dataset, flaws: Flaws, path: Path) -> Iterator[Sent
             raise DataError(f"{where}: {' and '.join(keys)} must be strings or integers")
         identity, document, *domains = ("" if value is None else str(value) for value in values)
         if "\\u" in line and _SURROGATE.search("".join([*tokens, identity, document, *domains])):
-            flaws.add(where, "a lone surrogate, which is no character")
+            flaws.append(f"{where}: a lone surrogate, which is no character")
             continue
         if not tokens or not all(map(str.strip, tokens)):
-            flaws.add(where, "tokens must be non-empty strings")
+            flaws.append(f"{where}: tokens must be non-empty strings")
             tags = [tag for tag, token in zip(tags, tokens, strict=True) if token.strip()]
             tokens = [token for token in tokens if token.strip()]
             if not tokens:

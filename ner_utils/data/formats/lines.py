@@ -1,4 +1,4 @@
-"""What all formats share: numbered lines of a file, and the errors and flaws that readers report."""
+"""What all formats share: numbered lines of a file, and the errors that readers raise."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 from ner_utils.config.schema import Dataset
 from ner_utils.messages import brief, shortened
 
-SHOWN = 5  # flaws listed in one message
 DROPPED = "dropped_flaws"  # in `Sentence.treated`: a flaw that was skipped
 
 
@@ -44,35 +43,3 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
 def filled_lines(path: Path) -> Iterator[tuple[int, str]]:
     """`numbered_lines` without blank ones."""
     return ((number, line) for number, line in numbered_lines(path) if line.strip())
-
-
-class Flaws:
-    """Mentions and lines of a split that contradict themselves. They are skipped and counted if ``drop``,
-    else `refuse` raises one error for all of them."""
-
-    def __init__(self, drop: bool):
-        self._drop = drop
-        self._first: list[str] = []
-        self._number = 0
-
-    def add(self, where: str, what: str) -> None:
-        """``where`` is file and line."""
-        self._number += 1
-        if len(self._first) < SHOWN:
-            self._first.append(f"{where}: {what}")
-
-    def take(self) -> int:
-        """The number of flaws skipped since the last call; 0 if flaws are not skipped."""
-        if not self._drop:
-            return 0
-        number, self._number = self._number, 0
-        return number
-
-    def refuse(self) -> None:
-        """Raise `DataError` with the first flaws and the number of the others, if flaws are not skipped."""
-        if self._drop or not self._number:
-            return
-        others = self._number - len(self._first)
-        more = [f"and {others} more"] if others else []
-        advice = "`flaws: drop` in the corpus' file leaves such lines or mentions out, and counts them"
-        raise DataError("\n".join([*self._first, *more, advice]))

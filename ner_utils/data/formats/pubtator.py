@@ -8,14 +8,14 @@ from itertools import pairwise
 from pathlib import Path
 
 from ner_utils.config.schema import Dataset
-from ner_utils.data.formats.lines import DataError, Flaws, filled_lines
+from ner_utils.data.formats.lines import DataError, filled_lines
 from ner_utils.data.formats.standoff import Row, document_name, read_document, short
 from ner_utils.data.sentence import Sentence
 
 _PASSAGE = re.compile(r"([^|\t]+)\|([ta])\|(.*)")
 
 
-def read_pubtator(dataset: Dataset, flaws: Flaws, path: Path) -> Iterator[Sentence]:
+def read_pubtator(dataset: Dataset, flaws: list[str], path: Path) -> Iterator[Sentence]:
     """Read documents: ``id|t|title``, ``id|a|abstract``, mentions, and relations, which are skipped.
 
     A mention is id, start, end, text, type and optionally identifiers and the parts of a composite mention,
@@ -32,7 +32,7 @@ def read_pubtator(dataset: Dataset, flaws: Flaws, path: Path) -> Iterator[Senten
             raise DataError(f"{path}:{first}: expected id|t|title, and id|a|abstract below")
         document, rows = title[1], []
         if document in seen:
-            flaws.add(f"{path}:{first}", f"{document_name(document, dataset)} occurs twice")
+            flaws.append(f"{path}:{first}: {document_name(document, dataset)} occurs twice")
             continue
         seen.add(document)
         for number, line in rest[1:]:

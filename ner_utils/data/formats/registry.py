@@ -13,36 +13,43 @@ from ner_utils.config.schema import Dataset
 from ner_utils.data.formats.biocreative import read_biocreative
 from ner_utils.data.formats.columns import read_columns
 from ner_utils.data.formats.json_lines import read_json_lines
-from ner_utils.data.formats.lines import DROPPED, Flaws
+from ner_utils.data.formats.lines import DROPPED, DataError
 from ner_utils.data.formats.pubtator import read_pubtator
 from ner_utils.data.sentence import Sentence
 
-# Each takes the configuration, a record for flaws and the files of a split. It raises `DataError` with file
-# and line. Ids are empty where the files have none.
+# A reader takes the configuration, a list for messages about flaws (mentions and lines that contradict
+# themselves) and the files of a split. It raises `DataError` with file and line for anything else.
 READERS: dict[str, Callable[..., Iterator[Sentence]]] = {
     "conll": read_columns,
     "jsonl": read_json_lines,
     "pubtator": read_pubtator,
     "biocreative": read_biocreative,
 }
+SHOWN = 5  # flaws in one message
 
 
 def read(dataset: Dataset, *files: Path) -> Iterator[Sentence]:
     """The sentences of a split; ids are empty where the files have none.
 
-    With ``flaws: drop``, skipped flaws are counted in ``treated`` of the next sentence, or of the last one.
-    Raises `DataError`: for other flaws after the last sentence, so that the message lists several.
+    With ``flaws: drop``, flaws are counted in ``treated`` of the next sentence, or of the last one. Raises
+    `DataError`; for other flaws after the last sentence, so that the message has several.
     """
-    flaws = Flaws(dataset.flaws == "drop")
+    flaws: list[str] = []
     before = None
     for sentence in READERS[dataset.format](dataset, flaws, *files):
         if before:
             yield before
-        before = _with_dropped(sentence, flaws.take())
-    flaws.refuse()
+        before = _with_dropped(sentence, flaws) if dataset.flaws == "drop" else sentence
+    if flaws and dataset.flaws != "drop":
+        more = [f"and {len(flaws) - SHOWN} more"] if len(flaws) > SHOWN else []
+        advice = "`flaws: drop` in the corpus' file leaves such lines or mentions out, and counts them"
+        raise DataError("\n".join([*flaws[:SHOWN], *more, advice]))
     if before:
-        yield _with_dropped(before, flaws.take())
+        yield _with_dropped(before, flaws)
 
 
-def _with_dropped(sentence: Sentence, number: int) -> Sentence:
-    return replace(sentence, treated=sentence.treated + (DROPPED,) * number) if number else sentence
+def _with_dropped(sentence: Sentence, flaws: list[str]) -> Sentence:
+    """The sentence with the flaws since the last one, which are then forgotten."""
+    dropped = (DROPPED,) * len(flaws)
+    flaws.clear()
+    return replace(sentence, treated=sentence.treated + dropped) if dropped else sentence

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ner_utils.config.schema import Dataset
-from ner_utils.data.formats.lines import DataError, Flaws, unknown
+from ner_utils.data.formats.lines import DataError, unknown
 from ner_utils.data.sentence import Sentence
 from ner_utils.data.spans import Span
 from ner_utils.messages import brief, shortened, visible
@@ -72,7 +72,12 @@ class Mention(NamedTuple):
 
 
 def read_document(
-    dataset: Dataset, flaws: Flaws, path: Path, document: str, passages: Sequence[str], rows: Sequence[Row]
+    dataset: Dataset,
+    flaws: list[str],
+    path: Path,
+    document: str,
+    passages: Sequence[str],
+    rows: Sequence[Row],
 ) -> Iterator[Sentence]:
     """The sentences of a document. Offsets count characters of its passages, joined by one character.
 
@@ -89,13 +94,14 @@ def read_document(
         if covered is None or _normal(covered) != _normal(text):
             texts = f": {brief(text)}, found {brief(covered)} at {short(start)}:{short(end)}"
             texts = "" if dataset.private else texts
-            flaws.add(where, f"the text of the mention is not at its offsets{texts}")
+            flaws.append(f"{where}: the text of the mention is not at its offsets{texts}")
             continue
         mention = Mention(int(start), int(end), kind, line, discontinuous)
         if covered.strip():
             mentions.append(mention)
         else:
-            flaws.add(where, f"{document_name(document, dataset)}: mention {mention} holds no token")
+            name = document_name(document, dataset)
+            flaws.append(f"{where}: {name}: mention {mention} holds no token")
     try:
         yield from _sentences(document, passages, mentions, dataset.overlaps)
     except ValueError as error:
