@@ -1,4 +1,4 @@
-"""Loaders: on hand-made files, on broken ones, on the demo corpus and on real ones."""
+"""Corpora: how their files are found, checked and read; the demo corpus; real corpora."""
 
 import hashlib
 import json
@@ -125,7 +125,11 @@ GOOD = row(["a"], ["O"])
         pytest.param("[" * 100_000 + "\n", "tokens and ner_tags", id="too deep"),
         pytest.param('{"tokens": ["a"]}\n', "ner_tags", id="no tags"),
         pytest.param(row(["a", "b"], ["O"]), "lists of one length", id="a tag too few"),
+        pytest.param("null\n", "tokens and ner_tags", id="no object"),
+        pytest.param(row("a", "O"), "lists of one length", id="strings"),
         pytest.param(row([], []), "non-empty", id="no tokens at all"),
+        pytest.param(row(["a", 1], ["O", "O"]), "non-empty", id="a number as token"),
+        pytest.param(row(["a"], ["B-ORG"]), "unknown tag 'B-ORG'; types are PER, LOC", id="unknown tag"),
         pytest.param(row(["a"], ["O"], id=7.0), "id and document must be strings", id="a fraction as id"),
         pytest.param('{"tokens": ["Zoë"], "ner_tags": ["O"]}\n'.encode("latin-1"), "UTF-8", id="latin-1"),
     ],
@@ -169,7 +173,7 @@ def test_documents_are_counted(place):
         load(None, split={"documents": 2})
 
 
-def test_without_a_guard_something_must_be_there(place):
+def test_a_split_without_a_declared_number_must_not_be_empty(place):
     path = place("\n\n")
     with pytest.raises(DataError, match=rf"^{re.escape(str(path))}: 0 sentences, expected some"):
         load(None)
@@ -177,7 +181,7 @@ def test_without_a_guard_something_must_be_there(place):
     assert len(load(None)) == 2
 
 
-def test_annotations_are_found_and_checked_like_the_text(place):
+def test_a_file_of_annotations_is_checked_like_the_text(place):
     abstracts = place("1\tAda met Bo.\t\n")
     mentions = abstracts.with_name("mentions.txt")
     file = {"file": mentions.name, "sha256": hashlib.sha256(b"1\tT1\tPER\t0\t3\tAda\n").hexdigest()}
@@ -194,8 +198,8 @@ def test_annotations_are_found_and_checked_like_the_text(place):
         data.load_split("small", settings, "test")
 
 
-def test_ids_of_a_private_corpus_stay_behind(place):
-    """Results carry ids: a post's would lead to it. Sentences of one document still belong together."""
+def test_ids_of_a_private_corpus_are_replaced(place):
+    """Results contain ids, and the id of a post can lead to its text. Documents keep their sentences."""
     text = "".join(
         row([word], ["O"], id=f"t3_{word}", document=f"t3_{word[0]}") for word in ("aa", "ab", "b")
     )
@@ -233,14 +237,14 @@ def test_a_fetched_file_is_verified(tmp_path, monkeypatch, no_other_corpora):
 @pytest.mark.parametrize("source", ["url", "hub"])
 def test_missing_and_offline(tmp_path, monkeypatch, no_other_corpora, source):
     """The message names the folders looked in, what went wrong, and what to do."""
-    monkeypatch.setenv("NER_DATA_DIR", str(tmp_path / "mine"))
+    monkeypatch.setenv("NER_DATA_DIR", str(tmp_path / "own"))
     keys = {"split": {"url": "https://example.org/test.txt"}}
     if source == "hub":
         keys = {"hub": schema.HubSource(repo="someone/small", revision="0" * 40)}
     with pytest.raises(DataError) as error:
         load(1, **keys)
     message = str(error.value)
-    for folder in (tmp_path / "mine", paths.CORPORA, tmp_path / "cache" / "data"):
+    for folder in (tmp_path / "own", paths.CORPORA, tmp_path / "cache" / "data"):
         assert str(folder / "small") in message
     assert "ConnectionError: no network)" in message
     assert "Set NER_DATA_DIR to a folder that holds small/test.txt" in message
@@ -259,8 +263,8 @@ def test_the_users_copy_comes_first(place, tmp_path):
     cached.parent.mkdir(parents=True)
     cached.write_text("cached\tO\n")
     assert load(1)[0].tokens == ("cached",)
-    place("mine\tO\n")
-    assert load(1)[0].tokens == ("mine",)
+    place("own\tO\n")
+    assert load(1)[0].tokens == ("own",)
 
 
 # -------------------------------------------------------------------------------- corpora
