@@ -102,8 +102,8 @@ def test_times_of_different_machines_are_not_compared(made_up):
     ]
 
 
-def test_of_a_study(made_up):
-    results = made_up()
+def test_of_a_study(plain_results):
+    results = plain_results
     text = costs.tables(results)
     hour = results.summary.set_index("system").loc["minilm", "training_seconds"]
     assert hour > 0

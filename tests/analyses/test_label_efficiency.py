@@ -58,8 +58,7 @@ def test_fewer_sentences_may_be_trained_for_longer(add_study, made_up):
     assert frame["system"].tolist() == ["a", "b", "c"]
 
 
-def test_a_study_without_a_series(made_up):
-    results = made_up()
-    assert label_efficiency.series(results).empty
-    assert "several numbers" in label_efficiency.tab_label_efficiency(label_efficiency.series(results))
-    assert "study.label_efficiency" not in result_numbers(results)
+def test_a_study_without_a_series(plain_results):
+    assert label_efficiency.series(plain_results).empty
+    assert "several numbers" in label_efficiency.tables(plain_results)["tab_label_efficiency"]
+    assert "study.label_efficiency" not in result_numbers(plain_results)

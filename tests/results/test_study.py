@@ -66,8 +66,8 @@ def test_comparisons_are_the_declared_ones(made_up):
         assert row["p"] <= row["p_holm"] <= 1
 
 
-def test_evaluations_on_dev(made_up):
-    evaluations = made_up().evaluations
+def test_evaluations_on_dev(plain_results):
+    evaluations = plain_results.evaluations
     assert set(evaluations["system"]) == {"minilm", "smollm2-qlora"}
     for _, block in evaluations.groupby("system"):
         assert block["chosen"].sum() == block["lowest_loss"].sum() == 1
@@ -181,8 +181,8 @@ def test_other_versions_and_machines_are_warned_about(made_up, monkeypatch):
     assert any("different machines" in line and "A Z80" in line for line in warnings)
 
 
-def test_what_is_needed_twice_is_computed_once(made_up):
-    results, calls = made_up(), []
+def test_what_is_needed_twice_is_computed_once(plain_results):
+    results, calls = plain_results, []
 
     @study.computed_once
     def name_and(of, *arguments):

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from made_up_spans import corpora, sides, tables
 
 from ner_utils import scoring
@@ -13,6 +13,7 @@ from ner_utils.data.spans import Span
 from ner_utils.scoring import breakdown
 
 
+@settings(max_examples=40)
 @given(corpora)
 def test_buckets_partition_the_mentions(corpus):
     """The counts of each factor add up to those of the scorer, sentence by sentence."""

@@ -46,7 +46,7 @@ def test_one_temperature_undoes_another():
 def test_the_interval_covers_the_error(excess):
     """Of samples from systems whose confidence is too high by so much; with no excess, the error of nearly
     all may be chance."""
-    chance, trials = np.random.default_rng(1), 60
+    chance, trials = np.random.default_rng(1), 40
     hits = may_be_chance = 0
     for trial in range(trials):
         p = chance.uniform(0.4, 0.9, size=300)

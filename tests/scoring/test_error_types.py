@@ -92,7 +92,7 @@ spans = st.builds(
 )
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(st.lists(st.tuples(st.sampled_from("xy"), st.lists(spans, max_size=4)), min_size=1, max_size=5))
 def test_ceiling_against_all_answers(rows):
     """Every pair of answers without overlaps to two texts, one by one."""
