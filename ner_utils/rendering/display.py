@@ -144,9 +144,8 @@ def _text(value: Any) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{_text(words(key))} {_text(item)}" for key, item in value.items()) or "–"
     if isinstance(value, list | tuple):
-        return ("; " if any(isinstance(each, list) for each in value) else ", ").join(
-            map(_text, value)
-        ) or "–"
+        separator = "; " if any(isinstance(each, list) for each in value) else ", "
+        return separator.join(map(_text, value)) or "–"
     if pd.api.types.is_scalar(value) and pd.isna(value):
         return "–"
     text = f"{value:.10g}" if isinstance(value, float) else str(value)

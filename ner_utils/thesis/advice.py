@@ -4,7 +4,6 @@
 the results of a pair of `paper_claims`; the first condition that holds decides. A condition over missing
 results does not hold, and a pair with a system below `FLOOR` supports no advice. Of several pairs on a
 corpus, the first declared one that supports any advice is taken, so that pairs cannot contradict each other.
-
 """
 
 from __future__ import annotations
