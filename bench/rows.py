@@ -11,6 +11,7 @@ from statistics import median
 from typing import Any
 
 import baselines
+import numpy as np
 from measure import TURNS, Machine, Row, Work, by_turns, linear_parameters, timed
 from transformers import AutoModelForCausalLM
 
@@ -41,13 +42,10 @@ def load_run(dataset: str, system: str, overrides: str = "") -> Any:
     return run
 
 
-def dev_f1(corpus: dict, types: Any, predicted: list) -> str:
+def dev_f1(run: Any, corpus: dict, predicted: list) -> str:
     """Strict micro F1 on dev with its interval, in percent."""
-    counts = evaluation.sentence_counts(corpus["dev"], predicted)
-    pairs = zip(corpus["dev"], counts, strict=True)
-    rows = [{"id": s.id, "document": s.document, "counts": values} for s, values in pairs]
-    tables, groups = resampling.tabulate({"system": [rows]}, types)
-    interval = resampling.interval(tables["system"], groups, "micro_f1", 1000, 0)
+    counts = scoring.count(*evaluation.span_tables(run, corpus["dev"], predicted))[np.newaxis]
+    interval = resampling.interval(counts, resampling.groups(corpus["dev"]), "micro_f1", 1000, 0)
     return "{:.1f} ({:.1f} to {:.1f})".format(*(100 * value for value in interval))
 
 
@@ -61,7 +59,7 @@ def trained_adapter(dataset: str, corpus: dict, size: Sizes) -> tuple[Any, Any, 
     adapter, sft = experiment.best_checkpoint(run, record), run.scratch / "sft"
     baselines.train_sft(run, sentences, str(sft))
     scores = [
-        dev_f1(corpus, run.dataset.types, generation.predict_with_generator(run, each, corpus["dev"])[0])
+        dev_f1(run, corpus, generation.predict_with_generator(run, each, corpus["dev"])[0])
         for each in (adapter, sft)
     ]
     trained = f"{len(sentences)} sentences, {run.model.training.epochs} epochs"
@@ -161,7 +159,7 @@ def encoder_rows(dataset: str, corpus: dict, machine: Machine, size: Sizes) -> l
             rates[batch].append(len(test) / seconds)
     same = sum(list(p.spans) == s for p, s in zip(predicted, spans, strict=True))
     scores = [
-        dev_f1(corpus, run.dataset.types, tagging.predict_with_tagger(run, folder, corpus["dev"])[0])
+        dev_f1(run, corpus, tagging.predict_with_tagger(run, folder, corpus["dev"])[0])
         for folder in (checkpoint, plain)
     ]
     model, tokenizer = tagging.load_tagger(checkpoint), tagging.load_tokenizer(str(checkpoint))
