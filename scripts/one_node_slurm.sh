@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# one_node_slurm.sh up|down FOLDER: a real Slurm of this machine alone, to try profiles/slurm on.
-# Loopback only, no accounting, no systemd; all of it lies in FOLDER but the link /etc/slurm/slurm.conf,
-# without which Slurm's own commands inside a job do not find it. Needs root and the packages of apt-test.txt.
+# one_node_slurm.sh up|down FOLDER: a real Slurm on this machine alone, to try profiles/slurm.
+# It uses the loopback interface, no accounting and no systemd. Its files are in FOLDER, except for the link
+# /etc/slurm/slurm.conf, by which Slurm's commands find it inside a job. It needs root and the packages of
+# apt-test.txt.
 set -euo pipefail
 command=${1:-} folder=$(realpath -m "${2:?one_node_slurm.sh up|down FOLDER}")
 link=/etc/slurm/slurm.conf
@@ -13,7 +14,7 @@ up() {
     for tool in munged slurmctld slurmd; do
         command -v "$tool" >/dev/null || fail "$tool is missing: apt-get install $(paste -sd' ' "$(dirname "$0")/../apt-test.txt")"
     done
-    # What was killed could not call down.
+    # A killed test could not call down.
     if grep -qs '^ClusterName=one-node$' "$link"; then down "$(dirname "$(readlink "$link")")"; fi
     [ ! -e "$link" ] || fail "$link is there: this machine belongs to a Slurm already"
     trap 'down "$folder"' EXIT
@@ -30,7 +31,7 @@ SlurmctldPort=16817
 SlurmdPort=16818
 CommunicationParameters=NoInAddrAny,NoCtldInAddrAny
 AuthType=auth/munge
-# A requeued job waits for as long as credentials live, two minutes unless told.
+# A requeued job waits as long as credentials live, by default two minutes.
 AuthInfo=socket=$folder/munge.socket,cred_expire=5
 SlurmUser=root
 SlurmdUser=root
@@ -40,7 +41,7 @@ SlurmctldPidFile=$folder/slurmctld.pid
 SlurmdPidFile=$folder/slurmd.pid
 SlurmctldLogFile=$folder/slurmctld.log
 SlurmdLogFile=$folder/slurmd.log
-# What needs cgroups is done without.
+# None of this needs cgroups.
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 JobAcctGatherType=jobacct_gather/none
@@ -77,7 +78,7 @@ down() {
             sleep 0.1
         done
     done
-    # Left behind, it would make every later call of Snakemake wait for a controller that is gone.
+    # With the link left behind, Snakemake would wait for a controller that is gone.
     if [ "$(readlink "$link")" = "$1/slurm.conf" ]; then rm "$link"; fi
 }
 

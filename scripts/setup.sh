@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# setup.sh [test]: makes a bare machine ready: LaTeX and the Python environment, and what tests alone
-# need. What is there is kept.
+# setup.sh [test]: installs LaTeX and the Python environment on a bare machine, and with `test` what only tests
+# need. What is installed already is kept.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 mkdir -p runs
@@ -8,7 +8,7 @@ mkdir -p runs
 say() { printf '\033[1m[setup]\033[0m %s\n' "$*"; }
 fail() { printf '[setup] %s\n' "$*" >&2; exit 1; }
 
-# LaTeX first: where it cannot be had, nothing else should be downloaded.
+# LaTeX first: without it, nothing else should be downloaded.
 if ! command -v latexmk >/dev/null || ! command -v biber >/dev/null; then
     packages=$(tr '\n' ' ' <apt.txt)
     command="apt-get update && apt-get install -y --no-install-recommends $packages"
@@ -26,7 +26,7 @@ if ! command -v latexmk >/dev/null || ! command -v biber >/dev/null; then
         { tail -n 5 runs/apt.log >&2; fail "installing LaTeX failed; the whole log is runs/apt.log"; }
 fi
 
-# Slurm, on which one test runs a study. That test needs root, and says so loudly when it is skipped.
+# One test runs a study on Slurm. It needs root, and is reported if it is skipped.
 if [ "${1:-}" = test ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! command -v slurmctld >/dev/null; then
     packages=$(tr '\n' ' ' <apt-test.txt)
     say "installing Slurm for a test from Debian's packages (apt-test.txt, about 4 MB)"
@@ -34,7 +34,7 @@ if [ "${1:-}" = test ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null &&
         >runs/apt.log 2>&1 || say "installing Slurm failed (the whole log is runs/apt.log); going on without"
 fi
 
-# The stamp holds what was installed, so that a change of pins installs anew.
+# The stamp is a hash of the pins, so a change of pins installs again.
 wanted=$(cat constraints.txt pyproject.toml | sha256sum | cut -d' ' -f1)
 if [ "$(cat .venv/.installed 2>/dev/null)" != "$wanted" ]; then
     python=${PYTHON:-python3}

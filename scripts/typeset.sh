@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# typeset.sh STUDY PDF: LaTeX of one study. Undefined references and citations fail it, as does an
-# unknown result or a false claim (thesis/style.sty).
+# typeset.sh STUDY PDF: typesets one study. Undefined references and citations, unknown results and false claims
+# (thesis/style.sty) are errors.
 set -euo pipefail
 study=$1 pdf=$(realpath -m "$2")
 cd "$(dirname "$0")/.."
-python -m ner_utils.sealed "thesis/generated/$study/digests.json"  # what was edited by hand is not printed
+python -m ner_utils.sealed "thesis/generated/$study/digests.json"  # files edited by hand are refused
 cd thesis
 build=build/$study
 mkdir -p "$build/chapters" "$build/discussions"
@@ -15,7 +15,7 @@ if ! latexmk -pdf -interaction=nonstopmode -halt-on-error -file-line-error -jobn
     echo "error: LaTeX failed; the whole log is thesis/$build/latexmk.log" >&2
     exit 1
 fi
-# latexmk is content with these; a thesis is not.
+# latexmk accepts these; a thesis must not have them.
 if grep -E "(Reference|Citation) .* undefined|There were undefined" "$build/thesis.log" >&2; then
     echo "error: undefined references in thesis/$build/thesis.log" >&2
     exit 1

@@ -1,4 +1,4 @@
-"""Damage to what a training leaves behind: it is named, and never used."""
+"""Damaged files of a training are named, and never used."""
 
 import json
 import os
@@ -102,7 +102,7 @@ def test_every_file_of_a_checkpoint_counts(run, small, undisturbed, monkeypatch)
     assert training.last_checkpoint(run.scratch, never)[0] == newest
 
 
-@pytest.mark.parametrize("name", ["optimizer.pt", "scheduler.pt", "model.safetensors"])
+@pytest.mark.parametrize("name", ["optimizer.pt", "model.safetensors"])
 def test_a_damaged_checkpoint_ends_in_the_same_weights(run, small, undisturbed, monkeypatch, capsys, name):
     interrupted(run, small, monkeypatch, 4)
     flip(run.scratch / "checkpoint-4" / name)
@@ -149,8 +149,9 @@ def test_a_checkpoint_without_checksums_was_not_saved_to_its_end(
     assert "checkpoint-2 is not saved to its end" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("damage", [flip, cut])
-@pytest.mark.parametrize("name", ["training.json", "model.safetensors", "checksums.json"])
+@pytest.mark.parametrize(
+    ("name", "damage"), [("training.json", flip), ("model.safetensors", cut), ("checksums.json", flip)]
+)
 def test_a_finished_training_that_was_damaged_is_made_again(run, small, undisturbed, capsys, name, damage):
     record = experiment.train_run(run, small)
     before = (run.scratch / "training.json").stat().st_mtime_ns
@@ -166,7 +167,7 @@ def test_a_finished_training_that_was_damaged_is_made_again(run, small, undistur
 
 
 def test_a_record_whose_checkpoint_is_gone(run, small, undisturbed, capsys):
-    """What tuning asks for is the record alone; who predicts needs the checkpoint."""
+    """Tuning needs the record alone, prediction the checkpoint too."""
     record = experiment.train_run(run, small)
     for folder in run.scratch.glob("checkpoint-*"):
         shutil.rmtree(folder)

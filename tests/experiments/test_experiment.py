@@ -190,7 +190,7 @@ def test_a_generator_short_of_memory_halves_its_rows(make_run, make_tiny_llama, 
     seed_loading(generator, "load_for_prediction")
     free, _ = generator.predict_with_generator(run, None, demo["test"])
     log, (rows, spans) = confined(tmp_path, run, generator, "load_for_prediction", 60, "-")
-    assert "out of memory: going on with 256 answers side by side" in log
+    assert "out of memory: going on with 256 answers at a time" in log
     assert rows <= 256
     assert spans == spans_of(free)
 
