@@ -1,7 +1,7 @@
-"""Scoring and statistics at the size of MultiNERD's test set: from tags to figures, against seqeval.
+"""Scoring and statistics at the size of MultiNERD's test set: from tags to scores, against seqeval.
 
 Part of `make bench`, and by itself in two minutes: ``python bench/score.py``. Both sides read the same tags
-of 16,454 sentences, ill-formed ones among them, in turns, and must come to the same figures. Writes
+of 16,454 sentences, ill-formed ones among them, in turns, and must give the same scores. Writes
 ``results/bench/score.json``.
 """
 
@@ -31,7 +31,7 @@ SYSTEMS, RUNS = 3, 3
 def tags(seed: int) -> tuple[list[list[str]], list[list[str]]]:
     """Gold and predicted tags: every third token belongs to a mention, every tenth predicted one is any."""
     chance, names = random.Random(seed), tag_names(TYPES)
-    gold, said = [], []
+    gold, predicted = [], []
     for _ in range(SENTENCES):
         row: list[str] = []
         while len(row) < 22:
@@ -39,21 +39,21 @@ def tags(seed: int) -> tuple[list[list[str]], list[list[str]]]:
             mention = [f"B-{kind}", *[f"I-{kind}"] * chance.randrange(3)] if chance.random() < 0.2 else ["O"]
             row += mention
         gold.append(row)
-        said.append([chance.choice(names) if chance.random() < 0.1 else tag for tag in row])
-    return gold, said
+        predicted.append([chance.choice(names) if chance.random() < 0.1 else tag for tag in row])
+    return gold, predicted
 
 
-def ours(gold: list[list[str]], said: list[list[str]]) -> dict[str, float]:
+def score_here(gold: list[list[str]], predicted: list[list[str]]) -> dict[str, float]:
     """Strict F1 by type, and micro."""
-    tables = [span_table.from_tags(rows, TYPES, discard="iob2") for rows in (gold, said)]
+    tables = [span_table.from_tags(rows, TYPES, discard="iob2") for rows in (gold, predicted)]
     sums = scoring.count(*tables).sum(axis=0)  # [types, 3]
     found = {kind: scoring.prf(*row).f1 for kind, row in zip(TYPES, sums, strict=True)}
     return found | {"micro": scoring.prf(*sums.sum(axis=0)).f1}
 
 
-def theirs(gold: list[list[str]], said: list[list[str]]) -> dict[str, float]:
+def score_by_seqeval(gold: list[list[str]], predicted: list[list[str]]) -> dict[str, float]:
     """The same by seqeval's strict mode."""
-    report = classification_report(gold, said, mode="strict", scheme=IOB2, output_dict=True)
+    report = classification_report(gold, predicted, mode="strict", scheme=IOB2, output_dict=True)
     return {name: report[name]["f1-score"] for name in TYPES} | {"micro": report["micro avg"]["f1-score"]}
 
 
@@ -80,12 +80,12 @@ def main() -> None:
     turns: dict[str, list[float]] = {"ours": [], "theirs": []}
     for turn in range(TURNS):
         work = tags(turn)
-        (mine, found), (other, wanted) = timed(ours, *work), timed(theirs, *work)
-        turns["ours"].append(mine)
+        (seconds, scores), (other, expected) = timed(score_here, *work), timed(score_by_seqeval, *work)
+        turns["ours"].append(seconds)
         turns["theirs"].append(other)
-        wrong = [name for name in wanted if abs(found[name] - wanted[name]) > 1e-9]
+        wrong = [name for name in expected if abs(scores[name] - expected[name]) > 1e-9]
         if wrong:
-            raise RuntimeError(f"ours and seqeval's figures differ: {', '.join(wrong)}")
+            raise RuntimeError(f"our scores and seqeval's differ: {', '.join(wrong)}")
     chance = np.random.default_rng(0)
     shape = (SYSTEMS, RUNS, SENTENCES, len(TYPES), 3)
     systems = list((chance.random(shape) < 0.05).astype(float))

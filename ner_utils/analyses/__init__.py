@@ -28,17 +28,22 @@ class Question(NamedTuple):
     figures: Callable[[Results], dict[str, Figure]] = lambda _: {}  # by file names without suffix
     # For questions of some studies: how many systems of a study were made for it. Where this is 0, tables and
     # figures are those of the first companion study that has such systems.
-    asked: Callable[[Results], int] = lambda _: 0
+    count_systems: Callable[[Results], int] = lambda _: 0
 
 
 # By the names under which texts ask whether a study has systems for a question.
 QUESTIONS = {
-    "disturbed": Question(robustness.numbers, robustness.tables, robustness.figures, robustness.asked),
-    "flexible": Question(flexibility.numbers, flexibility.tables, asked=flexibility.asked),
+    "disturbed": Question(
+        robustness.numbers, robustness.tables, robustness.figures, robustness.count_systems
+    ),
+    "flexible": Question(flexibility.numbers, flexibility.tables, count_systems=flexibility.count_systems),
     "confidence": Question(confidence.numbers, confidence.tables, confidence.figures),
     "contamination": Question(contamination.numbers, contamination.tables),
     "label_efficiency": Question(
-        label_efficiency.numbers, label_efficiency.tables, label_efficiency.figures, label_efficiency.asked
+        label_efficiency.numbers,
+        label_efficiency.tables,
+        label_efficiency.figures,
+        label_efficiency.count_systems,
     ),
     "costs": Question(costs.numbers, costs.tables),
     "differences": Question(differences.numbers, differences.tables, differences.figures),
@@ -50,6 +55,6 @@ def write_answers(results: Results) -> list[str]:
     Raises `ResultError` where the findings of a question are not stored."""
     names = []
     for question in QUESTIONS.values():
-        source = results.first_with(question.asked)
+        source = results.first_with(question.count_systems)
         names += plots.save_for_thesis(results.name, question.tables(source), question.figures(source))
     return names

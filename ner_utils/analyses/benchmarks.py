@@ -30,35 +30,35 @@ def write_benchmarks(study: str) -> list[str]:
         ("fit", (tab_fit, tab_fit_validation), ()),
         ("score", (tab_score,), ()),
     ):
-        if (found := load_benchmark(name)) is None:
+        if (stored := load_benchmark(name)) is None:
             continue
         written += plots.save_for_thesis(
-            study, *({make.__name__: make(found) for make in each} for each in (tables, figures))
+            study, *({make.__name__: make(stored) for make in each} for each in (tables, figures))
         )
     return written
 
 
-def tab_fit(found: dict[str, Any]) -> str:
+def tab_fit(stored: dict[str, Any]) -> str:
     """Every model's peaks, and what each card holds of it."""
     columns = [Column("Model"), *(Column(title, 0, over="Parameters (M)") for title in ("all", "trained"))]
     columns += [Column(title, 1, over="Peak (GiB)") for title in ("training", "sparing", "prediction")]
-    columns += [Column(str(card["gib"]), layout="c", over="Card (GB)") for card in found["cards"]]
+    columns += [Column(str(card["gib"]), layout="c", over="Card (GB)") for card in stored["cards"]]
     rows: list = []
     for approach in ("tagging", "generation"):
         rows.append({"tagging": "Encoders and LLMs that tag", "generation": "LLMs that write"}[approach])
-        for row in (row for row in found["models"] if row["approach"] == approach):
+        for row in (row for row in stored["models"] if row["approach"] == approach):
             peaks = [row[what] / 2**30 for what in ("training", "sparing", "prediction")]
             needs = {"t": max(peaks[0], peaks[2]), "s": max(peaks[1], peaks[2]), "p": peaks[2]}
-            reserve = found["reserve"] / 2**30
+            reserve = stored["reserve"] / 2**30
             held = [
                 next((mark for mark, need in needs.items() if need + reserve <= card["gib"]), "-")
-                for card in found["cards"]
+                for card in stored["cards"]
             ]
             rows.append([row["label"], row["parameters"] / 1e6, row["trainable"] / 1e6, *peaks, *held])
     return latex.tabular(columns, rows)
 
 
-def tab_fit_validation(found: dict[str, Any]) -> str:
+def tab_fit_validation(stored: dict[str, Any]) -> str:
     """Predicted and measured peaks in MiB, with the heap as it is and with freed blocks given back."""
     columns = [Column("System", layout="p{2.4cm}"), Column(""), Column("Precision")]
     columns += [Column("Rows", 0), Column("Tokens", 0)]
@@ -66,7 +66,7 @@ def tab_fit_validation(found: dict[str, Any]) -> str:
         columns += [Column(title, 0, over=over) for title in ("predicted", "measured")]
         columns.append(Column(r"error (\%)", 1, over=over))
     rows = []
-    for row in found["validation"]:
+    for row in stored["validation"]:
         cells = [row[key] for key in ("system", "what", "precision", "rows", "tokens")]
         for pair in PAIRS.values():
             predicted, measured = (row[key] / 2**20 for key in pair)
@@ -77,31 +77,31 @@ def tab_fit_validation(found: dict[str, Any]) -> str:
 
 def fit_numbers() -> dict[str, tuple[float, int]]:
     """What the thesis may quote or judge of the stored estimates: values, and digits to print."""
-    if (found := load_benchmark("fit")) is None:
+    if (stored := load_benchmark("fit")) is None:
         return {}
-    numbers = {"fit.reserve": (found["reserve"] / 2**30, 0)}
-    for row in found["models"]:
+    numbers = {"fit.reserve": (stored["reserve"] / 2**30, 0)}
+    for row in stored["models"]:
         for what in ("training", "sparing", "prediction"):
             numbers[f"fit.{row['model']}.{what}"] = (row[what] / 2**30, 1)
-    for model, layers in found["adapters"].items():
+    for model, layers in stored["adapters"].items():
         numbers |= {f"fit.{model}.adapters.{what}": (number, 0) for what, number in layers.items()}
     for name, pair in PAIRS.items():
-        errors = [100 * abs(row[pair[0]] / row[pair[1]] - 1) for row in found["validation"]]
+        errors = [100 * abs(row[pair[0]] / row[pair[1]] - 1) for row in stored["validation"]]
         numbers |= {f"fit.{name}.worst": (max(errors), 1), f"fit.{name}.median": (median(errors), 1)}
     return numbers
 
 
-def tab_score(found: dict[str, Any]) -> str:
+def tab_score(stored: dict[str, Any]) -> str:
     """Seconds of scoring and statistics at the size of a large test set."""
-    number = latex.number(found["resamples"])
-    ours, theirs = (median(found["seconds"][side]) for side in ("ours", "theirs"))
+    number = latex.number(stored["resamples"])
+    here, seqeval = (median(stored["seconds"][side]) for side in ("ours", "theirs"))
     rows = [
-        ["From tags to strict F1, micro and by type", ours],
-        [f"The same by seqeval's strict mode ({found['ratio']:.1f} times as long)", theirs],
-        [f"Micro F1: an interval and a test, {number} resamples", found["micro_seconds"]],
-        ["Micro, macro and every type, all pairs tested", found["all_seconds"]],
+        ["From tags to strict F1, micro and by type", here],
+        [f"The same by seqeval's strict mode ({stored['ratio']:.1f} times as long)", seqeval],
+        [f"Micro F1: an interval and a test, {number} resamples", stored["micro_seconds"]],
+        ["Micro, macro and every type, all pairs tested", stored["all_seconds"]],
     ]
-    title = f"{latex.number(found['sentences'])} sentences"
+    title = f"{latex.number(stored['sentences'])} sentences"
     return latex.tabular([Column(title), Column("Seconds", 2)], rows)
 
 

@@ -109,8 +109,10 @@ def _width(a: Timed, b: Timed, how: str) -> float:
 
 def faster(a: Timed, b: Timed, how: str) -> Timed | None:
     """The system that takes less time; None if the interval of their ratio includes 1."""
-    found = ratio(a, b, how)
-    return None if found is None or found.low <= 1 <= found.high else a if found.high < 1 else b
+    times = ratio(a, b, how)
+    if times is None or times.low <= 1 <= times.high:
+        return None
+    return a if times.high < 1 else b
 
 
 def break_even(a: Timed, b: Timed, how: str = "batches") -> Interval | None:
@@ -194,12 +196,12 @@ def tab_tuning(results: Results) -> str:
     columns += [Column(title, 1, over=r"Dev \Fone") for title in ("declared", "lowest", "chosen")]
     columns += [Column("Minutes", 1), Column(r"Cost (\$)", layout="r"), Column("Chosen")]
     rows: list[Any] = []
-    for run, found in results.tuning:
+    for run, search in results.tuning:
         many = f"{run.dataset.label}: " if len(results.corpora) > 1 else ""
-        scores = [100 * trial["dev_f1"] for trial in found["trials"]]
-        money = " to ".join(f"{dollars(found['seconds'], price):.3f}" for price in prices)
-        row = [many + run.label, len(scores), scores[0], min(scores), max(scores), found["seconds"] / 60]
-        rows.append([*row, money, tuned.describe(found["chosen"])])
+        scores = [100 * trial["dev_f1"] for trial in search["trials"]]
+        money = " to ".join(f"{dollars(search['seconds'], price):.3f}" for price in prices)
+        row = [many + run.label, len(scores), scores[0], min(scores), max(scores), search["seconds"] / 60]
+        rows.append([*row, money, tuned.describe(search["chosen"])])
     return latex.tabular(columns, rows)
 
 

@@ -28,7 +28,7 @@ def asked_otherwise(run: Run) -> list[str]:
     return [way for way, here in ways.items() if here]
 
 
-def asked(results: Results) -> int:
+def count_systems(results: Results) -> int:
     """How many systems of a study are asked for other types than those of their training."""
     return sum(bool(asked_otherwise(run)) for run in results.systems)
 

@@ -52,7 +52,7 @@ def series(results: Results) -> pd.DataFrame:
     )
 
 
-def asked(results: Results) -> int:
+def count_systems(results: Results) -> int:
     """How many systems of a study belong to a series."""
     return len(series(results))
 

@@ -23,7 +23,7 @@ from ner_utils.scoring import resampling
 NOTHING = "This study disturbs no sentences."
 
 
-def asked(results: Results) -> int:
+def count_systems(results: Results) -> int:
     """How many systems of a study were tested on disturbed sentences."""
     return sum(run.perturbed is not None for run in results.systems)
 

@@ -75,12 +75,12 @@ def _of_systems(
     stored: Iterable[Stored], details: Callable[[Stored], Details], lines: Iterable[str]
 ) -> list[str]:
     """Those of the lines for which runs have details, in this order, each with its systems and details."""
-    found: dict[str, dict[str, dict[str, None]]] = {line: {} for line in lines}
+    by_line: dict[str, dict[str, dict[str, None]]] = {line: {} for line in lines}
     for item in stored:
         for line, detail in details(item):
             system = f"{item.run.system} on {item.run.dataset_name}"
-            found[line].setdefault(system, {})[detail] = None
-    return [f"{line}: {_listed(systems)}" for line, systems in found.items() if systems]
+            by_line[line].setdefault(system, {})[detail] = None
+    return [f"{line}: {_listed(systems)}" for line, systems in by_line.items() if systems]
 
 
 def _listed(systems: dict[str, dict[str, None]]) -> str:

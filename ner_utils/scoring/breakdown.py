@@ -108,8 +108,8 @@ def scores(gold: Sequence[Sentence], counted: Counted, resamples: int) -> list[d
     rows, groups = [], resampling.groups(gold)
     for system, counts in counted.items():
         sums = counts.sum(axis=1).mean(axis=0)
-        found = resampling.intervals([counts], [1], groups, None, resamples, seed=0)
-        for name, (tp, fp, fn), bounds in zip(_names(gold), sums, found, strict=True):
+        intervals = resampling.intervals([counts], [1], groups, None, resamples, seed=0)
+        for name, (tp, fp, fn), bounds in zip(_names(gold), sums, intervals, strict=True):
             if tp + fp + fn:
                 row = {"system": system, **name, "gold": tp + fn, "predicted": tp + fp}
                 rows.append(row | _stored(bounds.percent("f1")))
@@ -123,9 +123,9 @@ def gains(
     its interval."""
     rows, groups = [], resampling.groups(gold)
     for a, b in pairs:
-        found = resampling.intervals([counted[a], counted[b]], [1, -1], groups, None, resamples, seed=0)
+        intervals = resampling.intervals([counted[a], counted[b]], [1, -1], groups, None, resamples, seed=0)
         held = counted[a][0][:, :, [0, 2]].sum(axis=(0, 2))
-        for name, number, bounds in zip(_names(gold), held, found, strict=True):
+        for name, number, bounds in zip(_names(gold), held, intervals, strict=True):
             if number:
                 rows.append({"a": a, "b": b, **name, **_stored(bounds.percent("difference"))})
     return rows

@@ -85,11 +85,11 @@ def _mean_f1(pairs: Sequence[tuple[SpanTable, SpanTable]]) -> float:
 def oracle(gold: SpanTable, systems: Mapping[str, Sequence[SpanTable]]) -> dict[str, float]:
     """Percent of gold mentions that any system finds, by the first run of each: the recall of an oracle that
     picks the right answers of all; and the most that one system finds."""
-    found = {name: span_table.among(gold, runs[0]) for name, runs in systems.items()}
+    hits = {name: span_table.among(gold, runs[0]) for name, runs in systems.items()}
     whole = max(1, len(gold.columns))
     return {
-        "union": 100 * float(np.any(list(found.values()), axis=0).sum()) / whole,
-        "best": 100 * max(float(each.sum()) for each in found.values()) / whole,
+        "union": 100 * float(np.any(list(hits.values()), axis=0).sum()) / whole,
+        "best": 100 * max(float(each.sum()) for each in hits.values()) / whole,
     }
 
 

@@ -55,8 +55,8 @@ def result_numbers(results: Results) -> dict[str, Number]:
     warnings = [results.warnings, *(other.warnings for other in results.companions)]
     by_key["study.warnings"] = Number("", r"\par ".join(map(escape, itertools.chain(*warnings))))
     for name, question in QUESTIONS.items():
-        study = results.first_with(question.asked)
-        if systems := question.asked(study):
+        study = results.first_with(question.count_systems)
+        if systems := question.count_systems(study):
             by_key[f"study.{name}"] = _number(name, systems)
         if study is not results:
             sizes = sorted({item.metrics["sentences"] for item in study.stored})
