@@ -1,4 +1,4 @@
-"""Shared fixtures: small corpora and configurations, and real corpora where a copy is at hand."""
+"""Fixtures for all tests: corpora, small configurations, tiny models, and made-up results of studies."""
 
 import os
 import re
@@ -21,17 +21,10 @@ hypothesis.settings.register_profile("kit", deadline=None, derandomize=True, max
 hypothesis.settings.load_profile("kit")
 
 
-# Files that take minutes come first, so that no worker is left with one of them at the end.
-LONG = ("slurm", "workflow", "notebooks", "architectures", "experiment", "thesis", "generation", "tagging")
-
-
-def pytest_configure(config):
-    config.addinivalue_line("markers", "corpora: reads a real corpus below NER_DATA_DIR")
-
-
 def pytest_collection_modifyitems(items):
-    names = [f"test_{name}" for name in LONG]
-    items.sort(key=lambda item: names.index(item.path.stem) if item.path.stem in names else len(names))
+    """Files with slow tests come first, so that no worker is left with one of them at the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 def pytest_terminal_summary(terminalreporter):
@@ -44,7 +37,7 @@ def pytest_terminal_summary(terminalreporter):
 
 @pytest.fixture(scope="session")
 def corpora():
-    """``corpora(name)`` loads a real corpus from ``NER_DATA_DIR``, or skips and says what to set."""
+    """``corpora(name)`` loads a real corpus from ``NER_DATA_DIR``, or skips the test and says what to set."""
     loaded = {}
 
     def load(name):
@@ -71,7 +64,7 @@ def demo():
 
 @pytest.fixture
 def no_other_corpora(tmp_path, monkeypatch):
-    """Neither the user's corpora, nor the cache, nor the network can be reached."""
+    """The user's corpora, the cache and the network are out of reach."""
     import huggingface_hub
     import pooch
 
@@ -85,91 +78,28 @@ def no_other_corpora(tmp_path, monkeypatch):
 
 
 TAGGER, WRITER, SMALL = "models/tagger", "models/writer", "studies/small"  # files of `Params`
-MODEL = """
-approach: {approach}
-label: A model
-weights:
-  hub: {{repo: someone/something, revision: {revision}}}
-training:
-  learning_rate: 2.0e-4
-  batch_size: 8
-  accumulation_steps: 1
-  epochs: 2
-  weight_decay: 0.01
-  warmup_fraction: 0.1
-  schedule: linear
-  max_length: 64
-  patience: 2
-"""
-TAGGING = """
-prediction_batch_tokens: 256
-"""
-GENERATION = """
-pad_token: null
-output_format: json
-quantisation: nf4
-lora: {r: 8, alpha: 16, dropout: 0.0, target_modules: all-linear}
-max_new_tokens: 32
-constrained: none
-prediction_batch_size: 4
-merge_adapter: true
-"""
-DATASET = """
-label: Small
-description: Made for tests
-licence: CC0 1.0
-language: en
-format: conll
-types: {PER: person, LOC: location}
-splits:
-  train: {file: train.tsv, sentences: 3}
-  dev: {file: dev.tsv, sentences: 2}
-  test: {file: test.tsv, sentences: 2}
-"""
-STUDY = """
-title: A study
-kind: demonstration
-question: Does it work?
-datasets: [small]
-seeds: [1, 2]
-systems:
-  encoder: {model: tagger, train_sentences: 2}
-  writer: {model: writer, label: A writer}
-  untrained: {model: writer, zero_shot: true}
-protocol:
-  primary_metric: micro_f1
-  comparisons: [[encoder, writer]]
-  dev_evaluations: 2
-  dev_sample: 2
-  latency_sentences: 1
-  resamples: 100
-"""
 
 
 class Params:
-    """A params folder of the test's own: models tagger and writer, dataset small, study small."""
+    """A copy of tests/params to change: models ``tagger`` and ``writer``, corpus and study ``small``."""
 
     def __init__(self, folder):
-        self.folder = folder
-        tagger = MODEL.format(approach="tagging", revision="a" * 40) + TAGGING
-        writer = MODEL.format(approach="generation", revision="b" * 40) + GENERATION
-        self.write("models/tagger", tagger)
-        self.write("models/writer", writer)
-        self.write("datasets/small", DATASET)
-        self.write("studies/small", STUDY)
+        self.folder = shutil.copytree(Path(__file__).parent / "params", folder)
 
     def path(self, name):
         return self.folder / f"{name}.yaml"
 
+    def read(self, name):
+        return self.path(name).read_text(encoding="utf-8")
+
     def write(self, name, text):
-        self.path(name).parent.mkdir(parents=True, exist_ok=True)
-        self.path(name).write_text(text.lstrip(), encoding="utf-8")
+        self.path(name).write_text(text, encoding="utf-8")
 
     def edit(self, name, old, new):
         """Replace text that occurs exactly once."""
-        text = self.path(name).read_text(encoding="utf-8")
+        text = self.read(name)
         assert text.count(old) == 1, f"{old!r} occurs {text.count(old)} times"
-        self.path(name).write_text(text.replace(old, new), encoding="utf-8")
+        self.write(name, text.replace(old, new))
 
 
 def refused(load, *arguments):
@@ -188,7 +118,7 @@ def sections():
 
 @pytest.fixture
 def params(tmp_path, monkeypatch):
-    """Valid configurations to break: see `Params`."""
+    """Valid configurations, to be broken by tests: see `Params`."""
     monkeypatch.setattr(paths, "PARAMS", tmp_path / "params")
     return Params(tmp_path / "params")
 
@@ -210,7 +140,7 @@ def load_model():
 
 @pytest.fixture(scope="session")
 def twenty(demo):
-    """Twenty training sentences that a JSON list can state: no earlier twin of a mention."""
+    """Twenty short training sentences whose mentions a JSON list can express."""
     settings = config.load_dataset("demo")
     json_format = JsonForm(settings.types)
     short = [s for s in demo["train"] if s.spans and len(s.tokens) <= 14]
@@ -240,7 +170,7 @@ def make_tiny_llama(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def make_run(tmp_path_factory):
-    """Runs on the demo corpus with scratch and results in a temporary folder."""
+    """``make_run(system, overrides)`` makes a run on the demo corpus; its folders are temporary."""
     patch = pytest.MonkeyPatch()
     folder = tmp_path_factory.mktemp("project")
     patch.setattr(paths, "RUNS", folder / "runs")
@@ -282,7 +212,7 @@ def tiny(make_tiny_llama, make_run):
 # ------------------------------------------------------------------------- results of a study
 @pytest.fixture(scope="session")
 def write_made_up(tmp_path_factory):
-    """Writes a study's made-up results below `paths.RESULTS`; a second time, copies them."""
+    """Writes a study's made-up results below `paths.RESULTS`; they are computed once."""
     import synthetic
 
     written = {}
@@ -297,70 +227,75 @@ def write_made_up(tmp_path_factory):
     return write
 
 
+def copy_params(folder):
+    """A copy of the project's params, with the additional study ``plain`` of three systems."""
+    params = shutil.copytree(paths.PARAMS, folder / "params")
+    shutil.copy(Path(__file__).parent / "plain.yaml", params / "studies")
+    return params
+
+
 @pytest.fixture
 def studies(tmp_path, monkeypatch):
-    """Studies in a copy of the project's params, and ``plain`` besides, a study of three systems."""
-    shutil.copytree(paths.PARAMS, tmp_path / "params")
-    monkeypatch.setattr(paths, "PARAMS", tmp_path / "params")
-    shutil.copy(Path(__file__).parent / "plain.yaml", paths.PARAMS / "studies")
+    """The folder of studies in a copy of the project's params, see `copy_params`."""
+    monkeypatch.setattr(paths, "PARAMS", copy_params(tmp_path))
     return paths.PARAMS / "studies"
+
+
+def use_folders(patch, folder, *names):
+    """Let `paths` point to a folder, and give every result the same commit."""
+    from ner_utils.results import provenance
+
+    for name in names:
+        patch.setattr(paths, name, folder / name.lower())
+    patch.setattr(provenance, "commit", lambda: "0123456789")
 
 
 @pytest.fixture
 def made_up(tmp_path, monkeypatch, studies, write_made_up):
-    """``made_up(overrides, study)`` writes a study's made-up results and loads them; figures and what
-    the thesis takes go to a temporary folder, too."""
-    from ner_utils.results import provenance, study
+    """``made_up(overrides, study)`` writes a study's made-up results and loads them; all that is made of them
+    goes to a temporary folder, too."""
+    from ner_utils.results.study import load_results
 
-    for name in ("RESULTS", "RUNS", "FIGURES", "THESIS"):
-        monkeypatch.setattr(paths, name, tmp_path / name.lower())
-    monkeypatch.setattr(provenance, "commit", lambda: "0123456789")  # whatever is being edited
+    use_folders(monkeypatch, tmp_path, "RESULTS", "RUNS", "FIGURES", "THESIS")
 
     def make(overrides="", name="plain"):
         overrides = f"protocol.resamples=50 {overrides}"
         write_made_up(name, overrides)
-        return study.load_results(name, overrides)
+        return load_results(name, overrides)
 
     return make
 
 
 @pytest.fixture(scope="session")
 def plain_study(tmp_path_factory, write_made_up):
-    """The results of the study ``plain``, loaded, and the folder of its project."""
-    from ner_utils.results import provenance, study
+    """The folder and the loaded results of the study ``plain``."""
+    from ner_utils.results.study import load_results
 
     folder, overrides = tmp_path_factory.mktemp("plain"), "protocol.resamples=50 minilm:train_sentences=160"
-    shutil.copytree(paths.PARAMS, folder / "params")
-    shutil.copy(Path(__file__).parent / "plain.yaml", folder / "params" / "studies")
+    copy_params(folder)
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("PARAMS", "RESULTS", "RUNS"):
-            patch.setattr(paths, name, folder / name.lower())
-        patch.setattr(provenance, "commit", lambda: "0123456789")  # whatever is being edited
+        use_folders(patch, folder, "PARAMS", "RESULTS", "RUNS")
         write_made_up("plain", overrides)
-        return folder, study.load_results("plain", overrides)
+        return folder, load_results("plain", overrides)
 
 
 @pytest.fixture
 def plain_results(plain_study, monkeypatch):
     """The results of ``plain``, computed once for all tests that change neither them nor their files."""
-    from ner_utils.results import provenance
-
     folder, results = plain_study
-    for name in ("PARAMS", "RESULTS", "RUNS", "FIGURES", "THESIS"):
-        monkeypatch.setattr(paths, name, folder / name.lower())
-    monkeypatch.setattr(provenance, "commit", lambda: "0123456789")  # whatever is being edited
+    use_folders(monkeypatch, folder, "PARAMS", "RESULTS", "RUNS", "FIGURES", "THESIS")
     return results
 
 
 @pytest.fixture
 def add_study(studies):
-    """``add_study(name, text)`` puts a study beside the project's own, in a copy of its params."""
+    """``add_study(name, text)`` adds a study to a copy of the project's params."""
     return lambda name, text: (studies / f"{name}.yaml").write_text(text, encoding="utf-8")
 
 
 @pytest.fixture
 def sketch(studies):
-    """``sketch(name, systems, comparisons)`` adds a study with these lines, else like the plain one."""
+    """``sketch(name, systems, comparisons)`` adds a study with these lines, otherwise like ``plain``."""
     text = (studies / "plain.yaml").read_text(encoding="utf-8")
     head, protocol = text[: text.index("systems:")], text[text.index("protocol:") :]
 
@@ -377,7 +312,7 @@ def sketch(studies):
 # ------------------------------------------------------------------------ the project as cloned
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory):
-    """A copy of the project as a clone would have it, sharing the environment."""
+    """A copy of the project like a clone, with the same environment."""
     folder = tmp_path_factory.mktemp("clone") / "project"
     files = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
@@ -392,7 +327,7 @@ def clone(tmp_path_factory):
 
 
 def make(folder, *arguments, **environment):
-    """Exit code and output of ``make`` there."""
+    """Exit code and output of ``make`` in a folder."""
     variables = os.environ | {"PYTHONPATH": str(folder)} | environment
     done = subprocess.run(
         ["make", *arguments], cwd=folder, capture_output=True, text=True, env=variables, timeout=300

@@ -6,7 +6,7 @@ import re
 
 import pytest
 import yaml
-from conftest import DATASET, SMALL, TAGGER, WRITER, refused
+from conftest import SMALL, TAGGER, WRITER, refused
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -146,7 +146,7 @@ def test_a_seed_that_numpy_would_refuse(params):
 
 def test_a_corpus_whose_name_has_a_dot_is_no_language(params):
     """`ontonotes-5.0` is a corpus, even if there is `ontonotes-5`, and also with languages."""
-    text = DATASET.replace("file: ", "file: '{language}/").replace(".tsv", ".tsv'")
+    text = params.read("datasets/small").replace("file: ", "file: '{language}/").replace(".tsv", ".tsv'")
     text = text.replace("format: conll", "format: conll\nlanguages: [de, pt.br]")
     params.write("datasets/ontonotes-5", text.replace("label: Small", "label: Five"))
     params.write("datasets/ontonotes-5.0", text.replace("label: Small", "label: Five-Zero"))

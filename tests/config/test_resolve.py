@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from conftest import DATASET, SMALL, TAGGER, refused
+from conftest import SMALL, TAGGER, refused
 
 from ner_utils import config, paths
 
@@ -64,7 +64,7 @@ def test_runs_that_do_not_exist(params, arguments, message):
 
 def test_a_corpus_that_the_study_does_not_list(params, capsys):
     """Run, fingerprint and folder are those of the study with the corpus in place of its own."""
-    params.write("datasets/mine", DATASET.replace("label: Small", "label: Mine"))
+    params.write("datasets/mine", params.read("datasets/small").replace("label: Small", "label: Mine"))
     mine = config.load_run("small", "mine", "encoder", 2)
     assert "datasets=[mine]" in capsys.readouterr().out
     assert mine == config.load_run("small", "mine", "encoder", 2, "datasets=[mine]")
