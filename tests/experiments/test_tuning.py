@@ -160,8 +160,8 @@ def test_tables_and_numbers(study, made_up):
         ("low: 1.0e-5", "low: 1.0e-1", "expected low < high"),
         ("low: 1.0e-5", "low: -1.0", "low > 0 with log"),
         ("training.batch_size:", "training.size:", "training.size: unknown key"),
-        ("    settings: tuned\n", "", "space: what is tuned has one"),
-        ("  tuning: {trials: 2, seed: 7}\n", "", "protocol.tuning says nothing"),
+        ("    settings: tuned\n", "", "space: expected with settings: tuned"),
+        ("  tuning: {trials: 2, seed: 7}\n", "", "needs protocol.tuning"),
         ("trials: 2", "trials: 0", "greater than 0"),
     ],
 )
