@@ -69,7 +69,7 @@ class _Loader(yaml.SafeLoader):
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode):
                 if (key.tag, key.value) in seen:
-                    raise _error(f"key {messages.brief(key.value)} stands twice", key)
+                    raise _error(f"key {messages.brief(key.value)} occurs twice", key)
                 seen.add((key.tag, key.value))
         return node
 

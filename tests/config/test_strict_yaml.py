@@ -117,7 +117,7 @@ def test_merge_keys(params):
 )
 def test_duplicate_keys(text, key):
     message = refused(config.read_yaml, text, "here.yaml")
-    assert f"key '{key}' stands twice" in message
+    assert f"key '{key}' occurs twice" in message
     assert "line" in message
 
 
