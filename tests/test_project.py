@@ -70,11 +70,11 @@ def test_readme_quotes_the_committed_results():
 def test_files_and_folders_stay_small():
     package = paths.ROOT / "ner_utils"
     lines = {path: len(path.read_text().splitlines()) for path in package.rglob("*.py")}
-    assert sum(lines.values()) <= 14200
-    assert max(lines.values()) <= 390, lines
+    assert sum(lines.values()) <= 14600
+    assert max(lines.values()) <= 300, lines
     for folder in {path.parent for path in lines}:
         files = [path.name for path in folder.glob("*.py") if path.name != "__init__.py"]
-        assert len(files) <= 9, (folder, files)
+        assert len(files) <= 8, (folder, files)
 
 
 def test_imports_go_one_way():

@@ -1,4 +1,4 @@
-"""A run: a system of a study on a corpus with a seed, resolved, and what identifies it."""
+"""A resolved run: a system of a study on a corpus with a seed, and its fingerprint."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pydantic import Field
 from ner_utils import paths, stages
 from ner_utils.config.schema import Dataset, Ensemble, GenerationModel, Positive, Strict, TaggingModel
 
-FORMAT = 1  # of stored predictions; what stages do is numbered in `stages`
+FORMAT = 1  # of stored predictions; the behaviour of stages has its numbers in `stages`
 
 
 class Run(Strict):
@@ -27,11 +27,11 @@ class Run(Strict):
     untrained: bool  # zero-shot, or with few_shot examples in its prompt
     few_shot: Annotated[int, Field(ge=0)] = 0
     train_sentences: Positive | None
-    base: Run | None = None  # whose weights this run predicts with
-    selected_by: Literal["f1", "loss"] = "f1"  # what chose the checkpoint on dev
+    base: Run | None = None  # the run with whose weights this one predicts
+    selected_by: Literal["f1", "loss"] = "f1"  # the criterion for the checkpoint, on dev
     held_out: tuple[str, ...] = ()  # types that training neither showed nor named
-    perturbed: str | None = None  # the way in which the test sentences that it meets are disturbed
-    members: tuple[Run, ...] = ()  # who vote, where this is an ensemble
+    perturbed: str | None = None  # how its test sentences are disturbed
+    members: tuple[Run, ...] = ()  # of an ensemble
     seed: Annotated[int, Field(ge=0)]
     dev_evaluations: Positive
     dev_sample: Positive | None
@@ -52,8 +52,8 @@ class Run(Strict):
 
     @property
     def stages(self) -> dict[str, int]:
-        """The stages that decide the predictions, with their numbers. All but reading are a part of the
-        identity where their number is above 1."""
+        """The stages that decide the predictions, with their numbers. Numbers above 1 belong to the identity,
+        except that of reading."""
         names = ["data"]
         if self.perturbed:
             names.append("perturbation")
@@ -67,19 +67,19 @@ class Run(Strict):
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What decides the predictions, and nothing else (no labels, no study's name)."""
-        # Keys at their defaults say nothing: a new key with a default leaves old fingerprints alone.
+        """All that decides the predictions, and nothing else (no labels, no name of the study)."""
+        # Keys with default values are left out, so that a new key with a default keeps old fingerprints.
         decisive = {"format", "types", "splits", "hub", "columns", "separator", "scheme", "tags"}
         decisive |= {"overlaps", "flaws"}
         dataset = self.dataset.model_dump(include=decisive, exclude_defaults=True)
         for split in dataset["splits"].values():
             for file in (split, split.get("annotations", {})):
-                file.pop("url", None)  # where a file came from does not matter, its checksum does
+                file.pop("url", None)  # the address of a file does not matter, its checksum does
         if getattr(self.model, "definitions", False):
             dataset["definitions"] = self.dataset.definitions
         dataset["types"] = [
             list(pair) for pair in dataset["types"].items()
-        ]  # their order decides tags and prompts
+        ]  # their order affects tags and prompts
         model = self.model.model_dump(
             exclude={"label", "architecture"}, exclude_none=True, exclude_defaults=True
         )
