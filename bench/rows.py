@@ -118,8 +118,11 @@ def llm_training_row(
     dataset: str, corpus: dict, machine: Machine, size: Sizes, quantisation: str, note: str
 ) -> Row:
     """One epoch of adapter training; only optimisation steps are timed."""
-    overrides = "smollm2-qlora:model.training.epochs=1 protocol.dev_evaluations=1 model.quantisation="
-    run = load_run(dataset, "smollm2-qlora", overrides + quantisation)
+    run = load_run(dataset, "smollm2-qlora", "protocol.dev_evaluations=1")
+    # Not by overrides, because other systems of the study use its weights.
+    changes = {"training": run.model.training.model_copy(update={"epochs": 1})}
+    changes["quantisation"] = None if quantisation == "null" else quantisation
+    run = run.model_copy(update={"model": run.model.model_copy(update=changes)})
     sentences = data.draw(corpus["train"], size["llm training"], 0)
     number, ours, theirs = len(sentences), [], []
     for turn in range(TURNS):
