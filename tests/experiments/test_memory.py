@@ -288,7 +288,7 @@ def test_tables_and_numbers_of_stored_estimates(monkeypatch):
     table = benchmarks.tab_fit(STORED)
     assert "Qwen3.5 27B" in table and r"\itshape Encoders" in table
     assert benchmarks.tab_fit_validation(STORED).count("MiniLM") >= 3
-    monkeypatch.setattr(benchmarks, "load", lambda name: STORED)
+    monkeypatch.setattr(benchmarks, "load_benchmark", lambda name: STORED)
     numbers = benchmarks.fit_numbers()
     assert 0 < numbers["fit.returned.worst"][0] < numbers["fit.default.worst"][0] < 20
     assert numbers["fit.qwen3.5-27b.training"][0] > numbers["fit.qwen3.5-27b.sparing"][0]
