@@ -1,6 +1,6 @@
 """One run, from its configuration to its result files.
 
-`make_missing_result` does all steps. Notebooks 02, 03 and 06 call the same steps one by one.
+`make_missing_result` does all steps. Notebooks 02, 03 and 17 call the same steps one by one.
 """
 
 from __future__ import annotations

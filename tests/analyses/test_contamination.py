@@ -76,6 +76,7 @@ def test_gap_is_paired():
     assert 0.6 < found["low"] < 0.75 < found["high"] < 0.9
 
 
+@pytest.mark.slow
 def test_memory_is_found(make_tiny_llama, make_run, tmp_path):
     """A model that was trained on sentences as they stand completes them, and not their counterparts."""
     import torch

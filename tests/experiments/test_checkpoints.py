@@ -241,6 +241,7 @@ def full_disk(*arguments):
     raise RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("predictor", "said", "advice"),
     [

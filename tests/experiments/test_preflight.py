@@ -14,6 +14,8 @@ from ner_utils.models.generation import constraints
 from ner_utils.models.weights import WeightsError
 from ner_utils.rendering import latex
 
+pytestmark = pytest.mark.slow
+
 DATASET = """
 label: Mine
 description: Made for this test

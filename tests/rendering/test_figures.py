@@ -52,6 +52,7 @@ def assert_legible(figure):
             assert not clash, f"{text!r} overlaps {clash}"
 
 
+@pytest.mark.slow
 def test_figures(made_up, monkeypatch):
     """All are written, wide as the text, legible, with real fonts, and closed; again with the same bytes."""
     results, drawn, open_before = made_up("seeds=[1,2,3]"), [], plt.get_fignums()
@@ -77,6 +78,7 @@ def test_figures(made_up, monkeypatch):
     assert plt.get_fignums() == open_before
 
 
+@pytest.mark.slow
 def test_byte_identical_in_another_process(tmp_path):
     """Under other settings of matplotlib and another hash seed, too."""
     code = (
