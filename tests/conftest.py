@@ -22,9 +22,10 @@ hypothesis.settings.load_profile("kit")
 
 
 def pytest_collection_modifyitems(items):
-    """Files with slow tests come first, so that no worker is left with one of them at the end."""
+    """Files with slow tests come first, so that no worker is left with one of them at the end: first of all
+    the test on Slurm, which mostly waits."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
+    items.sort(key=lambda item: (item.path.name != "test_slurm.py", item.path not in slow))
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -67,12 +67,14 @@ def jobs():
 
 
 def running_job(folder, study, after=-1):
-    """Id of the running job, once it has saved a checkpoint of a later step; and that step."""
+    """Id of the running job, once it has saved a checkpoint of a later step; and that step. Step 0 is the
+    start of the training: a job that ends before it is only FAILED to Slurm."""
     deadline = time.monotonic() + 240
     while time.monotonic() < deadline:
         assert study.poll() is None, "the study ended early"
         saved = folder.glob(f"runs/{RUN}/*/checkpoint-*/checksums.json")
-        step = max((int(path.parent.name.split("-")[1]) for path in saved), default=0)
+        started = 0 if any(folder.glob(f"runs/{RUN}/*/")) else -1
+        step = max((int(path.parent.name.split("-")[1]) for path in saved), default=started)
         running = [number for number, state in jobs().items() if state == "RUNNING"]
         if running and step > after:
             return running[0], step
