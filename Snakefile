@@ -10,7 +10,7 @@
 import os
 from pathlib import Path
 
-from ner_utils import paths, thesis
+from ner_utils import paths
 from ner_utils.config import ConfigError
 from ner_utils.experiments.workflow import Workflow
 from ner_utils.sealed import ResultError
@@ -23,7 +23,7 @@ try:
 except (ConfigError, ResultError) as error:
     raise SystemExit(f"error: {error}") from None
 GENERATED = f"thesis/generated/{STUDY}"
-DIGESTS = paths.relative(thesis.digests(STUDY))
+DIGESTS = paths.relative(paths.thesis_digests(STUDY))
 PDF = paths.relative(paths.thesis_pdf(STUDY))
 # Overrides are for this study, not for its companions. They are no `params`: if these change, Snakemake makes
 # every run again, also the runs whose configuration is the same.

@@ -51,3 +51,8 @@ def relative(path: Path) -> str:
 def thesis_pdf(study: str) -> Path:
     """The finished thesis: ``thesis/thesis.pdf`` for the default study, ``thesis-<study>.pdf`` otherwise."""
     return THESIS / ("thesis.pdf" if study == "demo" else f"thesis-{study}.pdf")
+
+
+def thesis_digests(study: str) -> Path:
+    """The list of checksums of the files that a study's analysis writes for LaTeX."""
+    return THESIS / "generated" / study / "digests.json"

@@ -24,6 +24,7 @@ from ner_utils.scoring.calibration import NoConfidences, PredictedSpans, predict
 LEAST = 5 * calibration.BINS  # predicted spans; systems with fewer are left out
 POINTS = 50  # of a curve that is stored
 SUREST = 0.05  # share of spans at which a curve begins: below, it would show single spans
+NOTHING = "No system states enough spans with a confidence."
 
 
 # ------------------------------------------------------------------------ with the corpus
@@ -171,15 +172,8 @@ def fig_reliability(blocks: Blocks) -> Figure:
     """A panel a system: the share that is right against the confidence, in bins of equal mass."""
     shown = _assessed(blocks)
     if not shown:
-        return plots.statement("No system states enough spans with a confidence.")
-    columns = min(3, len(shown))
-    lines = -(-len(shown) // columns)
-    size = (plots.WIDTH, 1.95 * lines + 0.45)
-    figure, axes = plt.subplots(
-        lines, columns, figsize=size, squeeze=False, sharex=True, sharey=True, layout="constrained"
-    )
-    for axis in axes.flat[len(shown) :]:
-        axis.set_axis_off()
+        return plots.statement(NOTHING)
+    figure, axes = plots.grid(len(shown), 3, 1.95, 0.45, sharex=True, sharey=True, layout="constrained")
     marks = plots.marks_of(["as it is", "after one temperature"])
     for axis, (name, report) in zip(axes.flat, shown, strict=False):
         axis.plot([0, 100], [0, 100], color="0.6", linewidth=0.8)
@@ -192,7 +186,7 @@ def fig_reliability(blocks: Blocks) -> Figure:
         axis.set(xlim=(0, 100), ylim=(0, 100), xticks=(0, 50, 100), yticks=(0, 50, 100))
     for axis in axes[:, 0]:
         axis.set_ylabel("Right (%)")
-    for axis in axes.flat[max(0, len(shown) - columns) : len(shown)]:  # the lowest of each column
+    for axis in axes.flat[max(0, len(shown) - axes.shape[1]) : len(shown)]:  # the lowest of each column
         axis.set_xlabel("Confidence (%)")
         axis.tick_params(labelbottom=True)
     plots.legend(figure, marks)
@@ -204,7 +198,7 @@ def fig_risk(blocks: Blocks) -> Figure:
     """The share of wrong spans among the surest ones, by how many are kept."""
     shown = _assessed(blocks)
     if not shown:
-        return plots.statement("No system states enough spans with a confidence.")
+        return plots.statement(NOTHING)
     marks = plots.marks_of(name for name, _ in shown)
     figure, axis = plt.subplots(figsize=(plots.WIDTH, 2.8), layout="constrained")
     for name, report in shown:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -79,15 +80,22 @@ def marks_of(labels: Iterable[str]) -> Marks:
 def panels(frame: pd.DataFrame, height: float, **keywords: Any) -> tuple[Figure, list]:
     """A panel for each corpus, two in a row, with the corpus' rows; a single panel needs no title."""
     blocks = list(frame.groupby("corpus", sort=False))
-    columns = min(2, len(blocks))
-    lines = math.ceil(len(blocks) / columns)
-    size = (WIDTH, (height + 0.2) * lines + 0.3)
-    figure, axes = plt.subplots(lines, columns, figsize=size, squeeze=False, **keywords)
-    for axis in axes.flat[len(blocks) :]:
-        axis.set_axis_off()
+    figure, axes = grid(len(blocks), 2, height + 0.2, 0.3, **keywords)
     for axis, (corpus, _) in zip(axes.flat, blocks, strict=False):
         axis.set_title(corpus if len(blocks) > 1 else "")
     return figure, [(axis, rows) for axis, (_, rows) in zip(axes.flat, blocks, strict=False)]
+
+
+def grid(number: int, across: int, height: float, rest: float, **keywords: Any) -> tuple[Figure, np.ndarray]:
+    """A figure of ``number`` panels, at most so many ``across``, and its axes by row and column; places
+    without a panel stay empty. ``height`` is that of a row, ``rest`` is added once, both in inches."""
+    columns = min(across, number)
+    lines = math.ceil(number / columns)
+    size = (WIDTH, height * lines + rest)
+    figure, axes = plt.subplots(lines, columns, figsize=size, squeeze=False, **keywords)
+    for axis in axes.flat[number:]:
+        axis.set_axis_off()
+    return figure, axes
 
 
 def legend(figure: Figure, marks: Marks) -> None:

@@ -1,3 +1,3 @@
 """What goes into the thesis? Numbers, tables, checked claims and texts."""
 
-from ner_utils.thesis.build import digests, write_for_thesis
+from ner_utils.thesis.build import write_for_thesis

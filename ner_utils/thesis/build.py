@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 
 from ner_utils import analyses, paths, sealed
 from ner_utils.analyses import benchmarks
@@ -51,17 +50,13 @@ def check_claims(results: Results) -> dict[str, bool]:
     return claims.check(listed, numbers.result_values(results))
 
 
-def digests(study: str) -> Path:
-    """The list of checksums of what the analysis writes for LaTeX."""
-    return paths.THESIS / "generated" / study / "digests.json"
-
-
 def _write(results: Results, name: str, lines: Iterable[str]) -> None:
     write_whole(paths.THESIS / "generated" / results.name / name, ("\n".join(lines) + "\n").encode())
 
 
 def _seal(study: str) -> None:
     folders = (paths.THESIS / "generated" / study, paths.FIGURES / study)
-    files = [path for folder in folders for path in folder.iterdir() if path != digests(study)]
+    target = paths.thesis_digests(study)
+    files = [path for folder in folders for path in folder.iterdir() if path != target]
     where = " ".join(map(paths.relative, folders))
-    sealed.seal_files(digests(study), files, f"delete {where} and run make thesis STUDY={study}")
+    sealed.seal_files(target, files, f"delete {where} and run make thesis STUDY={study}")

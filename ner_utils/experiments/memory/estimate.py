@@ -41,12 +41,10 @@ ASSUMED = Card("assumed", 0, 0.25e12, 10e9)  # two cores of a server in fp32, un
 RESERVE = GIB  # of a card: CUDA's context, libraries, their workspaces, fragments
 PROCESS = GIB  # of the host: Python and its libraries
 SHARD = 5 * GIB  # a file of weights on its way to the device
-HEAP = (
-    1.6  # bytes that glibc's heap holds for each byte in use: measured in eleven runs, not in `bench/fit.py`
-)
-CHECKPOINTS = (
-    4  # of the highest F1, the lowest loss, the last evaluation on dev, and the one that is being written
-)
+# Bytes that glibc's heap holds for each byte in use: measured in eleven runs, not in `bench/fit.py`.
+HEAP = 1.6
+# Of the highest F1, the lowest loss, the last evaluation on dev, and the one that is being written.
+CHECKPOINTS = 4
 SLACK = {"corpus": 10, "declared": 2}  # how much longer than the bound a job may take
 
 

@@ -179,9 +179,7 @@ def _kept_by_adapters(model: Model, shape: Any, sizes: Sizes, text: Text, gpu: b
     kept = text.tokens * r * len(adapted) / depth * (2 if gpu else 4)
     if gpu:
         kept += 2 * r * sum(map(sum, adapted)) / depth
-        if (
-            model.quantisation and not sparing
-        ):  # norms in fp32 pass on fp32, of which linear layers keep copies
+        if model.quantisation and not sparing:  # norms pass on fp32, of which linear layers keep copies
             kept += text.tokens * (8 * hidden + 6 * inner)
     if model.lora.dropout:  # masks: bytes on a GPU, fp32 on a CPU, which also keeps what they let through
         kept += text.tokens * (6 * hidden + inner if gpu else 40 * hidden + 4 * inner)
