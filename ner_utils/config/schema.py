@@ -117,6 +117,8 @@ class TaggingModel(Strict):
     architecture: Architecture | None = None
     # The sub-token of a word that is labelled: a causal model has seen the whole word only at the last.
     labelled: Literal["first", "last"] = "first"
+    # Of a causal language model: with its causal mask, or without, so that a position sees both sides.
+    attention: Literal["causal", "bidirectional"] = "causal"
     pad_token: str | None = None  # for tokenizers that have none
     quantisation: Literal["nf4"] | None = None
     lora: Lora | None = None  # None trains all weights
@@ -126,7 +128,8 @@ class TaggingModel(Strict):
     @property
     def kind(self) -> str:
         """The kind of model in tables, claims and advice: a causal language model that tags is no encoder."""
-        return "LLM tagger" if self.labelled == "last" else "encoder"
+        causal = self.labelled == "last" or self.attention == "bidirectional"
+        return "LLM tagger" if causal else "encoder"
 
     @model_validator(mode="after")
     def _trainable(self) -> TaggingModel:

@@ -51,6 +51,7 @@ def _check_tagging(run: Run, source: str, samples: dict[str, list[Sentence]], wh
 
     limit = run.model.training.max_length
     try:
+        tagging.base_config(run, source)
         tokenizer = tagging.load_tokenizer(source, run.model.pad_token)
         special = tokenizer.num_special_tokens_to_add()
         for split, sentences in samples.items():
@@ -63,7 +64,7 @@ def _check_tagging(run: Run, source: str, samples: dict[str, list[Sentence]], wh
                     f"{where}: max_length {limit} cuts {cut:,} of {len(sentences):,} sentences of "
                     f"{run.dataset_name}, {split}: the mentions that are cut off count as missed"
                 )
-    except (RuntimeError, ValueError) as error:
+    except (ConfigError, RuntimeError, ValueError) as error:
         raise ConfigError(f"{where}: {error}") from None
 
 

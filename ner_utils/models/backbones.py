@@ -11,6 +11,8 @@ from transformers import AutoModelForTokenClassification
 
 from ner_utils.config.schema import Lora
 
+# Types of models without whose causal mask a tagger works: tests/models/test_attention.py tries each.
+UNMASKABLE = ("llama", "ministral", "mistral", "qwen2", "qwen3")
 HEADS = ["classifier", "score"]  # of taggers; they are trained whole, never adapted or quantised
 
 
@@ -85,6 +87,23 @@ def is_causal(model_type: str) -> bool:
 
     masked = modeling_auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES
     return model_type in modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and model_type not in masked
+
+
+def remove_causal_mask(config: Any) -> None:
+    """Change the configuration of a causal language model so that each position attends to all others, within
+    the same sliding window if it has one. Padding stays masked. Raises `ValueError` for types of models that
+    were not tried: some ignore the setting.
+
+    Source: https://huggingface.co/docs/transformers/main/en/attention_interface#bidirectional-attention.
+    """
+    kind = config.model_type
+    if not is_causal(kind):
+        raise ValueError(f"{kind} is no causal language model, it has no causal mask to remove")
+    if "linear_attention" in (getattr(config, "layer_types", None) or ()):
+        raise ValueError(f"{kind} has layers of linear attention, which are causal without a mask")
+    if kind not in UNMASKABLE:
+        raise ValueError(f"not tried with {kind}, only with {', '.join(UNMASKABLE)}")
+    config.is_causal = False  # the library's masks and its attention functions read it; checkpoints store it
 
 
 def register_qwen_tagger() -> None:

@@ -41,16 +41,28 @@ def load_tagger(source: str | Path, **settings: Any):
     return AutoModelForTokenClassification.from_pretrained(source, dtype=torch.float32, **settings)
 
 
-def _load_base(run: Run):
-    """The model before training; if only adapters are trained, in the dtype of computation. Raises
-    `ConfigError` for a causal model that is declared like an encoder."""
-    source = weights.resolve(run.model.weights)
-    config = AutoConfig.from_pretrained(source).get_text_config()  # without a vision tower
-    if run.model.kind == "encoder" and backbones.is_causal(config.model_type):
+def base_config(run: Run, source: str):
+    """The configuration of the pretrained model without a vision tower, with the run's attention. Raises
+    `ConfigError` for a causal model that is declared like an encoder, and for one whose mask must stay."""
+    config = AutoConfig.from_pretrained(source).get_text_config()
+    if run.model.attention == "bidirectional":
+        try:
+            backbones.remove_causal_mask(config)
+        except ValueError as error:
+            raise ConfigError(f"{run.model.label}: attention: bidirectional: {error}") from None
+    elif run.model.kind == "encoder" and backbones.is_causal(config.model_type):
         raise ConfigError(
             f"{run.model.label}: labelled: {config.model_type} is a causal language model and no encoder, so "
-            "it has read a word only at the last sub-token; write labelled: last"
+            "it has read a word only at the last sub-token; write labelled: last, or attention: bidirectional"
         )
+    return config
+
+
+def _load_base(run: Run):
+    """The model before training; if only adapters are trained, in the dtype of computation. Raises
+    `ConfigError` as `base_config`."""
+    source = weights.resolve(run.model.weights)
+    config = base_config(run, source)
     if config.model_type == "qwen3_5_text":
         backbones.register_qwen_tagger()
     config.id2label = dict(enumerate(tag_names(run.dataset)))

@@ -165,6 +165,8 @@ def _settings_of(run: Run, source: str) -> dict[str, str | None]:
     settings |= model.training.model_dump()
     if model.approach == "generation":
         settings |= {name: getattr(model, name) for name in _WRITING}
+    if model.kind == "LLM tagger":
+        settings |= {"attention": model.attention, "labelled_sub-token": model.labelled}
     settings["quantisation"] = model.quantisation or "none"
     if run.held_out:
         settings["types held out"] = ", ".join(run.held_out)

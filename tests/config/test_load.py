@@ -200,6 +200,7 @@ def test_a_corpus_in_another_language():
         pytest.param(TAGGER, "hub:", "hub: null #", "exactly one of the keys", id="no weights"),
         pytest.param(TAGGER, "weights:", "weights:\n  folder: x", "exactly one of", id="two weights"),
         pytest.param(WRITER, "r: 8", "rank: 8", "lora.rank: unknown key", id="unknown key in a flow"),
+        pytest.param(WRITER, "label: A", "attention: causal\nlabel: A", "attention: unknown key", id="mask"),
         pytest.param(WRITER, "nf4", "int8", "quantisation: Input should be 'nf4'", id="unknown quantisation"),
         pytest.param("datasets/small", "dev:", "valid:", "splits.valid", id="unknown split"),
         pytest.param(

@@ -90,6 +90,7 @@ def test_a_corpus_that_the_study_does_not_list(params, capsys):
         pytest.param("datasets/small", "train.tsv,", "train.tsv, url: 'https://x.org',", id="address"),
         pytest.param("datasets/small", "conll", "conll\nscheme: iob2\nseparator: tab", id="defaults"),
         pytest.param("datasets/small", "conll", "conll\nprivate: true", id="private"),
+        pytest.param(TAGGER, "label: A", "attention: causal\nlabelled: first\nlabel: A", id="attention"),
         pytest.param(TAGGER, "epochs: 2\n  weight_decay: 0.01", "weight_decay: 0.01\n  epochs: 2", id="keys"),
     ],
 )
@@ -104,6 +105,7 @@ def test_fingerprint_is_stable(params, name, old, new):
     [
         pytest.param(TAGGER, "learning_rate: 2.0e-4", "learning_rate: 2.1e-4", id="learning rate"),
         pytest.param(TAGGER, "a" * 40, "c" * 40, id="weights"),
+        pytest.param(TAGGER, "label: A", "attention: bidirectional\nlabel: A", id="attention"),
         pytest.param(SMALL, "train_sentences: 2", "train_sentences: 3", id="training sentences"),
         pytest.param(SMALL, "dev_evaluations: 2", "dev_evaluations: 3", id="evaluations on dev"),
         pytest.param(SMALL, "resamples: 100", "resamples: 100\n  test_sentences: 2", id="test sentences"),

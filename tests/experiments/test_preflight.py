@@ -176,6 +176,13 @@ def test_without_network_weights_and_corpora_are_named(trial, no_other_corpora, 
         preflight.check_study("trial")
 
 
+def test_an_encoder_has_no_causal_mask_to_remove(trial):
+    with pytest.raises(
+        ConfigError, match=r"trial.yaml: systems.tagger: MiniLM.*attention: bidirectional: bert"
+    ):
+        preflight.check_study("trial", "tagger:model.attention=bidirectional")
+
+
 # --------------------------------------------------------------------- labels and pairs
 def test_two_systems_and_two_corpora_with_one_label(trial):
     trial.study(
