@@ -31,15 +31,16 @@ fit: setup      # memory, disk and time that it would take, before anything is d
 thesis: setup   # typeset from stored results; never trains
 	$(BATCH) --config from_results=1
 
-# Two at a time with a thread each: two processes that share two cores wait for each other's threads.
+# With a thread each: two processes that share two cores wait for each other's threads. All tests run three at
+# a time, because the test on Slurm and those of notebooks often wait.
 TESTS = scripts/setup.sh test && python -m ner_utils.models.wheels && ruff check . && \
-	OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 pytest --dist loadfile --no-loadscope-reorder
 
 test:           # all tests
-	@$(TESTS)
+	@$(TESTS) -n 3
 
 test-fast:      # the tests that neither train nor run notebooks, LaTeX or a workflow: two minutes
-	@$(TESTS) -m "not slow"
+	@$(TESTS) -n 2 -m "not slow"
 
 bench: setup    # speed against plain library calls, side by side; and on a busy machine
 	@python bench/bench.py && python bench/score.py && python bench/busy.py

@@ -21,11 +21,22 @@ hypothesis.settings.register_profile("kit", deadline=None, derandomize=True, max
 hypothesis.settings.load_profile("kit")
 
 
+# Files that take longest, the longest first; the test on Slurm mostly waits.
+LONGEST = (
+    "test_slurm",
+    "test_build",
+    "test_notebooks_of_questions",
+    "test_notebooks_of_steps",
+    "test_experiment",
+)
+
+
 def pytest_collection_modifyitems(items):
-    """Files with slow tests come first, so that no worker is left with one of them at the end: first of all
-    the test on Slurm, which mostly waits."""
+    """The longest files come first, then the other files with slow tests, so that no worker is left with one of
+    them at the end."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: (item.path.name != "test_slurm.py", item.path not in slow))
+    order = {name: rank for rank, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: (order.get(item.path.stem, len(order)), item.path not in slow))
 
 
 def pytest_terminal_summary(terminalreporter):
