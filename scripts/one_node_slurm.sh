@@ -33,6 +33,8 @@ CommunicationParameters=NoInAddrAny,NoCtldInAddrAny
 AuthType=auth/munge
 # A requeued job waits as long as credentials live, by default two minutes.
 AuthInfo=socket=$folder/munge.socket,cred_expire=5
+# When it may start again, it does: by default, Slurm tries waiting jobs every minute.
+SchedulerParameters=sched_interval=2
 SlurmUser=root
 SlurmdUser=root
 StateSaveLocation=$folder/state

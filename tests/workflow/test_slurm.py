@@ -21,12 +21,13 @@ seeds: [1]
 systems:
   minilm:
     {model: minilm, train_sentences: 64, overrides:
-      {training.epochs: 8, training.batch_size: 8, training.learning_rate: 6.0e-4, training.patience: 8}}
+      {training.epochs: 5, training.batch_size: 8, training.learning_rate: 1.0e-3, training.patience: 5}}
 protocol:
   primary_metric: micro_f1
   comparisons: []
-  dev_evaluations: 8
+  dev_evaluations: 5
   dev_sample: 4
+  test_sentences: 40
   latency_sentences: 2
   resamples: 100
 """
@@ -66,15 +67,13 @@ def jobs():
     return dict(line.split() for line in listed.splitlines())
 
 
-def running_job(folder, study, after=-1):
-    """Id of the running job, once it has saved a checkpoint of a later step; and that step. Step 0 is the
-    start of the training: a job that ends before it is only FAILED to Slurm."""
+def running_job(folder, study, after=0):
+    """Id of the running job, once it has saved a checkpoint of a later step; and that step."""
     deadline = time.monotonic() + 240
     while time.monotonic() < deadline:
         assert study.poll() is None, "the study ended early"
         saved = folder.glob(f"runs/{RUN}/*/checkpoint-*/checksums.json")
-        started = 0 if any(folder.glob(f"runs/{RUN}/*/")) else -1
-        step = max((int(path.parent.name.split("-")[1]) for path in saved), default=started)
+        step = max((int(path.parent.name.split("-")[1]) for path in saved), default=0)
         running = [number for number, state in jobs().items() if state == "RUNNING"]
         if running and step > after:
             return running[0], step
@@ -99,16 +98,17 @@ def test_a_job_that_ends_early_is_submitted_again_and_ends_like_an_undisturbed_o
             ["scripts/batch.sh", "cluster", "", f"results/{RUN}/metrics.json"],
             cwd=clone, env=environment | unreachable, stdout=log, stderr=log, start_new_session=True,
         )  # fmt: skip
-    undisturbed = subprocess.Popen(
-        [sys.executable, "-c", UNDISTURBED], cwd=calm, env=environment | {"PYTHONPATH": str(calm)}
-    )
     try:
-        # Slurm looks at time limits every half minute.
+        # Slurm looks at time limits every half minute. The training stands still, or it might end first.
         late, _ = running_job(clone, study)
+        subprocess.run(["scancel", "--signal=STOP", late], check=True)
         subprocess.run(["scontrol", "update", f"JobId={late}", "EndTime=now"], check=True)
-        while jobs()[late] == "RUNNING":
+        undisturbed = subprocess.Popen(
+            [sys.executable, "-c", UNDISTURBED], cwd=calm, env=environment | {"PYTHONPATH": str(calm)}
+        )
+        while jobs()[late] in ("RUNNING", "STOPPED"):
             time.sleep(0.2)
-        requeued, step = running_job(clone, study, after=0)
+        requeued, step = running_job(clone, study)
         subprocess.run(["scontrol", "requeue", requeued], check=True)
         cancelled, _ = running_job(clone, study, after=step)
         subprocess.run(["scancel", cancelled], check=True)
