@@ -3,34 +3,14 @@
 import json
 import os
 import shutil
-import signal
 
 import pytest
-import torch
+from without_memory import killed, short_of_memory
 
 from ner_utils import processes
-from ner_utils.config import schema
 from ner_utils.data import predictions
 from ner_utils.experiments import experiment
-from ner_utils.models import generation, training, weights
-
-
-@pytest.fixture(scope="module")
-def tiny_tagger(make_run, tmp_path_factory):
-    """A run of six steps, with a look at dev after each third of them, on a random BERT of one layer."""
-    from transformers import BertConfig, BertModel
-
-    settings = {"training.epochs": 3, "training.batch_size": 8, "training.accumulation_steps": 1}
-    run = make_run("minilm", settings | {"training.learning_rate": 1.0e-3}, train_sentences=16)
-    source = weights.resolve(run.model.weights)
-    folder = tmp_path_factory.mktemp("tiny-bert")
-    torch.manual_seed(0)
-    sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
-    BertModel(BertConfig.from_pretrained(source, **sizes)).save_pretrained(folder)
-    for name in ("tokenizer.json", "tokenizer_config.json", "vocab.txt"):
-        shutil.copy(f"{source}/{name}", folder)
-    model = run.model.model_copy(update={"weights": schema.Weights(folder=str(folder)), "architecture": None})
-    return run.model_copy(update={"model": model})
+from ner_utils.models import generation, training
 
 
 @pytest.fixture(scope="module")
@@ -228,20 +208,10 @@ def test_a_model_that_predicts_nothing_is_said(run, demo, capsys, tmp_path, monk
 
 
 # ------------------------------------------------------------------------------ memory
-def killed(run, checkpoint, sentences):
-    """In the place of a prediction for which the system finds no memory."""
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def short_of_memory(*arguments):
-    raise RuntimeError("unable to mmap 90865208 bytes from file <x>: Cannot allocate memory (12)")
-
-
 def full_disk(*arguments):
     raise RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("predictor", "said", "advice"),
     [

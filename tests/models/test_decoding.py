@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from conftest import TINY_LLAMA
+from tiny_models import TINY_LLAMA
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
