@@ -154,9 +154,8 @@ def measure(setting: Setting) -> tuple[int, float]:
 
 def estimated(setting: Setting, run: Run, heap: float = HEAP) -> int:
     """The estimate for a setting on this machine, in bytes."""
-    card = CARDS[-1] if torch.cuda.is_available() else None
     lengths = lengths_of(run)._replace(batch=batch_of(setting, run))
-    return getattr(estimate(run, card, lengths, heap=heap), setting.what)
+    return getattr(estimate(run, torch.cuda.is_available(), lengths, heap=heap), setting.what)
 
 
 def compare(setting: Setting, stored: dict[str, Any] | None) -> dict[str, Any]:
@@ -205,7 +204,7 @@ def matrix() -> list[dict[str, Any]]:
         values = config.runs_of("demo")[0].model_dump() | {"system": name, "label": model.label}
         run = Run.model_validate(values | {"model": model.model_dump()})
         lengths = lengths_of(run)._replace(batch=TOKENS[model.approach])
-        whole, sparing = (estimate(run, CARDS[-1], lengths, sparing=sparing) for sparing in (False, True))
+        whole, sparing = (estimate(run, True, lengths, sparing=sparing) for sparing in (False, True))
         row = {"model": name, "label": run.label, "approach": model.approach}
         row |= {key: getattr(whole, key) for key in ("parameters", "trainable", "training", "prediction")}
         row |= {"sparing": sparing.training, "batch": model.training.batch_size}

@@ -9,13 +9,13 @@ import torch
 from transformers import AutoModelForCausalLM, AutoModelForTokenClassification
 
 from ner_utils import config, paths
-from ner_utils.analyses import benchmarks
 from ner_utils.experiments import preflight
 from ner_utils.experiments.memory import estimate, fit, footprint, layers
 from ner_utils.experiments.memory.footprint import Batch
 from ner_utils.experiments.memory.lengths import lengths_of
 from ner_utils.models import weights
 from ner_utils.models.weights import WeightsError
+from ner_utils.rendering import benchmarks
 from ner_utils.results import provenance
 
 # Millions of parameters as published, an LLM's without adapters.
@@ -200,7 +200,7 @@ def test_what_would_fit_is_said(monkeypatch):
     def needs(size):
         training = run.model.training.model_copy(update={"batch_size": size})
         changed = run.model.model_copy(update={"training": training})
-        found = estimate.estimate(run.model_copy(update={"model": changed}), None)
+        found = estimate.estimate(run.model_copy(update={"model": changed}), gpu=False)
         return found.training + 2 * estimate.PROCESS
 
     for limit, said in [
@@ -222,13 +222,13 @@ def test_what_would_fit_is_said(monkeypatch):
 def test_a_cpus_speed_is_measured_or_called_an_assumption(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(paths, "RESULTS", tmp_path)
     run = run_of("first-look", "demo", "minilm")
-    assumed = estimate.estimate(run, None).minutes
+    assumed = estimate.estimate(run, gpu=False).minutes(estimate.cpu())
     here = provenance.environment()["machine"]
     bench = {"flops": 4 * estimate.ASSUMED.flops, "bytes": 4 * estimate.ASSUMED.bandwidth}
     monkeypatch.setattr(sys, "argv", ["fit", "first-look"])
     for machine, factor, word in [({"processor": "A Z80"}, 1, "assumed"), (here, 4, "measured")]:
         provenance.write_json(tmp_path / "bench" / "bench.json", bench | {"machine": machine})
-        assert estimate.estimate(run, None).minutes == pytest.approx(assumed / factor)
+        assert estimate.estimate(run, gpu=False).minutes(estimate.cpu()) == pytest.approx(assumed / factor)
         fit.main()
         said = capsys.readouterr().out.splitlines()[-1]
         assert said.startswith(f"CPU: {250 * factor:.0f} GFLOP/s and {10 * factor:.0f} GB/s, {word}")
@@ -237,13 +237,13 @@ def test_a_cpus_speed_is_measured_or_called_an_assumption(monkeypatch, tmp_path,
 def test_without_an_architecture_nothing_is_known(params):
     run = config.load_run("small", "small", "encoder", 1)
     with pytest.raises(config.ConfigError, match="A model: architecture: not declared"):
-        estimate.estimate(run, None)
+        estimate.estimate(run, gpu=False)
     assert list(fit.warnings([run])) == []
     params.edit(
         "models/tagger", "training:", "architecture: {model_type: bert, hidden_size: many}\ntraining:"
     )
     with pytest.raises(config.ConfigError, match="A model: architecture: "):
-        estimate.estimate(config.load_run("small", "small", "encoder", 1), None)
+        estimate.estimate(config.load_run("small", "small", "encoder", 1), gpu=False)
 
 
 def test_an_architecture_changes_no_fingerprint():

