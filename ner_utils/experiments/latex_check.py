@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import re
 import shutil
@@ -15,7 +13,6 @@ from pathlib import Path
 from ner_utils import config, messages, paths
 from ner_utils.config.run import Run
 from ner_utils.config.strict_yaml import ConfigError
-from ner_utils.files import write_whole
 from ner_utils.forms.registry import form
 from ner_utils.rendering import latex
 
@@ -44,19 +41,11 @@ def quoted_texts(runs: Iterable[Run]) -> dict[str, str]:
 
 def check_texts(texts: Mapping[str, str]) -> Iterator[str]:
     """Typeset texts, by their keys; yields a warning where characters will be printed as code points. Raises
-    `ConfigError` where LaTeX stops. The result is cached."""
+    `ConfigError` where LaTeX stops."""
     if not shutil.which("pdflatex"):
         yield "there is no pdflatex here, so that what the thesis quotes of the study was not typeset"
         return
-    source = _document(texts.values())
-    style = (paths.THESIS / "style.sty").read_bytes()
-    cached = (
-        paths.cache_dir() / "typeset" / f"{hashlib.sha256(style + source.encode()).hexdigest()[:24]}.json"
-    )
-    if not cached.is_file():
-        missing = _typeset(source, list(texts))
-        write_whole(cached, json.dumps(missing).encode())
-    missing = set(json.loads(cached.read_text(encoding="utf-8")))
+    missing = _typeset(_document(texts.values()), list(texts))
     for key, text in texts.items():
         if characters := "".join(dict.fromkeys(char for char in latex.escape(text) if ord(char) in missing)):
             yield (
@@ -74,7 +63,7 @@ def _document(texts: Iterable[str]) -> str:
     return "\n".join([*lines, r"\end{document}", ""])
 
 
-def _typeset(source: str, keys: list[str]) -> list[int]:
+def _typeset(source: str, keys: list[str]) -> set[int]:
     """The code points of a document that the fonts do not hold."""
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "texts.tex").write_text(source, encoding="utf-8")
@@ -89,4 +78,4 @@ def _typeset(source: str, keys: list[str]) -> list[int]:
         where = keys[at] if 0 <= at < len(keys) else "params: the texts of the study"
         reason = stopped[2] if stopped else (output.splitlines() or ["no message"])[-1]
         raise ConfigError(f"{where}: LaTeX cannot print it, and would stop the study's last step ({reason})")
-    return sorted({int(code, 16) for code in _NO_GLYPH.findall(output)})
+    return {int(code, 16) for code in _NO_GLYPH.findall(output)}

@@ -17,6 +17,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from ner_utils import config, files, messages
 from ner_utils.experiments.memory import fit
 
@@ -60,23 +62,22 @@ def _advice(parameters: dict[str, Any]) -> str:
 
 
 def end_with(processes: list[int]) -> None:
-    """End this process, and with it the kernel, soon after one of the ``processes`` ended (on Linux)."""
+    """End this process, and with it the kernel, soon after one of the ``processes`` ended."""
 
     def watch() -> None:
         while all(map(_runs, processes)):
             time.sleep(PERIOD)
         os._exit(1)
 
-    if processes and Path("/proc/self").exists():
+    if processes:
         threading.Thread(target=watch, daemon=True).start()
 
 
 def _runs(process: int) -> bool:
     try:
-        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
+        return psutil.Process(process).status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+    except psutil.NoSuchProcess:
         return False
-    return state not in "ZX"
 
 
 def main() -> None:
