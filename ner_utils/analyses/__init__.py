@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 from matplotlib.figure import Figure
 
@@ -21,11 +21,11 @@ from ner_utils.results.study import Results
 
 
 class Question(NamedTuple):
-    """The functions of a study's results that answer a question."""
+    """How a question is answered: from a study's results, or from the ``answer`` that is made of them."""
 
     numbers: Callable[[Results], dict[tuple[str, ...], float]]  # values to quote, by the parts of their keys
-    tables: Callable[[Results], dict[str, str]]  # LaTeX, by file names without suffix
-    figures: Callable[[Results], dict[str, Figure]] = lambda _: {}  # by file names without suffix
+    shown: Sequence[Callable[[Any], str | Figure]]  # tables (LaTeX) and figures of the answer
+    answer: Callable[[Results], Any] = lambda results: results
     # For questions of some studies: how many systems of a study were made for it. Where this is 0, tables and
     # figures are those of the first companion study that has such systems.
     count_systems: Callable[[Results], int] = lambda _: 0
@@ -34,27 +34,49 @@ class Question(NamedTuple):
 # By the names under which texts ask whether a study has systems for a question.
 QUESTIONS = {
     "disturbed": Question(
-        robustness.numbers, robustness.tables, robustness.figures, robustness.count_systems
+        robustness.numbers,
+        (robustness.tab_robustness, robustness.fig_robustness),
+        robustness.changes,
+        robustness.count_systems,
     ),
-    "flexible": Question(flexibility.numbers, flexibility.tables, count_systems=flexibility.count_systems),
-    "confidence": Question(confidence.numbers, confidence.tables, confidence.figures),
-    "contamination": Question(contamination.numbers, contamination.tables),
+    "flexible": Question(
+        flexibility.numbers, (flexibility.tab_flexibility,), flexibility.scores, flexibility.count_systems
+    ),
+    "confidence": Question(
+        confidence.numbers,
+        (confidence.tab_confidence, confidence.fig_reliability, confidence.fig_risk),
+        confidence.stored_reports,
+    ),
+    "contamination": Question(
+        contamination.numbers, (contamination.tab_contamination,), contamination.stored_reports
+    ),
     "label_efficiency": Question(
         label_efficiency.numbers,
-        label_efficiency.tables,
-        label_efficiency.figures,
+        (label_efficiency.tab_label_efficiency, label_efficiency.fig_label_efficiency),
+        label_efficiency.series,
         label_efficiency.count_systems,
     ),
-    "costs": Question(costs.numbers, costs.tables),
-    "differences": Question(differences.numbers, differences.tables, differences.figures),
+    "costs": Question(costs.numbers, (costs.tab_costs, costs.tab_break_even, costs.tab_tuning)),
+    "differences": Question(
+        differences.numbers,
+        (differences.tab_buckets, differences.tab_errors, differences.tab_agreement, differences.fig_buckets),
+        differences.stored_reports,
+    ),
 }
 
 
+def show(name: str, results: Results) -> dict[str, str | Figure]:
+    """Tables and figures of a question, by their names. Raises `ResultError` where its findings are not
+    stored."""
+    answer = QUESTIONS[name].answer(results)
+    return {make.__name__: make(answer) for make in QUESTIONS[name].shown}
+
+
 def write_answers(results: Results) -> list[str]:
-    """Write the tables and figures of all questions where the study's thesis finds them; returns their names.
-    Raises `ResultError` where the findings of a question are not stored."""
+    """Write what all questions show where the study's thesis finds it; returns the names. Raises what `show`
+    raises."""
     names = []
-    for question in QUESTIONS.values():
-        source = results.first_with(question.count_systems)
-        names += plots.save_for_thesis(results.name, question.tables(source), question.figures(source))
+    for name, question in QUESTIONS.items():
+        shown = show(name, results.first_with(question.count_systems))
+        names += plots.save_for_thesis(results.name, shown)
     return names

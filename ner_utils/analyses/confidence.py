@@ -82,23 +82,14 @@ def _calibration(p: np.ndarray, spans: PredictedSpans, resamples: int) -> dict[s
 Blocks = Sequence[tuple[str, str, Mapping[str, Any]]]  # corpus, label, and a system's report
 
 
-def _blocks(results: Results) -> Blocks:
+def stored_reports(results: Results) -> Blocks:
+    """The findings on all systems of a study."""
     labels = findings.labels(results)
     return [
         (results.corpus_label(dataset), labels[system], report)
         for dataset, each in findings.study_findings(results, "confidence").items()
         for system, report in each["systems"].items()
     ]
-
-
-def tables(results: Results) -> dict[str, str]:
-    """The table of calibration, by its file name."""
-    return {"tab_confidence": tab_confidence(_blocks(results))}
-
-
-def figures(results: Results) -> dict[str, Figure]:
-    """The figures of reliability and risk, by their file names."""
-    return {make.__name__: make(_blocks(results)) for make in (fig_reliability, fig_risk)}
 
 
 def _names(blocks: Blocks) -> list[str]:
@@ -173,7 +164,7 @@ def fig_reliability(blocks: Blocks) -> Figure:
     shown = _assessed(blocks)
     if not shown:
         return plots.statement(NOTHING)
-    figure, axes = plots.grid(len(shown), 3, 1.95, 0.45, sharex=True, sharey=True, layout="constrained")
+    figure, axes = plots.grid(len(shown), 3, 1.95, 0.45, sharex=True, sharey=True)
     marks = plots.marks_of(["as it is", "after one temperature"])
     for axis, (name, report) in zip(axes.flat, shown, strict=False):
         axis.plot([0, 100], [0, 100], color="0.6", linewidth=0.8)
@@ -200,7 +191,7 @@ def fig_risk(blocks: Blocks) -> Figure:
     if not shown:
         return plots.statement(NOTHING)
     marks = plots.marks_of(name for name, _ in shown)
-    figure, axis = plt.subplots(figsize=(plots.WIDTH, 2.8), layout="constrained")
+    figure, axis = plt.subplots(figsize=(plots.WIDTH, 2.8))
     for name, report in shown:
         kept = [point for point in report["curve"] if point[0] >= SUREST]
         x, y = (100 * np.array(values) for values in zip(*kept, strict=True))

@@ -135,11 +135,10 @@ def gap(test: Sequence[int], counterparts: Sequence[int], resamples: int = 10_00
 
 
 # ---------------------------------------------------------------------- from the findings
-def tables(results: Results) -> dict[str, str]:
-    """The table of the probe, by its file name."""
+def stored_reports(results: Results) -> dict[str, dict[str, Any]]:
+    """The findings on a study's models, by the labels of corpora."""
     stored = findings.study_findings(results, "contamination")
-    reports = {results.corpus_label(name): each for name, each in stored.items()}
-    return {"tab_contamination": tab_contamination(reports)}
+    return {results.corpus_label(name): each for name, each in stored.items()}
 
 
 def tab_contamination(reports: Mapping[str, Mapping[str, Any]]) -> str:

@@ -205,11 +205,6 @@ def tab_tuning(results: Results) -> str:
     return latex.tabular(columns, rows)
 
 
-def tables(results: Results) -> dict[str, str]:
-    """The tables of money and time, by their file names."""
-    return {make.__name__: make(results) for make in (tab_costs, tab_break_even, tab_tuning)}
-
-
 def numbers(results: Results) -> dict[tuple[str, ...], float]:
     """Of each declared comparison, by the parts of their keys: ratios of times of `ratio`, and volumes of
     `break_even` in batches, where they are not None; each with its interval."""

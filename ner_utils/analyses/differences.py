@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -78,26 +78,21 @@ def _mean(rows: Sequence[dict[str, int]]) -> dict[str, float]:
 
 
 # ---------------------------------------------------------------------- from the findings
-Reports = dict[str, dict[str, Any]]  # findings by the labels of corpora
+class Compared(NamedTuple):
+    """Findings by the labels of corpora, and the labels of the systems to be shown, by their ids."""
+
+    reports: dict[str, dict[str, Any]]
+    labels: dict[str, str]
 
 
-def _reports(results: Results) -> Reports:
+def stored_reports(results: Results) -> Compared:
+    """The findings on all systems of a study."""
     stored = findings.study_findings(results, "differences")
-    return {results.corpus_label(dataset): report for dataset, report in stored.items()}
+    reports = {results.corpus_label(dataset): report for dataset, report in stored.items()}
+    return Compared(reports, findings.labels(results))
 
 
-def tables(results: Results) -> dict[str, str]:
-    """The tables of buckets, errors and agreement, by their file names."""
-    reports, labels = _reports(results), findings.labels(results)
-    return {make.__name__: make(reports, labels) for make in (tab_buckets, tab_errors, tab_agreement)}
-
-
-def figures(results: Results) -> dict[str, Figure]:
-    """The figure of buckets, by its file name."""
-    return {"fig_buckets": fig_buckets(_reports(results), findings.labels(results))}
-
-
-def _by_corpus(reports: Reports, rows: Callable[[dict[str, Any]], Iterator[Any]]) -> Iterator[Any]:
+def _by_corpus(reports: Mapping[str, Any], rows: Callable[[dict[str, Any]], Iterator[Any]]) -> Iterator[Any]:
     """The rows of all reports, each under a heading if there are several."""
     for label, report in reports.items():
         if len(reports) > 1:
@@ -105,8 +100,9 @@ def _by_corpus(reports: Reports, rows: Callable[[dict[str, Any]], Iterator[Any]]
         yield from rows(report)
 
 
-def tab_buckets(reports: Reports, labels: dict[str, str]) -> str:
+def tab_buckets(compared: Compared) -> str:
     """F1 in every bucket, and its number of gold mentions."""
+    reports, labels = compared
     columns = [
         Column(""),
         Column("Mentions", 0),
@@ -125,8 +121,9 @@ def tab_buckets(reports: Reports, labels: dict[str, str]) -> str:
     return latex.tabular(columns, _by_corpus(reports, rows))
 
 
-def tab_errors(reports: Reports, labels: dict[str, str]) -> str:
+def tab_errors(compared: Compared) -> str:
     """Every predicted and every missed mention once, by kind; other output of generators, by reason."""
+    reports, labels = compared
     columns = [Column(""), *(Column(head, 0) for head in latex.heads(list(labels.values())))]
 
     def rows(report: dict[str, Any]) -> Iterator[Any]:
@@ -143,8 +140,9 @@ def tab_errors(reports: Reports, labels: dict[str, str]) -> str:
     return latex.tabular(columns, _by_corpus(reports, rows))
 
 
-def tab_agreement(reports: Reports, labels: dict[str, str]) -> str:
+def tab_agreement(compared: Compared) -> str:
     """F1 of systems against each other; on the diagonal, of a system's runs."""
+    reports, labels = compared
     heads = latex.heads(list(labels.values()))
     columns = [Column("System"), *(Column(head, 1) for head in heads)]
 
@@ -184,15 +182,16 @@ def _number(stored: float | None) -> float:
 
 
 @plots.styled
-def fig_buckets(reports: Reports, labels: dict[str, str]) -> Figure:
+def fig_buckets(compared: Compared) -> Figure:
     """F1 with intervals by mention length, surface and sentence length, where systems may rank otherwise."""
+    reports, labels = compared
     shown = ("mention length", "surface in train", "sentence length")
     blocks = [(label, factor) for label in reports for factor in shown]
     heights = [len(breakdown.FACTORS[factor]) for _, factor in blocks]
     marks = plots.marks_of(labels.values())
     size = (plots.WIDTH, min(7.6, 0.16 * len(marks) * sum(heights) + 0.35 * len(blocks) + 0.5))
     figure, axes = plt.subplots(
-        len(blocks), 1, figsize=size, sharex=True, squeeze=False, height_ratios=heights, layout="constrained"
+        len(blocks), 1, figsize=size, sharex=True, squeeze=False, height_ratios=heights
     )
     for axis, (label, factor) in zip(axes[:, 0], blocks, strict=True):
         rows = [row for row in reports[label]["buckets"] if row["factor"] == factor]

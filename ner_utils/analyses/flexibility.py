@@ -68,11 +68,6 @@ def numbers(results: Results) -> dict[tuple[str, ...], float]:
     }
 
 
-def tables(results: Results) -> dict[str, str]:
-    """The table of scores, by its file name."""
-    return {"tab_flexibility": tab_flexibility(scores(results))}
-
-
 def tab_flexibility(frame: pd.DataFrame) -> str:
     """Systems down: the ways in which they are asked, F1 of the types held out, and of the others."""
     if frame.empty:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
@@ -67,16 +66,6 @@ def numbers(results: Results) -> dict[tuple[str, ...], float]:
     return values
 
 
-def tables(results: Results) -> dict[str, str]:
-    """The table of series, by its file name."""
-    return {"tab_label_efficiency": tab_label_efficiency(series(results))}
-
-
-def figures(results: Results) -> dict[str, Figure]:
-    """The figure of series, by its file name."""
-    return {"fig_label_efficiency": fig_label_efficiency(series(results))}
-
-
 def tab_label_efficiency(frame: pd.DataFrame) -> str:
     """Sizes down, models across."""
     if frame.empty:
@@ -96,12 +85,9 @@ def fig_label_efficiency(frame: pd.DataFrame) -> Figure:
     """F1 with its interval by the number of training sentences, a panel for each corpus."""
     if frame.empty:
         return plots.statement(NOTHING)
-    blocks = list(frame.groupby("corpus", sort=False))
     marks = plots.marks_of(frame["series"])
-    figure, axes = plt.subplots(
-        1, len(blocks), figsize=(plots.WIDTH, 2.9), squeeze=False, sharey=True, layout="constrained"
-    )
-    for axis, (corpus, block) in zip(axes[0], blocks, strict=True):
+    figure, each = plots.panels(frame, 2.4, frame["corpus"].nunique(), sharey=True)
+    for axis, block in each:
         for name, rows in block.groupby("series", sort=False):
             x, y = rows["train_sentences"], rows["micro_f1"]
             spread = [y - rows["micro_f1_low"], rows["micro_f1_high"] - y]
@@ -113,7 +99,7 @@ def fig_label_efficiency(frame: pd.DataFrame) -> Figure:
         names = ["" if hidden else f"{size:,.0f}" for size, hidden in zip(sizes, [*near, False], strict=True)]
         axis.set_xticks(sizes, names)
         axis.xaxis.set_minor_locator(NullLocator())
-        axis.set(ylim=(0, None), xlabel="Training sentences", title=corpus if len(blocks) > 1 else "")
-    axes[0, 0].set_ylabel("Strict micro F1, with 95 % interval")
+        axis.set(ylim=(0, None), xlabel="Training sentences")
+    each[0][0].set_ylabel("Strict micro F1, with 95 % interval")
     plots.legend(figure, marks)
     return figure

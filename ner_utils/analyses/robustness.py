@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -88,16 +87,6 @@ def numbers(results: Results) -> dict[tuple[str, ...], float]:
     return values
 
 
-def tables(results: Results) -> dict[str, str]:
-    """The table of changes, by its file name."""
-    return {"tab_robustness": tab_robustness(changes(results))}
-
-
-def figures(results: Results) -> dict[str, Figure]:
-    """The figure of changes, by its file name."""
-    return {"fig_robustness": fig_robustness(changes(results))}
-
-
 def tab_robustness(frame: pd.DataFrame) -> str:
     """Kinds down, systems across: the change in F1 and its interval, of `changes`."""
     if frame.empty:
@@ -122,20 +111,15 @@ def fig_robustness(frame: pd.DataFrame) -> Figure:
     if frame.empty:
         return plots.statement(NOTHING)
     marks, kinds = plots.marks_of(frame["base"]), list(dict.fromkeys(frame["kind"]))
-    blocks = list(frame.groupby("corpus", sort=False))
-    size = (plots.WIDTH, (0.3 * len(kinds) + 0.5) * len(blocks) + 0.9)
-    figure, axes = plt.subplots(
-        len(blocks), 1, figsize=size, sharex=True, squeeze=False, layout="constrained"
-    )
-    for axis, (corpus, block) in zip(axes[:, 0], blocks, strict=True):
+    figure, each = plots.panels(frame, 0.3 * len(kinds) + 0.3, 1, 0.9, sharex=True)
+    for axis, block in each:
         plots.name_rows(axis, kinds)
         axis.axvline(0, color="0.4", linewidth=0.8)
-        axis.set_title(corpus if len(blocks) > 1 else "")
         for row in block.to_dict("records"):
             y = kinds.index(row["kind"]) + 0.5 * ((list(marks).index(row["base"]) + 0.5) / len(marks) - 0.5)
             mark = marks[row["base"]]
             axis.plot([row["low"], row["high"]], [y, y], color=mark["color"], linewidth=1.1)
             axis.plot(row["change"], y, **mark, markersize=4)
-    axes[-1, 0].set_xlabel("Change in strict micro F1, with 95 % interval")
+    axis.set_xlabel("Change in strict micro F1, with 95 % interval")
     plots.legend(figure, marks)
     return figure

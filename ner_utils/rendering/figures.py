@@ -37,7 +37,7 @@ def save_figures(results: Results) -> list[str]:
     makers = (fig_f1, fig_types, fig_latency, fig_memory, fig_learning, fig_parse)
     made = {make.__name__: make(results) for make in makers} | {"fig_corpus": fig_corpus(audits)}
     plots.save_figure(made["fig_f1"], paths.FIGURES / f"{results.name}.png")
-    return plots.save_for_thesis(results.name, {}, made)
+    return plots.save_for_thesis(results.name, made)
 
 
 def _dots(axis: Axes, frame: pd.DataFrame, x: str, hue: str, marks: Marks, dataset: Dataset) -> None:
@@ -168,13 +168,8 @@ def _learning(frame: pd.DataFrame) -> Figure:
     lines = math.ceil(len(blocks) / columns)
     size = (WIDTH, 2.6 * lines + 0.3)
     figure, axes = plt.subplots(2 * lines, columns, figsize=size, squeeze=False, sharex=True)
-    for axis in axes.flat[:]:
-        axis.set_axis_off()
-    for index, (title, rows) in enumerate(blocks):
-        line, column = divmod(index, columns)
-        upper, lower = axes[2 * line : 2 * line + 2, column]
+    for upper, lower, (title, rows) in zip(axes[::2].flat, axes[1::2].flat, blocks, strict=False):
         for axis, value in ((upper, "dev_f1"), (lower, "dev_loss")):
-            axis.set_axis_on()
             for _, run in rows.groupby("seed"):
                 axis.plot(run["progress"], run[value], "-o", color="0.45", markersize=3)
                 for mark, flag in ((CHOSEN, "chosen"), (LOWEST, "lowest_loss")):
@@ -183,10 +178,15 @@ def _learning(frame: pd.DataFrame) -> Figure:
             axis.margins(y=0.18)
             axis.yaxis.set_major_locator(MaxNLocator(4))
             axis.set(xlim=(0, 106), xticks=[0, 25, 50, 75, 100])
-        upper.set(title=plots.wrap(title, 60 // columns), ylabel="" if column else "Dev F1 (%)")
+        upper.set_title(plots.wrap(title, 60 // columns))
         upper.tick_params(labelbottom=False)
-        lower.set(xlabel="Training progress (%)", ylabel="" if column else "Dev loss")
+        lower.set_xlabel("Training progress (%)")
         lower.tick_params(labelbottom=True)
+    for upper, lower in zip(axes[::2, 0], axes[1::2, 0], strict=True):
+        upper.set_ylabel("Dev F1 (%)")
+        lower.set_ylabel("Dev loss")
+    for axis in (axis for axis in axes.flat if not axis.has_data()):
+        axis.set_axis_off()
     plots.legend(figure, {"highest dev F1 (chosen)": CHOSEN, "lowest dev loss": LOWEST})
     return figure
 

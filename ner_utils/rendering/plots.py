@@ -58,15 +58,16 @@ def save_figure(figure: Figure, path: Path) -> None:
     write_whole(path, content.getvalue())
 
 
-def save_for_thesis(study: str, tables: Mapping[str, str], figures: Mapping[str, Figure]) -> list[str]:
-    """Write tables and figures, given by their names without suffix, where a study's thesis finds them, and
-    close the figures; returns the names."""
-    for name, text in tables.items():
-        write_whole(paths.THESIS / "generated" / study / f"{name}.tex", text.encode())
-    for name, figure in figures.items():
-        save_figure(figure, paths.FIGURES / study / f"{name}.pdf")
-        plt.close(figure)
-    return [*tables, *figures]
+def save_for_thesis(study: str, shown: Mapping[str, str | Figure]) -> list[str]:
+    """Write tables (LaTeX) and figures, given by their names without suffix, where a study's thesis finds
+    them, and close the figures; returns the names."""
+    for name, made in shown.items():
+        if isinstance(made, str):
+            write_whole(paths.THESIS / "generated" / study / f"{name}.tex", made.encode())
+        else:
+            save_figure(made, paths.FIGURES / study / f"{name}.pdf")
+            plt.close(made)
+    return list(shown)
 
 
 # ------------------------------------------------------------------------------ parts
@@ -77,10 +78,12 @@ def marks_of(labels: Iterable[str]) -> Marks:
     return {label: {"color": colour, "marker": marker, "linestyle": ""} for label, (colour, marker) in pairs}
 
 
-def panels(frame: pd.DataFrame, height: float, **keywords: Any) -> tuple[Figure, list]:
-    """A panel for each corpus, two in a row, with the corpus' rows; a single panel needs no title."""
+def panels(
+    frame: pd.DataFrame, height: float, across: int = 2, rest: float = 0.3, **keywords: Any
+) -> tuple[Figure, list]:
+    """A panel for each corpus, so many ``across``, with the corpus' rows; a single panel needs no title."""
     blocks = list(frame.groupby("corpus", sort=False))
-    figure, axes = grid(len(blocks), 2, height + 0.2, 0.3, **keywords)
+    figure, axes = grid(len(blocks), across, height + 0.2, rest, **keywords)
     for axis, (corpus, _) in zip(axes.flat, blocks, strict=False):
         axis.set_title(corpus if len(blocks) > 1 else "")
     return figure, [(axis, rows) for axis, (_, rows) in zip(axes.flat, blocks, strict=False)]

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ner_utils import analyses, paths, sealed
-from ner_utils.analyses import benchmarks
 from ner_utils.files import write_whole
-from ner_utils.rendering import figures, plots
+from ner_utils.rendering import benchmarks, figures, plots
 from ner_utils.results.study import Results
 from ner_utils.thesis import advice, claims, discussion, numbers, paper_claims, result_tables
 
@@ -30,7 +29,7 @@ def write_texts(results: Results) -> dict[str, bool]:
     everything else is written: numbers.tex lists the keys."""
     tables = result_tables.all_tables(results)
     tables |= {"tab_ledger": paper_claims.tab_ledger(results), "tab_guide": advice.tab_guide(results)}
-    plots.save_for_thesis(results.name, tables, {})
+    plots.save_for_thesis(results.name, tables)
     by_key = numbers.result_numbers(results).items()
     _write(results, "numbers.tex", (rf"\defresult{{{key}}}{{{number.text}}}" for key, number in by_key))
     _write(results, "discussion.tex", [discussion.discussion(results)])

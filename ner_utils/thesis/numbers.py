@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from ner_utils.analyses import QUESTIONS, benchmarks
-from ner_utils.rendering import latex
+from ner_utils.analyses import QUESTIONS
+from ner_utils.rendering import benchmarks, latex
 from ner_utils.rendering.latex import escape
 from ner_utils.results import findings, provenance
 from ner_utils.results.measures import SHARES

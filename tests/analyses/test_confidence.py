@@ -2,7 +2,7 @@
 
 import pytest
 
-from ner_utils import data
+from ner_utils import analyses, data
 from ner_utils.analyses import confidence
 from ner_utils.results import evaluation, findings
 from ner_utils.scoring import calibration
@@ -13,8 +13,9 @@ def test_of_a_study(made_up, demo):
     results = made_up("protocol.dev_predictions=80")
     found = findings.study_findings(results, "confidence")["demo"]["systems"]
     assert found["smollm2-zero-shot"].get("reason", "only").startswith("only")
-    assert "MiniLM" in confidence.tables(results)["tab_confidence"]
-    assert list(confidence.figures(results)) == ["fig_reliability", "fig_risk"]
+    shown = analyses.show("confidence", results)
+    assert list(shown) == ["tab_confidence", "fig_reliability", "fig_risk"]
+    assert "MiniLM" in shown["tab_confidence"]
     numbers = result_numbers(results)
     tagged = found["minilm"]
     assert numbers["demo.minilm.confidence.before.ece"].value == 100 * tagged["before"]["ece"]

@@ -4,8 +4,7 @@ import json
 
 import pytest
 
-from ner_utils import paths, sealed
-from ner_utils.analyses import differences
+from ner_utils import analyses, paths, sealed
 from ner_utils.results import findings
 from ner_utils.sealed import ResultError
 from ner_utils.thesis.numbers import result_numbers
@@ -13,8 +12,8 @@ from ner_utils.thesis.numbers import result_numbers
 
 def test_of_a_study(made_up, demo):
     results = made_up(name="vote")
-    assert list(differences.tables(results)) == ["tab_buckets", "tab_errors", "tab_agreement"]
-    assert list(differences.figures(results)) == ["fig_buckets"]
+    shown = ["tab_buckets", "tab_errors", "tab_agreement", "fig_buckets"]
+    assert list(analyses.show("differences", results)) == shown
     numbers = result_numbers(results)
     whole = sum(
         numbers[f"demo.minilm.mention-20-length.{bucket}.gold"].value
@@ -47,7 +46,7 @@ def test_of_other_runs(made_up):
     stored["runs"]["minilm, seed 1"] = "0" * 64
     sealed.write_json(file, stored)
     with pytest.raises(ResultError, match="differences.json: of other predictions; run make study"):
-        differences.tables(results)
+        analyses.show("differences", results)
     file.unlink()
     with pytest.raises(ResultError, match="differences.json: not compiled"):
-        differences.tables(results)
+        analyses.show("differences", results)

@@ -1,5 +1,6 @@
 """Series of systems that differ in the number of their training sentences alone."""
 
+from ner_utils import analyses
 from ner_utils.analyses import label_efficiency
 from ner_utils.thesis.numbers import result_numbers
 
@@ -33,8 +34,9 @@ def test_of_a_study(add_study, made_up):
     frame = label_efficiency.series(results)
     assert frame["system"].tolist() == ["a", "b", "c"]  # two sizes of SmolLM2 are no series
     assert frame["train_sentences"].tolist() == [10, 30, 640]
-    assert "MiniLM" in label_efficiency.tables(results)["tab_label_efficiency"]
-    assert list(label_efficiency.figures(results)) == ["fig_label_efficiency"]
+    shown = analyses.show("label_efficiency", results)
+    assert list(shown) == ["tab_label_efficiency", "fig_label_efficiency"]
+    assert "MiniLM" in shown["tab_label_efficiency"]
     numbers = result_numbers(results)
     assert numbers["study.label_efficiency"].value == numbers["demo.b.training_sizes"].value == 3
     assert "demo.e.training_sizes" not in numbers
@@ -60,5 +62,5 @@ def test_fewer_sentences_may_be_trained_for_longer(add_study, made_up):
 
 def test_a_study_without_a_series(plain_results):
     assert label_efficiency.series(plain_results).empty
-    assert "several numbers" in label_efficiency.tables(plain_results)["tab_label_efficiency"]
+    assert "several numbers" in analyses.show("label_efficiency", plain_results)["tab_label_efficiency"]
     assert "study.label_efficiency" not in result_numbers(plain_results)

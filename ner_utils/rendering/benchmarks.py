@@ -25,16 +25,13 @@ def load_benchmark(name: str = "bench") -> dict[str, Any] | None:
 def write_benchmarks(study: str) -> list[str]:
     """Write tables and figures of the stored benchmarks where the study's thesis finds them; their names."""
     written = []
-    for name, tables, figures in (
-        ("bench", (tab_bench, tab_commands), (fig_speed, fig_growth)),
-        ("fit", (tab_fit, tab_fit_validation), ()),
-        ("score", (tab_score,), ()),
+    for name, makers in (
+        ("bench", (tab_bench, tab_commands, fig_speed, fig_growth)),
+        ("fit", (tab_fit, tab_fit_validation)),
+        ("score", (tab_score,)),
     ):
-        if (stored := load_benchmark(name)) is None:
-            continue
-        written += plots.save_for_thesis(
-            study, *({make.__name__: make(stored) for make in each} for each in (tables, figures))
-        )
+        if (stored := load_benchmark(name)) is not None:
+            written += plots.save_for_thesis(study, {make.__name__: make(stored) for make in makers})
     return written
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from ner_utils import paths, sealed
-from ner_utils.analyses import benchmarks
+from ner_utils.rendering import benchmarks
 
 ROW = {
     "what": "LLM generation",
