@@ -78,16 +78,16 @@ def test_a_flipped_byte_makes_scores_and_comparisons_again(made_up):
     """What follows from the predictions is made again by itself; predictions are not."""
     results = made_up()
     runs = [item.run for item in results.stored]
-    assert stale.files(runs) == []
+    assert [file for file, _ in stale.unfit_files(runs)] == []
     folder = paths.RESULTS / "plain" / "demo"
     for path in (folder / "audit.json", folder / "confidence.json", runs[0].results / "metrics.json"):
         whole = path.read_bytes()
         path.write_bytes(whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:])
-        assert stale.files(runs) == [path]
+        assert [file for file, _ in stale.unfit_files(runs)] == [path]
         path.write_bytes(whole)
     counts = runs[0].results / "counts.jsonl"
     counts.write_bytes(counts.read_bytes().replace(b"1", b"2", 1))
-    assert stale.files(runs) == [runs[0].results / "metrics.json"]
+    assert [file for file, _ in stale.unfit_files(runs)] == [runs[0].results / "metrics.json"]
 
 
 def test_a_list_of_files_shows_which_one_changed(tmp_path):

@@ -27,10 +27,13 @@ class Workflow:
     def __init__(self, study: str, overrides: str = "", from_results: bool = False) -> None:
         runs = config.with_companions(study, overrides)
         # Checked before anything runs: a PDF from stale results must not pass for this configuration's.
-        (stale.check_all if from_results else stale.check)(runs)
+        stale.check_predictions(runs if from_results else filter(provenance.is_done, runs))
+        unfit = dict(stale.unfit_files(runs))
+        if from_results and unfit:
+            raise next(iter(unfit.values()))
         self.runs = {paths.relative(run.results): run for run in runs}
         self.studies = list(dict.fromkeys(run.study for run in runs))
-        self.stale = set() if from_results else {paths.relative(file) for file in stale.files(runs)}
+        self.stale = {paths.relative(file) for file in unfit if file.is_file()}
         corpora = sorted({f"results/{run.study}/{run.dataset_name}" for run in runs})
         self.manifests = manifests(runs)
         self.metrics = [f"{folder}/metrics.json" for folder in self.runs]

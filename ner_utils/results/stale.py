@@ -5,7 +5,7 @@ Checksums and stage numbers decide this, not the times of files: a fresh clone h
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from ner_utils import data
@@ -15,28 +15,16 @@ from ner_utils.results import evaluation, findings, provenance
 from ner_utils.sealed import ResultError
 
 
-def check(runs: Sequence[Run]) -> None:
-    """Raise `ResultError` where the stored predictions of a finished run are damaged, or were made from other
-    files than today's."""
-    for run in filter(provenance.is_done, runs):
-        provenance.check_inputs(run, provenance.read_manifest(run))
-
-
-def check_all(runs: Sequence[Run]) -> None:
-    """Raise `ResultError` where anything that a thesis reads of these runs is missing, damaged or stale."""
+def check_predictions(runs: Iterable[Run]) -> None:
+    """Raise `ResultError` where the stored predictions of a run are missing or damaged, or were made from
+    other files than today's."""
     for run in runs:
         provenance.check_inputs(run, provenance.read_manifest(run))
-    for _, error in _unfit(runs):
-        raise error
 
 
-def files(runs: Sequence[Run]) -> list[Path]:
-    """The existing files to be made again, of the studies to which the runs belong."""
-    return [file for file, _ in _unfit(runs) if file.is_file()]
-
-
-def _unfit(runs: Sequence[Run]) -> Iterator[tuple[Path, ResultError]]:
-    """Each file that cannot be used, and why."""
+def unfit_files(runs: Sequence[Run]) -> Iterator[tuple[Path, ResultError]]:
+    """Each file of scores, audit or findings that is missing, damaged or stale, of the studies to which the
+    runs belong, and why."""
     uses = [(run.results / "metrics.json", evaluation.load_metrics, [run]) for run in runs]
     for study, dataset in dict.fromkeys((run.study, run.dataset_name) for run in runs):
         here = [run for run in runs if (run.study, run.dataset_name) == (study, dataset)]

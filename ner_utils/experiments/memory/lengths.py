@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from ner_utils import data, paths
@@ -40,32 +41,28 @@ def lengths_of(run: Run) -> Lengths:
     train = min(run.train_sentences or sizes["train"], sizes["train"])
     predicted = (run.test_sentences or sizes["test"]) + (not run.untrained) * run.dev_evaluations * dev
     file = splits["train"].file
-    if not any((folder / file).is_file() for folder in paths.data_dirs(run.dataset_name)):
+    at_hand = any((folder / file).is_file() for folder in paths.data_dirs(run.dataset_name))
+    if at_hand:
+        sentences = data.load_split(run.dataset_name, run.dataset, "train")
+        texts = [(sentence.text, shape.target(sentence) if writes else "") for sentence in sentences]
+        # A token of English has about four bytes, one of links and rare names two. The longest batch is made
+        # for the latter, the lower bound of time for the former.
+        rare, usual = ([[_tokens(part, size) for part in pair] for pair in texts] for size in (2, 4))
+    else:
         answer = min(run.model.max_new_tokens, (limit - shared) // 2) if writes else 0
-        batch = Batch(limit, limit - answer, answer, shared)
-        sums = (train * (limit - shared), predicted * (batch.prompt - shared), predicted * answer)
-        return Lengths(_with_scored_tokens(run, batch), *sums, train, predicted, "declared")
-    sentences = data.load_split(run.dataset_name, run.dataset, "train")
-    texts = [(sentence.text, shape.target(sentence) if writes else "") for sentence in sentences]
-
-    def tokens(size: int) -> list[list[int]]:
-        """Tokens of all sentences, of their answers, and of both, if a token has ``size`` bytes."""
-        pairs = [[_tokens(part, size) for part in pair] for pair in texts]
-        return [*map(list, zip(*pairs, strict=True)), [min(limit - shared, sum(pair)) for pair in pairs]]
-
-    # A token of English has about four bytes, one of links and rare names two. The longest batch is made for
-    # the latter, the lower bound of time for the former.
-    prompt, answer, whole = (max(part) for part in tokens(2))
+        rare = usual = [[limit - shared - answer, answer]]
+    prompt, answer, whole = (max(column) for column in _columns(rare, limit - shared))
     batch = Batch(shared + whole, shared + min(prompt, whole), min(answer, whole - 1), shared)
-    prompt, answer, whole = (sum(part) / len(sentences) for part in tokens(4))
-    sums = (train * whole, predicted * prompt, predicted * answer)
-    return Lengths(_with_scored_tokens(run, batch), *map(round, sums), train, predicted, "corpus")
+    if writes and run.model.loss == "sequence":  # the loss is on all tokens, so that no beginning is shared
+        batch = batch._replace(answer=batch.longest - 1, shared=0)
+    prompt, answer, whole = (sum(column) / len(usual) for column in _columns(usual, limit - shared))
+    sums = map(round, (train * whole, predicted * prompt, predicted * answer))
+    return Lengths(batch, *sums, train, predicted, "corpus" if at_hand else "declared")
 
 
-def _with_scored_tokens(run: Run, batch: Batch) -> Batch:
-    """The batch, with all tokens scored and no shared beginning if the loss is on the whole sequence."""
-    whole = run.model.approach == "generation" and run.model.loss == "sequence"
-    return batch._replace(answer=batch.longest - 1, shared=0) if whole else batch
+def _columns(pairs: list[list[int]], most: int) -> list[Sequence[int]]:
+    """Tokens of all sentences, of their answers, and of both, at ``most`` so many."""
+    return [*zip(*pairs, strict=True), [min(most, sum(pair)) for pair in pairs]]
 
 
 def _sentences(split: Split) -> int:
