@@ -107,7 +107,7 @@ def estimate(
     memory = footprint(
         run.model, len(data.tag_names(run.dataset)), not run.untrained, gpu, lengths.batch, sparing
     )
-    training, prediction = _on_card(run, memory, sparing) if gpu else _on_cpu(run, memory, sparing, heap)
+    training, prediction = _peaks(run, memory, gpu, sparing, heap)
     training = 0 if run.untrained else round(training)
     disk, work = _disk(run, memory, gpu), _work(run, memory, lengths)
     return Estimate(
@@ -115,38 +115,30 @@ def estimate(
     )
 
 
-def _on_card(run: Run, memory: Footprint, sparing: bool) -> tuple[float, float]:
-    """Peaks of training and prediction on a GPU."""
+def _peaks(run: Run, memory: Footprint, gpu: bool, sparing: bool, heap: float) -> tuple[float, float]:
+    """Peaks of training and prediction, on a CPU each in a process of its own. There, an LLM's file of fp32
+    weights is mapped into memory, and copied or quantised from there."""
+    learnt = memory.weights + 8 * memory.trainable  # with AdamW's two moments in fp32
     step = memory.training - memory.weights
-    if _writes(run) and not sparing:  # an evaluation on dev loads the model that predicts, as a second one
-        step = max(step, memory.prediction)
-    return memory.weights + _moments(memory) + step, memory.prediction
-
-
-def _on_cpu(run: Run, memory: Footprint, sparing: bool, heap: float) -> tuple[float, float]:
-    """Peaks of training and prediction on a CPU, each in a process of its own. An LLM's file of fp32 weights
-    is mapped into memory, and copied or quantised from there."""
-    writes, packed = _writes(run), _writes(run) and run.model.quantisation is not None
-    file = 4 * (memory.parameters - memory.trainable) * writes
+    second_model = _writes(run) and not sparing  # an evaluation on dev loads the model that predicts
+    if gpu:
+        return learnt + (max(step, memory.prediction) if second_model else step), memory.prediction
+    packed = _writes(run) and run.model.quantisation is not None
+    file = 4 * (memory.parameters - memory.trainable) * _writes(run)
     prediction = memory.prediction_weights + heap * (memory.prediction - memory.prediction_weights)
     if packed:
         whole = run.untrained or run.model.merge_adapter
         prediction = max(prediction, file * (1 + heap)) if whole else file + prediction
-    step = heap * (memory.training - memory.weights)
-    if writes and not sparing:
-        # An evaluation on dev maps the file a second time. It reuses the blocks that the step has freed,
-        # unless the heap gave them back.
+    step *= heap
+    if second_model:
+        # It maps the file a second time, and reuses the blocks that the step has freed, unless the heap gave
+        # them back.
         step = max(step, 0 if heap == 1 else file + step, prediction)
-    return memory.weights + _moments(memory) + file * packed + step, prediction
+    return learnt + file * packed + step, prediction
 
 
 def _writes(run: Run) -> bool:
     return run.model.approach == "generation"
-
-
-def _moments(memory: Footprint) -> int:
-    """Bytes of AdamW's two moments in fp32."""
-    return 8 * memory.trainable
 
 
 def _disk(run: Run, memory: Footprint, gpu: bool) -> int:

@@ -150,9 +150,11 @@ def _training_step(
     model: Model, shape: Any, sizes: Sizes, gpu: bool, batch: Batch, sparing: bool, gradients: int
 ) -> int:
     """Bytes at the peak of a step, without weights."""
+    from ner_utils.models.generation.packed import shares_beginnings  # late: it imports torch
+
     depth, width, writes = shape.num_hidden_layers, 2 if gpu else 4, model.approach == "generation"
     rows = 1 if sparing else model.training.batch_size
-    shared = batch.shared if writes and not sparing and _shares_beginnings(shape) else 0
+    shared = batch.shared if writes and not sparing and shares_beginnings(shape) else 0
     text = Text(rows, batch.longest, rows * (batch.longest - shared) + shared)
     layer = layers.kept(shape, text, gpu) + _kept_by_adapters(model, shape, sizes, text, gpu, sparing)
     hidden = text.tokens * shape.hidden_size
@@ -184,12 +186,6 @@ def _kept_by_adapters(model: Model, shape: Any, sizes: Sizes, text: Text, gpu: b
     if model.lora.dropout:  # masks: bytes on a GPU, fp32 on a CPU, which also keeps what they let through
         kept += text.tokens * (6 * hidden + inner if gpu else 40 * hidden + 4 * inner)
     return kept
-
-
-def _shares_beginnings(shape: Any) -> bool:
-    from ner_utils.models.generation.packed import shares_beginnings  # late: it imports torch
-
-    return shares_beginnings(shape)
 
 
 def _prediction_pass(model: Model, shape: Any, width: int, batch: Batch) -> int:
