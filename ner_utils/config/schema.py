@@ -108,6 +108,10 @@ class Lora(Strict):
     target_modules: Literal["all-linear"] | list[str]
 
 
+# Of computation on a CPU: bfloat16 is used where the CPU has units for it, and float32 elsewhere.
+CpuDtype = Literal["float32", "bfloat16"]
+
+
 class TaggingModel(Strict):
     """A token-classification head on an encoder, or on a causal language model."""
 
@@ -122,6 +126,7 @@ class TaggingModel(Strict):
     pad_token: str | None = None  # for tokenizers that have none
     quantisation: Literal["nf4"] | None = None
     lora: Lora | None = None  # None trains all weights
+    cpu_dtype: CpuDtype = "float32"
     training: Training
     prediction_batch_tokens: Positive  # of a batch, padding included
 
@@ -152,6 +157,7 @@ class GenerationModel(Strict):
     type_order: Literal["fixed", "shuffled"] = "fixed"
     quantisation: Literal["nf4"] | None
     lora: Lora | None  # None trains all weights
+    cpu_dtype: CpuDtype = "float32"
     # On the answer, or on the whole sequence with its instruction, as in paper A.
     loss: Literal["answer", "sequence"] = "answer"
     # The dev sentences that choose a checkpoint: drawn with the seed, or the first ones, as in paper A.

@@ -77,7 +77,7 @@ def _suggest(trial, key: str, choice: Range | list) -> Any:
 
 def _delete_weights(run: Run) -> None:
     """Keep only the record of a trial."""
-    patterns = ("checkpoint-*", "merged-*", "evaluated")
+    patterns = ("checkpoint-*", "merged-*")
     for folder in (folder for pattern in patterns for folder in run.scratch.glob(pattern)):
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from transformers import AutoModelForTokenClassification
 
-from ner_utils.config.schema import Lora
+from ner_utils import processes
+from ner_utils.config.schema import Lora, Model
 
 # Types of models without whose causal mask a tagger works: tests/models/test_attention.py tries each.
 UNMASKABLE = ("llama", "ministral", "mistral", "qwen2", "qwen3")
@@ -28,29 +29,48 @@ def report_device() -> None:
         print(f"computing on cuda:{at} ({torch.cuda.get_device_name(at)}), {number} visible", flush=True)
 
 
-def dtype() -> torch.dtype:
-    """Dtype of computation: bf16 on cards that have it, fp16 on older ones, fp32 on a CPU."""
-    if not torch.cuda.is_available():
-        return torch.float32
-    return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+def dtype(model: Model) -> torch.dtype:
+    """Dtype in which a model is computed: bf16 on cards that have it, fp16 on older ones. On a CPU, the model's
+    ``cpu_dtype``; bf16 needs a CPU with units for it, because others take a hundred times as long."""
+    if torch.cuda.is_available():
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+    return torch.bfloat16 if model.cpu_dtype == "bfloat16" and cpu_has_bf16() else torch.float32
 
 
-def load(auto: Any, source: str | Path, quantisation: str | None, **settings: Any) -> Any:
-    """A pretrained model on the device, its linear layers in NF4 if ``quantisation`` is given."""
-    settings = {"dtype": dtype(), "device_map": {"": device()}} | settings
-    if quantisation is None:
+def cpu_has_bf16() -> bool:
+    """Whether this CPU multiplies matrices in bf16 (AMX, or AVX-512 with BF16)."""
+    units = torch.cpu.get_capabilities()
+    return any(units.get(name, False) for name in ("amx_bf16", "avx512_bf16"))
+
+
+def load(auto: Any, source: str | Path, model: Model, quantised: bool = False, **settings: Any) -> Any:
+    """A pretrained model on the device in its dtype of computation, ``quantised`` to NF4 in its linear layers.
+
+    On a CPU with enough memory, layers in NF4 are dequantised at once (see `dequantises`). They keep the values
+    of NF4, so that training and prediction compute the same, and no step has to unpack them.
+    """
+    settings = {"dtype": dtype(model), "device_map": {"": device()}} | settings
+    if not quantised:
         return auto.from_pretrained(source, **settings)
     from bitsandbytes.nn import Linear4bit
 
     # Without such a list, the library spares the head of a language model.
     spared = HEADS if auto is AutoModelForTokenClassification else None
-    model = auto.from_pretrained(source, quantization_config=nf4(dtype(), spared), **settings)
-    for module in model.modules():
+    loaded = auto.from_pretrained(source, quantization_config=nf4(settings["dtype"], spared), **settings)
+    packed = [module for module in loaded.modules() if isinstance(module, Linear4bit)]
+    if dequantises(sum(module.in_features * module.out_features for module in packed) * loaded.dtype.itemsize):
+        return loaded.dequantize(settings["dtype"])
+    for module in packed:
         # On a CPU with bf16 units, bitsandbytes would repack weights at the first evaluation and round them
         # once more, so that training would go on with other weights.
-        if isinstance(module, Linear4bit):
-            module.support_avx512bf16_for_cpu = False
-    return model
+        module.support_avx512bf16_for_cpu = False
+    return loaded
+
+
+def dequantises(size: int) -> bool:
+    """Whether weights in NF4 are dequantised before training: on a CPU of which they take at most a third of
+    the memory, with ``size`` bytes when dequantised."""
+    return device() == "cpu" and 3 * size <= processes.memory_limit()
 
 
 @torch.no_grad()
@@ -116,11 +136,11 @@ def register_qwen_tagger() -> None:
     AutoModelForTokenClassification.register(Qwen3_5TextConfig, tagger, exist_ok=True)
 
 
-def with_adapter(model: Any, lora: Lora, task: str, quantised: bool) -> Any:
+def with_adapter(model: Any, lora: Lora, task: str) -> Any:
     """The model with new adapters. Only these are trained, and the head of a tagger."""
     from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
 
-    if quantised:
+    if getattr(model, "is_quantized", False):
         model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
     return get_peft_model(
         model,
@@ -144,8 +164,8 @@ def train_in_fp32(model: Any) -> None:
 
 def for_prediction(model: Any, adapter: Path | None, dequantise: bool, merge: bool) -> Any:
     """A base model with the adapter of a checkpoint, ready to predict."""
-    if dequantise:
-        model = model.dequantize().to(dtype())
+    if dequantise and getattr(model, "is_quantized", False):
+        model = model.dequantize(model.dtype)
     if adapter is not None:
         from peft import PeftModel
 

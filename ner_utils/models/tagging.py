@@ -69,7 +69,8 @@ def _load_base(run: Run):
     config.label2id = {name: index for index, name in config.id2label.items()}
     if not run.model.lora:
         return load_tagger(source, config=config)
-    return backbones.load(AutoModelForTokenClassification, source, run.model.quantisation, config=config)
+    quantised = run.model.quantisation is not None
+    return backbones.load(AutoModelForTokenClassification, source, run.model, quantised, config=config)
 
 
 def encode(
@@ -175,7 +176,7 @@ def train_tagger(
     tokenizer = load_tokenizer(weights.resolve(run.model.weights), run.model.pad_token)
     model = _load_base(run)
     if run.model.lora:
-        model = backbones.with_adapter(model, run.model.lora, "TOKEN_CLS", bool(run.model.quantisation))
+        model = backbones.with_adapter(model, run.model.lora, "TOKEN_CLS")
         backbones.train_in_fp32(model)
     how = (tokenizer, run.model.training.max_length, run.model.labelled)
     dev = sorted(dev, key=lambda sentence: len(sentence.tokens))  # less padding in evaluation

@@ -189,7 +189,7 @@ def arguments(run: Run, parts: int) -> dict[str, Any]:
     """Arguments of `Trainer` for taggers and generators; `DevEvaluations` evaluates, saves and stops. Each
     batch is computed in ``parts`` passes, which changes its memory alone."""
     settings = run.model.training
-    gpu = torch.cuda.is_available()
+    gpu, dtype = torch.cuda.is_available(), backbones.dtype(run.model)
     return {
         "output_dir": str(run.scratch),
         "learning_rate": settings.learning_rate,
@@ -201,8 +201,9 @@ def arguments(run: Run, parts: int) -> dict[str, Any]:
         "warmup_steps": settings.warmup_fraction,  # below 1 it is a share of all steps
         "lr_scheduler_type": settings.schedule,
         "seed": run.seed,
-        "bf16": backbones.dtype() == torch.bfloat16,
-        "fp16": backbones.dtype() == torch.float16,
+        "bf16": dtype == torch.bfloat16,
+        "fp16": dtype == torch.float16,
+        "use_cpu": dtype == torch.bfloat16 and not gpu,  # without this, the library asks bf16 of a GPU
         "eval_strategy": "steps",
         "eval_steps": NEVER,
         "save_strategy": "steps",

@@ -31,17 +31,16 @@ from ner_utils.models.prediction import Failures, cost_of_prediction
 # ----------------------------------------------------------------------------- models
 def load_base(run: Run):
     """The pretrained model, its linear layers in NF4 if the run says so; in fp32 if all of it is trained."""
+    source, quantised = weights.resolve(run.model.weights), run.model.quantisation is not None
     whole = {} if run.model.lora or run.untrained else {"dtype": torch.float32}
-    return backbones.load(
-        AutoModelForCausalLM, weights.resolve(run.model.weights), run.model.quantisation, **whole
-    )
+    return backbones.load(AutoModelForCausalLM, source, run.model, quantised, **whole)
 
 
 def load_for_prediction(run: Run, adapter: Path | None):
     """The model that predicts: the base as training saw it, with the adapter of a checkpoint; or the
     checkpoint itself, where all weights were trained."""
     if adapter is not None and not run.model.lora:
-        return backbones.load(AutoModelForCausalLM, adapter, None).eval()
+        return backbones.load(AutoModelForCausalLM, adapter, run.model).eval()
     merge = run.model.merge_adapter
     dequantise = run.model.quantisation is not None and (merge or adapter is None)
     return backbones.for_prediction(load_base(run), adapter, dequantise, merge)
@@ -200,7 +199,7 @@ def predict_with_generator(
     backbones.report_device()
     prompter = Prompter(run, weights.resolve(run.model.weights))
     if adapter is not None and run.model.merge_adapter:
-        model = backbones.load(AutoModelForCausalLM, merge(run, adapter), None).eval()
+        model = backbones.load(AutoModelForCausalLM, merge(run, adapter), run.model).eval()
     else:
         model = load_for_prediction(run, adapter)
     backbones.check_range(model, prompter.shared_prefix(), prompter.name)

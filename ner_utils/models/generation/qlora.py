@@ -18,7 +18,7 @@ from ner_utils import data, efficiency, scoring
 from ner_utils.config.run import Run
 from ner_utils.data.corpus import IGNORED, Sentence
 from ner_utils.models import backbones, training, weights
-from ner_utils.models.generation.generator import Generator, load_base, load_for_prediction, merge
+from ner_utils.models.generation.generator import Generator, load_base, merge
 from ner_utils.models.generation.packed import shares_beginnings
 from ner_utils.models.generation.prompts import Prompter
 
@@ -39,7 +39,7 @@ def train_generator(
     model = load_base(run)
     backbones.check_range(model, examples[0]["input_ids"], prompter.name)
     if run.model.lora:
-        model = backbones.with_adapter(model, run.model.lora, "CAUSAL_LM", bool(run.model.quantisation))
+        model = backbones.with_adapter(model, run.model.lora, "CAUSAL_LM")
     # The tokens with which all prompts begin pass through the model once, if no loss counts on them. If each
     # prompt orders the types in its own way, they are only a part of the instruction.
     shared = run.model.loss == "answer" and shares_beginnings(model.config)
@@ -50,19 +50,21 @@ def train_generator(
         """Adds the F1 of generated entities to each evaluation, and computes the loss faster."""
 
         def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-            base = model.get_base_model() if run.model.lora else model
             with self.accelerator.autocast():  # the library has it around ``model``, which is not called
-                return answer_loss(base, inputs, prefix, self.divisor(len(inputs["labels"])))
+                return answer_loss(self.writer(), inputs, prefix, self.divisor(len(inputs["labels"])))
 
         def evaluate(self, *arguments, **keywords):
             metrics = super().evaluate(*arguments, **keywords)
-            adapter = run.scratch / "evaluated"
-            self.model.save_pretrained(adapter)
-            generator = Generator(run, load_for_prediction(run, adapter), prompter)
+            # The model that is being trained writes the answers: a second one would take as much memory again.
+            generator = Generator(run, self.writer().eval(), prompter)
             predicted = [prediction.spans for prediction in generator.predict(sample)[0]]
             metrics["eval_f1"] = scoring.score([sentence.spans for sentence in sample], predicted).f1
             self.log({"eval_f1": metrics["eval_f1"]})
             return metrics
+
+        def writer(self):
+            """The language model, with its adapters in its layers."""
+            return self.model.get_base_model() if run.model.lora else self.model
 
     trainer = GeneratorTrainer(
         run,
