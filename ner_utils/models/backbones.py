@@ -30,7 +30,7 @@ def report_device() -> None:
 
 
 def dtype(model: Model) -> torch.dtype:
-    """Dtype in which a model is computed: bf16 on cards that have it, fp16 on older ones. On a CPU, the model's
+    """Dtype of computation: bf16 on cards that have it, fp16 on older ones. On a CPU, the model's
     ``cpu_dtype``; bf16 needs a CPU with units for it, because others take a hundred times as long."""
     if torch.cuda.is_available():
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
@@ -44,10 +44,10 @@ def cpu_has_bf16() -> bool:
 
 
 def load(auto: Any, source: str | Path, model: Model, quantised: bool = False, **settings: Any) -> Any:
-    """A pretrained model on the device in its dtype of computation, ``quantised`` to NF4 in its linear layers.
+    """A pretrained model on the device in its dtype of computation, its linear layers ``quantised`` to NF4.
 
-    On a CPU with enough memory, layers in NF4 are dequantised at once (see `dequantises`). They keep the values
-    of NF4, so that training and prediction compute the same, and no step has to unpack them.
+    On a CPU with enough memory, layers in NF4 are dequantised at once (see `dequantises`). They keep the
+    values of NF4, so that training and prediction compute the same, and no step has to unpack them.
     """
     settings = {"dtype": dtype(model), "device_map": {"": device()}} | settings
     if not quantised:
@@ -58,7 +58,9 @@ def load(auto: Any, source: str | Path, model: Model, quantised: bool = False, *
     spared = HEADS if auto is AutoModelForTokenClassification else None
     loaded = auto.from_pretrained(source, quantization_config=nf4(settings["dtype"], spared), **settings)
     packed = [module for module in loaded.modules() if isinstance(module, Linear4bit)]
-    if dequantises(sum(module.in_features * module.out_features for module in packed) * loaded.dtype.itemsize):
+    if dequantises(
+        sum(module.in_features * module.out_features for module in packed) * loaded.dtype.itemsize
+    ):
         return loaded.dequantize(settings["dtype"])
     for module in packed:
         # On a CPU with bf16 units, bitsandbytes would repack weights at the first evaluation and round them

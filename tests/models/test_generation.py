@@ -4,11 +4,13 @@ import json
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from transformers import AutoTokenizer, GenerationConfig
 
+from ner_utils import processes
 from ner_utils.data.corpus import Sentence
 from ner_utils.experiments import experiment
-from ner_utils.models import generation, weights
+from ner_utils.models import backbones, generation, weights
 from ner_utils.models.generation import qlora
 from ner_utils.models.generation.answers import Answer
 
@@ -179,6 +181,35 @@ def test_dequantised_and_merged_weights_are_the_quantised_model(tiny, twenty):
     }  # fmt: skip
     for evaluation in record["looks"]:
         assert set(evaluation) == {"step", "epoch", "dev_loss", "dev_f1"}
+
+
+def trained_on_a_cpu(tiny, sentences, **model):
+    """The last loss on dev of a short training, and its adapters, by name."""
+    changes = {"model": tiny.model.model_copy(update=model), "dev_evaluations": 1, "system": "-".join(model)}
+    run = tiny.model_copy(update=changes)
+    record = qlora.train_generator(run, sentences[:8], sentences[:2])
+    adapter = experiment.best_checkpoint(run, record)
+    return record["looks"][-1]["dev_loss"], load_file(adapter / "adapter_model.safetensors")
+
+
+def test_weights_that_are_dequantised_once_learn_as_in_4_bits(tiny, twenty, monkeypatch):
+    loss, dequantised = trained_on_a_cpu(tiny, twenty)
+    monkeypatch.setattr(processes, "memory_limit", lambda: 1)  # no room for more than 4 bits
+    assert any(type(each).__name__ == "Linear4bit" for each in generation.load_base(tiny).modules())
+    same, packed = trained_on_a_cpu(tiny, twenty, label="packed")
+    assert loss == same and dequantised.keys() == packed.keys()
+    assert all(torch.equal(dequantised[name], packed[name]) for name in packed)
+
+
+def test_a_cpu_computes_in_bf16_only_if_it_has_units_for_it(tiny, twenty, monkeypatch):
+    asked = tiny.model.model_copy(update={"cpu_dtype": "bfloat16"})
+    for units, expected in (({}, torch.float32), ({"amx_bf16": True}, torch.bfloat16)):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda units=units: units)
+        assert backbones.dtype(asked) == expected and backbones.dtype(tiny.model) == torch.float32
+    loss, adapters = trained_on_a_cpu(tiny, twenty, cpu_dtype="bfloat16")
+    exact, _ = trained_on_a_cpu(tiny, twenty)
+    assert loss == pytest.approx(exact, rel=0.01) and loss != exact
+    assert {each.dtype for each in adapters.values()} == {torch.float32}, "adapters learn in fp32"
 
 
 def test_loss_outside_the_answer_is_refused(tiny, twenty):

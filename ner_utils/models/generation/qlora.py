@@ -55,7 +55,7 @@ def train_generator(
 
         def evaluate(self, *arguments, **keywords):
             metrics = super().evaluate(*arguments, **keywords)
-            # The model that is being trained writes the answers: a second one would take as much memory again.
+            # The model in training writes the answers: a second one would take as much memory again.
             generator = Generator(run, self.writer().eval(), prompter)
             predicted = [prediction.spans for prediction in generator.predict(sample)[0]]
             metrics["eval_f1"] = scoring.score([sentence.spans for sentence in sample], predicted).f1
