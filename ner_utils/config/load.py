@@ -11,15 +11,7 @@ from typing import Any
 
 from ner_utils import messages, paths
 from ner_utils.config.schema import NAME, Dataset, Model, Split
-from ner_utils.config.strict_yaml import (
-    RENAMED,
-    ConfigError,
-    check,
-    read_yaml,
-    read_yaml_file,
-    renamed,
-    value_of,
-)  # fmt: skip
+from ner_utils.config.strict_yaml import ConfigError, check, read_yaml, read_yaml_file, value_of
 from ner_utils.config.study import PERSON, PERTURBATIONS, Study, System
 
 # Keys in which a system may differ from the one whose weights it uses: they affect prediction alone.
@@ -147,8 +139,6 @@ def _has_key(model: str | None, key: str) -> bool:
 def _set_key(values: dict, key: str, value: Any, where: str) -> None:
     """Set a dotted key that exists already."""
     *parents, last = key.split(".")
-    if last in RENAMED:
-        raise ConfigError(f"{where}: {renamed(last)}")
     for part in parents:
         values = values.get(part) if isinstance(values, dict) else None
     if not isinstance(values, dict) or last not in values:

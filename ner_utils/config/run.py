@@ -54,16 +54,9 @@ class Run(Strict):
     def stages(self) -> dict[str, int]:
         """The stages that decide the predictions, with their numbers. Numbers above 1 belong to the identity,
         except that of reading."""
-        names = ["data"]
-        if self.perturbed:
-            names.append("perturbation")
-        if self.members:
-            names.append("ensemble")
-        elif self.model.approach == "tagging":
-            names.append("tagging")
-        else:
-            names += ["generation", "reading"]
-        return stages.numbers(*names)
+        before = ["data", "perturbation"] if self.perturbed else ["data"]
+        after = ["reading"] if self.model.approach == "generation" else []
+        return stages.numbers(*before, self.model.approach, *after)
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -77,12 +70,10 @@ class Run(Strict):
                 file.pop("url", None)  # the address of a file does not matter, its checksum does
         if getattr(self.model, "definitions", False):
             dataset["definitions"] = self.dataset.definitions
-        dataset["types"] = [
-            list(pair) for pair in dataset["types"].items()
-        ]  # their order affects tags and prompts
-        model = self.model.model_dump(
-            exclude={"label", "architecture"}, exclude_none=True, exclude_defaults=True
-        )
+        # A list, because the order of types affects tags and prompts.
+        dataset["types"] = [list(pair) for pair in dataset["types"].items()]
+        names = {"label", "architecture"}
+        model = self.model.model_dump(exclude=names, exclude_none=True, exclude_defaults=True)
         # Keys and values stay as older versions wrote them ("looks"), or stored fingerprints would change.
         protocol: dict[str, Any] = {"looks": self.dev_evaluations}
         if self.model.approach == "generation":  # taggers are evaluated on all of dev
@@ -91,25 +82,18 @@ class Run(Strict):
             for untrained in ("training", "lora", "merge_adapter", "loss", "dev_draw", "type_order"):
                 model.pop(untrained, None)
             protocol = {}
-        if self.test_sentences:
-            protocol["test_sentences"] = self.test_sentences
-        if self.dev_predictions:
-            protocol["dev_predictions"] = self.dev_predictions
-        if self.perturbed:
-            protocol["perturbed"] = self.perturbed
-        if self.members:
-            protocol["members"] = [member.fingerprint for member in self.members]
-        if self.selected_by != "f1":
-            protocol["selected_by"] = self.selected_by
-        if self.held_out:
-            protocol["held_out"] = list(self.held_out)
-        if self.few_shot:
-            protocol["few_shot"] = self.few_shot
-        if self.base:
-            protocol["weights_of"] = self.base.fingerprint
-        raised = {name: n for name, n in self.stages.items() if n > 1 and name != "reading"}
-        if raised:
-            protocol["stages"] = raised
+        optional = {
+            "test_sentences": self.test_sentences,
+            "dev_predictions": self.dev_predictions,
+            "perturbed": self.perturbed,
+            "members": [member.fingerprint for member in self.members],
+            "selected_by": self.selected_by if self.selected_by != "f1" else None,
+            "held_out": list(self.held_out),
+            "few_shot": self.few_shot,
+            "weights_of": self.base and self.base.fingerprint,
+            "stages": {name: n for name, n in self.stages.items() if n > 1 and name != "reading"},
+        }
+        protocol |= {key: value for key, value in optional.items() if value}
         return {
             "format": FORMAT,
             "dataset": {"name": self.dataset_name, **dataset},

@@ -13,12 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from ner_utils import messages, paths
 
-# Keys of older files, with their names now.
-RENAMED = {"looks": "dev_evaluations", "beside": "companions", "says": "statement", "ends": "limits"}
 MAX_VALUES = 20_000  # of a file, with aliases written out; the project's own files have a few hundred
 MAX_DEPTH = 40  # of lists and mappings inside each other
 MAX_PROBLEMS = 6  # of a file, in one message
@@ -38,18 +36,6 @@ class Strict(BaseModel):
     """Base of all sections: unknown keys and silent conversions are errors."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _no_old_keys(cls, values: Any) -> Any:
-        for old in RENAMED.keys() & set(values if isinstance(values, dict) else ()):
-            raise ValueError(renamed(old))
-        return values
-
-
-def renamed(old: str) -> str:
-    """What a message says of a key of older files."""
-    return f"{old} is now called {RENAMED[old]}"
 
 
 def value_of(section: Strict, key: str) -> Any:

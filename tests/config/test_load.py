@@ -167,18 +167,6 @@ def test_refused_weights_of_another(params, system, message):
     assert message in refused(config.load_study, "small")
 
 
-def test_a_key_of_older_files_is_named_with_its_new_name(params):
-    message = refused(config.load_study, "small", "protocol.looks=3")
-    assert message == "override 'protocol.looks=3': looks is now called dev_evaluations"
-    params.edit(SMALL, "dev_evaluations: 2", "looks: 2")
-    message = refused(config.load_study, "small")
-    assert message == f"{params.path(SMALL)}: protocol: looks is now called dev_evaluations"
-    params.edit(SMALL, "title:", "beside: [other]\ntitle:")
-    assert f"{params.path(SMALL)}: file: beside is now called companions" in refused(
-        config.load_study, "small"
-    )
-
-
 # --------------------------------------------------------------------------- no dead keys
 @pytest.fixture(scope="module")
 def attributes():

@@ -144,7 +144,7 @@ def test_a_study_without_a_pair(made_up):
         ("- situation: Any\n  advice: {}\n", "guide.yaml: 0.advice: "),
         (
             "- situation: Any\n  advice: {A: gain.low > 0}\n  evidence: x\n  ends: y\n",
-            "ends is now called limits",
+            "0.limits: Field required.*\n.*0.ends: unknown key",
         ),
     ],
 )

@@ -142,7 +142,7 @@ def test_of_a_further_pair_only_other_verdicts_are_shown(made_up, sketch, monkey
             "- paper: B\n  statement: More\n  scope: {}\n  supported: gain.lo > 0\n",
             "0.supported: no pair has a result",
         ),
-        ("- paper: B\n  says: More\n  scope: {}\n", "says is now called statement"),
+        ("- paper: B\n  says: More\n  scope: {}\n", "0.says: unknown key"),
     ],
 )
 def test_claims_in_another_form(params, text, reason):
