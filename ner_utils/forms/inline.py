@@ -73,17 +73,14 @@ class InlineForm(CopyForm):
         unclosed = 0  # malformed mentions whose closing bracket has not come yet
         for piece in _PIECE.finditer(answer):
             mark, text = piece["mark"], piece["escaped"] or piece["plain"]
-            if mark == "[":
+            if mark == "|" and begin >= 0 > end:
+                end = len(written)
+            elif mark == "[" or (mark == "|" and begin >= 0):
                 if begin >= 0:
                     malformed.append(begin)
                     unclosed += 1
-                begin, end, name, opened = len(written), -1, "", piece.start()
-            elif mark == "|" and begin >= 0 and end < 0:
-                end = len(written)
-            elif mark == "|" and begin >= 0:
-                malformed.append(begin)
-                unclosed += 1
-                begin = end = -1
+                begin, end = len(written) if mark == "[" else -1, -1
+                name, opened = "", piece.start()
             elif mark == "]" and begin < end:
                 mentions.append(CopiedMention(begin, end, name, (opened, piece.end())))
                 begin = end = -1

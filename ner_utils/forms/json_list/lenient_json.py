@@ -56,8 +56,8 @@ _OTHER = re.compile(
 class Value(NamedTuple):
     """A value and its place in the text, in characters.
 
-    ``content`` is a string, an object's (key, value) pairs with None for a missing key, a list's values, or
-    for other scalars an integer or None. ``whole`` is False if the text ends inside the value.
+    ``content`` is a string, the (key, value) pairs of a list or object with None for a missing key, or for
+    other scalars an integer or None. ``whole`` is False if the text ends inside the value.
     """
 
     kind: Literal["text", "object", "list", "other"]
@@ -66,10 +66,15 @@ class Value(NamedTuple):
     end: int
     whole: bool = True
 
+    @property
+    def parts(self) -> list[Value]:
+        """The values directly inside a list or object."""
+        return [part for _, part in self.content]
+
 
 @dataclass
 class _Open:
-    """A list or object that is not closed yet."""
+    """A list or object that is not closed yet. ``key`` has no value yet; after it came a ``colon`` or not."""
 
     mark: str
     begin: int
@@ -78,38 +83,38 @@ class _Open:
     colon: bool = False
 
     def add(self, value: Value) -> None:
-        if self.mark != "{":
-            self.content.append(value)
-        elif self.colon:
-            self.content.append((self.key, value))
-            self.key, self.colon = None, False
-        elif value.kind in ("text", "other"):
+        if self.mark == "{" and not self.colon and value.kind in ("text", "other"):
             self.key = value
         else:
-            self.content.append((None, value))
-
-    def wants_key(self) -> bool:
-        """Whether this is an object that has a pair, and a key must come next."""
-        return self.mark == "{" and bool(self.content) and not self.colon
+            self.content.append((self.key if self.colon else None, value))
+            if self.colon:
+                self.key, self.colon = None, False
 
     def closed(self, end: int, whole: bool = True) -> Value:
         return Value("object" if self.mark == "{" else "list", self.content, self.begin, end, whole)
 
 
-def values(text: str, begin: int = 0, end: int | None = None, anywhere: bool = False) -> Iterator[Value]:
-    """The outermost lists and objects of a text, in order. With ``anywhere``, one begins at every bracket."""
+def values(text: str, begin: int = 0, end: int | None = None) -> Iterator[Value]:
+    """The outermost lists and objects of a text, in order."""
     end, at = len(text) if end is None else end, begin
-    starts = re.compile(r"[\[{]") if anywhere else _BEGIN
-    hopeless: set[str] = set()  # quotes that are not closed in the rest of the text
-    while start := starts.search(text, at, end):
-        at = yield from _value(text, start.start(), end, hopeless)
+    hopeless: set[str] = set()
+    while start := _BEGIN.search(text, at, end):
+        value = value_at(text, start.start(), end, hopeless)
+        yield value
+        at = value.end
 
 
-def _value(text: str, at: int, end: int, hopeless: set[str]) -> Iterator[Value]:
-    """Yield the list or object that begins at an offset, and return the offset of its end."""
+def value_at(text: str, at: int, end: int, hopeless: set[str]) -> Value:
+    """The list or object that begins at an offset. ``hopeless`` has the quotes that are known not to be
+    closed in the rest of the text, and gets others."""
     opened: list[_Open] = []
     # fresh: the last token was a mark after which a value can begin. ended: it was a closing bracket.
     deeper, fresh, ended = 0, True, False
+
+    def close_inner(at: int, whole: bool = True) -> None:
+        value = opened.pop().closed(at, whole)
+        opened[-1].add(value)
+
     while token := _TOKEN.match(text, at, end):
         at, mark = token.end(), (token["mark"] or "").translate(_FULL_WIDTH)
         value = None
@@ -117,23 +122,20 @@ def _value(text: str, at: int, end: int, hopeless: set[str]) -> Iterator[Value]:
             if deeper or len(opened) == DEEPEST:
                 deeper += 1
             else:
-                if mark == "{" and len(opened) > 1 and opened[-1].wants_key():
-                    opened[-2].add(opened.pop().closed(token.start()))
+                last = opened[-1] if len(opened) > 1 else None
+                if last and mark == last.mark == "{" and last.content and not last.colon:
+                    close_inner(token.start())  # a key was due
                 opened.append(_Open(mark, token.start("mark")))
         elif mark in _CLOSES:
             if deeper:
                 deeper -= 1
             elif any(each.mark == _CLOSES[mark] for each in opened):
-                while value is None:
-                    last = opened.pop()
-                    closed = last.closed(at)
-                    if last.mark == _CLOSES[mark]:
-                        value = closed
-                    else:
-                        opened[-1].add(closed)
-        elif mark == "," and opened and not deeper:
+                while opened[-1].mark != _CLOSES[mark]:
+                    close_inner(at)
+                value = opened.pop().closed(at)
+        elif mark == "," and not deeper:
             opened[-1].key, opened[-1].colon = None, False
-        elif mark == ":" and opened and not deeper:
+        elif mark == ":" and not deeper:
             opened[-1].colon = opened[-1].key is not None
         elif token["quote"] and ended:
             continue  # a stray quote after a bracket
@@ -145,17 +147,13 @@ def _value(text: str, at: int, end: int, hopeless: set[str]) -> Iterator[Value]:
         elif token["word"] and fresh:
             value = _word(token["word"].strip(' "'), token.span("word"), opened[-1].mark)
         fresh, ended = bool(mark) and mark not in _CLOSES, mark in _CLOSES
+        if value and not opened:
+            return value
         if value and not deeper:
-            if not opened:
-                yield value
-                return value.end
             opened[-1].add(value)
-    while opened:
-        value = opened.pop().closed(end, whole=False)
-        if opened:
-            opened[-1].add(value)
-    yield value
-    return end
+    while len(opened) > 1:
+        close_inner(end, whole=False)
+    return opened.pop().closed(end, whole=False)
 
 
 def _string(text: str, at: int, end: int, quote: str, hopeless: set[str]) -> re.Match[str] | None:

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from ner_utils.forms.base import Extent, Status, without_thoughts
-from ner_utils.forms.json_list.lenient_json import Value, values
+from ner_utils.forms.json_list.lenient_json import Value, value_at, values
 
 # Keys that models write in place of ours, in any case and punctuation. The first that an object has counts.
 _KEYS = {
@@ -47,7 +47,7 @@ def find_items(answer: str, known: Callable[[str], Any]) -> tuple[list[Item], St
     """
     if _is_json_list(answer):
         reader = _Reader(answer, known)
-        items = reader.items(next(values(answer, anywhere=True)))
+        items = reader.items(value_at(answer, answer.index("["), len(answer), set()))
         return items, "ok" if all(item.has_form for item in items) else "recovered"
     for text in reversed(without_thoughts(answer)):
         items = _stated(text, _Reader(text, known))
@@ -89,7 +89,7 @@ class _Reader:
         if any(item.is_entity for item in items):
             yield value, items
         else:
-            for part in _parts(value):
+            for part in _nested(value):
                 yield from self.outermost(part)
 
     def items(self, value: Value, kind: str | None = None) -> list[Item]:
@@ -108,8 +108,8 @@ class _Reader:
 
     def _of_list(self, value: Value, kind: str | None) -> list[Item]:
         items: list[Item] = []
-        nested = all(each.kind == "list" for each in value.content)
-        for each in value.content:
+        nested = all(each.kind == "list" for each in value.parts)
+        for each in value.parts:
             stated: list[Item] = []
             if each.kind == "object":
                 stated = self._of_object(each, kind)
@@ -127,10 +127,10 @@ class _Reader:
 
     def _pair(self, value: Value) -> list[Item]:
         """The entity of a list ``[text, type]`` or ``[text, type, occurrence]``."""
-        kinds = [each.kind for each in value.content] if value.kind == "list" else []
+        kinds = [each.kind for each in value.parts] if value.kind == "list" else []
         if kinds not in (["text", "text"], ["text", "text", "other"]) or not value.whole:
             return []
-        contents = [each.content for each in value.content]
+        contents = [each.content for each in value.parts]
         # Two strings with an unknown type can be two texts, so they are not another notation.
         has_form = not self.known(contents[1])
         return [Item(dict(zip(_KEYS, contents, strict=False)), (value.begin, value.end), has_form)]
@@ -150,10 +150,10 @@ class _Reader:
                     items.append(Item({"text": key.content, "type": part.content}, (key.begin, part.end)))
         elif any(self.known(key) for key, _ in pairs):
             for key, part in pairs:
-                group = part._replace(kind="list", content=[part]) if part.kind == "text" else part
+                group = part._replace(kind="list", content=[(None, part)]) if part.kind == "text" else part
                 items += self.items(group, key)
         else:
-            for _, part in value.content:
+            for part in value.parts:
                 items += self._inside(part)
         if any(item.is_entity for item in items):
             return items
@@ -185,17 +185,16 @@ def _fields(value: Value) -> tuple[dict[str, Any], bool]:
     return fields, all(name in exact for name in fields)
 
 
-def _parts(value: Value) -> Sequence[Value]:
+def _nested(value: Value) -> list[Value]:
     """The lists and objects directly inside a value."""
-    inner = [part for _, part in value.content] if value.kind == "object" else value.content
-    return [part for part in inner if part.kind in ("list", "object")]
+    return [part for part in value.parts if part.kind in ("list", "object")]
 
 
 def _is_empty(value: Value) -> bool:
     """Whether a value states that there are no entities: an empty list, or an object with one."""
     if value.kind == "list":
         return value.whole and not value.content
-    return any(_is_empty(part) for part in _parts(value))
+    return any(map(_is_empty, _nested(value)))
 
 
 def _is_json_list(answer: str) -> bool:
