@@ -146,7 +146,7 @@ def _tables(
     for other in others:
         _check_sentences(gold, other, by_position)
     files = (gold, *others)
-    types = [set(span_table.from_tags(file.tags).types) for file in files]
+    types = [{tag[2:] for tags in file.tags for tag in tags if tag != "O"} for file in files]
     for file, kinds in zip(files[1:], types[1:], strict=True):
         if types[0] and kinds and {tag_schemes.UNTYPED} in (types[0], kinds) and not types[0] & kinds:
             untyped, typed = (gold, file) if types[0] == {tag_schemes.UNTYPED} else (file, gold)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -144,6 +144,7 @@ class TaggingModel(Strict):
 class GenerationModel(Strict):
     """A causal language model that writes the entities of a sentence."""
 
+    kind: ClassVar[str] = "generator"  # as of `TaggingModel`
     approach: Literal["generation"]
     label: str
     weights: Weights
@@ -170,11 +171,6 @@ class GenerationModel(Strict):
     # False keeps the adapter on 4-bit weights for prediction: slower, but it needs less memory.
     merge_adapter: bool
 
-    @property
-    def kind(self) -> str:
-        """As of `TaggingModel`."""
-        return "generator"
-
     @model_validator(mode="after")
     def _long_enough(self) -> GenerationModel:
         if self.constrained != "none" and self.max_new_tokens < 8:
@@ -194,13 +190,9 @@ Model = Annotated[TaggingModel | GenerationModel, Field(discriminator="approach"
 class Ensemble(Strict):
     """Stands in place of a model in a run of systems that vote on spans."""
 
+    kind: ClassVar[str] = "ensemble"  # as of `TaggingModel`
     approach: Literal["ensemble"] = "ensemble"
     label: str
-
-    @property
-    def kind(self) -> str:
-        """As of `TaggingModel`."""
-        return "ensemble"
 
 
 # -------------------------------------------------------------------------- datasets
@@ -220,15 +212,12 @@ class Split(File):
     annotations: File | None = None  # where they have a file of their own
 
 
-# Keys that only some formats have.
-_OPTIONS = {
-    "columns": ("conll",),
-    "separator": ("conll",),
-    "scheme": ("conll", "jsonl"),
-    "tags": ("jsonl",),
-    "domain": ("conll", "jsonl"),
-    "overlaps": ("pubtator", "biocreative"),
-    "languages": ("conll", "jsonl", "pubtator"),
+# The formats, each with the keys that not all of them have.
+FORMATS = {
+    "conll": ("columns", "separator", "scheme", "domain", "languages"),
+    "jsonl": ("tags", "scheme", "domain", "languages"),
+    "pubtator": ("overlaps", "languages"),
+    "biocreative": ("overlaps",),
 }
 
 
@@ -239,10 +228,10 @@ class Dataset(Strict):
     description: str
     licence: str
     language: str
-    format: Literal["conll", "jsonl", "pubtator", "biocreative"]
+    format: Literal[*FORMATS]
     columns: list[str] = ["token", "tag"]  # of conll; others may stand between and around these two
     separator: Literal["tab", "space"] = "tab"
-    scheme: Literal["iob2", "iob1", "bioes", "bilou", "bmes"] = "iob2"  # of tags
+    scheme: Literal[*tag_schemes.SCHEMES] = "iob2"  # of tags
     tags: list[str] = []  # names of integer tags, beginning with that of 0
     overlaps: Literal["refuse", "longest"] = "refuse"  # of mentions with offsets
     flaws: Literal["refuse", "drop"] = "refuse"  # mentions and lines that contradict themselves
@@ -256,8 +245,8 @@ class Dataset(Strict):
 
     @model_validator(mode="after")
     def _whole(self) -> Dataset:
-        for key, formats in _OPTIONS.items():
-            if getattr(self, key) != Dataset.model_fields[key].default and self.format not in formats:
+        for key in sorted(set().union(*FORMATS.values()) - set(FORMATS[self.format])):
+            if getattr(self, key) != Dataset.model_fields[key].default:
                 raise ValueError(f"{key}: format {self.format} has no such key")
         if self.columns.count("token") != 1 or self.columns.count("tag") != 1:
             raise ValueError("columns: expected token and tag among them, each once")

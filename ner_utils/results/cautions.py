@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from ner_utils import efficiency
 from ner_utils.results import provenance
-from ner_utils.results.stored import Stored
+from ner_utils.results.evaluation import Stored
 from ner_utils.scoring import resampling
 
 NAMED = 12  # systems that a warning names; the others are counted

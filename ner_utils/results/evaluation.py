@@ -1,11 +1,11 @@
-"""Score one run from its stored predictions. Needs the corpus, and no model."""
+"""Scores one run from its stored predictions, and loads what is stored of it. Needs no model."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ner_utils import paths, scoring, sealed, stages
@@ -125,3 +125,22 @@ def load_metrics(run: Run) -> dict[str, Any]:
     if wrong := differing(run.results, values["files"]):
         raise ResultError(f"{paths.relative(run.results / wrong[0])}: not the file of these scores; {again}")
     return values
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One run's result, verified: the contents of its files."""
+
+    run: Run
+    manifest: dict[str, Any]
+    metrics: dict[str, Any]
+    efficiency: dict[str, Any]
+    counts: list[dict[str, Any]]
+
+
+def load_stored(run: Run) -> Stored:
+    """The stored result of a run. Raises `ResultError` where a file is missing or does not fit the run."""
+    manifest = provenance.read_manifest(run)
+    metrics, cost = load_metrics(run), load_cost(run)
+    rows = (run.results / "counts.jsonl").read_text(encoding="utf-8").splitlines()
+    return Stored(run, manifest, metrics, cost, [json.loads(row) for row in rows])

@@ -7,7 +7,7 @@ from typing import Any
 
 from ner_utils import scoring
 from ner_utils.forms.base import DROPPED
-from ner_utils.results.stored import Stored
+from ner_utils.results.evaluation import Stored
 
 STATUSES = ("ok", "recovered", "failed")
 OF_ANSWERS = (*STATUSES, "cut_off", "ungrounded_rate", *(f"dropped.{reason}" for reason in DROPPED))

@@ -20,8 +20,8 @@ from ner_utils.config.run import Run
 from ner_utils.config.study import Study
 from ner_utils.data import audit
 from ner_utils.results.cautions import cautions
+from ner_utils.results.evaluation import Stored, load_stored
 from ner_utils.results.measures import evaluation_rows, measures
-from ner_utils.results.stored import Stored, load_stored
 from ner_utils.scoring import resampling, significance
 from ner_utils.scoring.resampling import Interval
 from ner_utils.sealed import ResultError
