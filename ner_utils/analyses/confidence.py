@@ -79,34 +79,29 @@ def _calibration(p: np.ndarray, spans: PredictedSpans, resamples: int) -> dict[s
 
 
 # ---------------------------------------------------------------------- from the findings
-Blocks = Sequence[tuple[str, str, Mapping[str, Any]]]  # corpus, label, and a system's report
+Reports = Sequence[tuple[str, Mapping[str, Any]]]  # of systems, each with its name
 
 
-def stored_reports(results: Results) -> Blocks:
-    """The findings on all systems of a study."""
-    labels = findings.labels(results)
+def stored_reports(results: Results) -> Reports:
+    """The findings on all systems of a study; names include the corpus if there are several."""
+    stored, labels = findings.study_findings(results, "confidence"), findings.labels(results)
+    names = {dataset: f", {results.corpus_label(dataset)}" if len(stored) > 1 else "" for dataset in stored}
     return [
-        (results.corpus_label(dataset), labels[system], report)
-        for dataset, each in findings.study_findings(results, "confidence").items()
+        (labels[system] + names[dataset], report)
+        for dataset, each in stored.items()
         for system, report in each["systems"].items()
     ]
 
 
-def _names(blocks: Blocks) -> list[str]:
-    several = len({corpus for corpus, _, _ in blocks}) > 1
-    return [f"{label}, {corpus}" if several else label for corpus, label, _ in blocks]
+def _assessed(reports: Reports) -> Reports:
+    """The reports without a reason against an assessment."""
+    return [(name, report) for name, report in reports if "reason" not in report]
 
 
-def _assessed(blocks: Blocks) -> list[tuple[str, Mapping[str, Any]]]:
-    """Names and reports of the systems without a reason against it."""
-    pairs = zip(_names(blocks), blocks, strict=True)
-    return [(name, report) for name, (_, _, report) in pairs if "reason" not in report]
-
-
-def frame(blocks: Blocks) -> pd.DataFrame:
+def frame(reports: Reports) -> pd.DataFrame:
     """A row for each system that was assessed: shares from 0 to 1."""
     rows = []
-    for name, report in _assessed(blocks):
+    for name, report in _assessed(reports):
         row = {"system": name, "spans": report["spans"], "right": report["right"]}
         for part in ("before", "after"):
             each = report.get(part, {})
@@ -115,7 +110,7 @@ def frame(blocks: Blocks) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def tab_confidence(blocks: Blocks) -> str:
+def tab_confidence(reports: Reports) -> str:
     """Each system in two rows, as it is and after one temperature: how sure, how often right, calibration."""
     columns = [Column("System"), Column("Spans", 0), Column(r"Right (\%)", 1), Column("$T$", 2)]
     columns += [Column(r"Sure (\%)", 1), Column("ECE", 1, over=r"Calibration error (\%)")]
@@ -123,7 +118,7 @@ def tab_confidence(blocks: Blocks) -> str:
     columns += [Column("chance", 1, over=r"Calibration error (\%)"), Column("Brier", 3)]
     columns += [Column(r"\shortstack{Wrong in the\\surer half (\%)}", 1)]
     rows: list[Any] = []
-    for name, (_, _, report) in zip(_names(blocks), blocks, strict=True):
+    for name, report in reports:
         if "reason" in report:
             rows.append([f"{name} ({report['reason']})", *[None] * (len(columns) - 1)])
             continue
@@ -159,9 +154,9 @@ def numbers(results: Results) -> dict[tuple[str, ...], float]:
 
 
 @plots.styled
-def fig_reliability(blocks: Blocks) -> Figure:
+def fig_reliability(reports: Reports) -> Figure:
     """A panel a system: the share that is right against the confidence, in bins of equal mass."""
-    shown = _assessed(blocks)
+    shown = _assessed(reports)
     if not shown:
         return plots.statement(NOTHING)
     figure, axes = plots.grid(len(shown), 3, 1.95, 0.45, sharex=True, sharey=True)
@@ -185,9 +180,9 @@ def fig_reliability(blocks: Blocks) -> Figure:
 
 
 @plots.styled
-def fig_risk(blocks: Blocks) -> Figure:
+def fig_risk(reports: Reports) -> Figure:
     """The share of wrong spans among the surest ones, by how many are kept."""
-    shown = _assessed(blocks)
+    shown = _assessed(reports)
     if not shown:
         return plots.statement(NOTHING)
     marks = plots.marks_of(name for name, _ in shown)

@@ -110,11 +110,8 @@ def tab_bench(bench: dict[str, Any]) -> str:
     columns += [Column(title, 1, over="Per second") for title in ("here", "there")]
     columns += [Column("floor", layout="r", over="Per second")]
     rows: list = []
-    what = None
     for row in bench["rows"]:
-        if row["what"] != what:
-            what = row["what"]
-            rows.append(what)
+        rows += [row["what"]] if row["what"] not in rows else []
         middle, low, high = row["ratio"]
         aim = f"{row['reach']:g}" if row["reach"] else None
         floor = latex.number(row["floor"], 1) if row["floor"] else None

@@ -46,4 +46,4 @@ def test_without_dev_nothing_is_learnt(made_up):
     results = made_up("protocol.dev_predictions=null")
     found = findings.study_findings(results, "confidence")["demo"]["systems"]["minilm"]
     assert "before" in found and "after" not in found
-    assert "--" in confidence.tab_confidence([("Demo", "MiniLM", found)])
+    assert "--" in confidence.tab_confidence([("MiniLM", found)])
