@@ -27,22 +27,19 @@ def series(results: Results) -> pd.DataFrame:
     Smaller training sets may be trained for more epochs: the number of epochs tells models apart only where
     a size would occur twice.
     """
-    models: dict[tuple[str, str], tuple[str, str, str]] = {}
+    models = []
     for run in results.systems:
         if run.model.approach != "ensemble" and not (run.untrained or run.base):
             settings = run.model.model_dump() | {"held_out": run.held_out}
             length = {key: settings["training"].pop(key) for key in ("epochs", "patience")}
             model = json.dumps(settings, sort_keys=True)
-            models[run.dataset_name, run.system] = (model, f"{model}{length}", run.model.label)
+            models.append([run.dataset_name, run.system, model, f"{model}{length}", run.model.label])
     scores = ["micro_f1", "micro_f1_low", "micro_f1_high"]
-    frame = results.summary[["dataset", "system", "corpus", "train_sentences", "steps", *scores]].copy()
-    keys = zip(frame["dataset"], frame["system"], strict=True)
-    of_systems = [models.get(key, ("", "", "")) for key in keys]
-    frame["model"], exact, frame["series"] = zip(*of_systems, strict=True)
+    frame = results.summary[["dataset", "system", "corpus", "train_sentences", "steps", *scores]]
+    frame = frame.merge(pd.DataFrame(models, columns=["dataset", "system", "model", "exact", "series"]))
     twice = frame.duplicated(["corpus", "model", "train_sentences"], keep=False)
     twice = twice.groupby([frame["corpus"], frame["model"]]).transform("any")
-    frame["model"] = frame["model"].mask(twice, pd.Series(exact, index=frame.index))
-    frame = frame[frame["model"] != ""]
+    frame["model"] = frame["model"].mask(twice, frame.pop("exact"))
     groups = frame.groupby(["corpus", "model"])
     sizes = groups["train_sentences"].transform("nunique")
     steps = groups["steps"].transform("max") / groups["steps"].transform("min")

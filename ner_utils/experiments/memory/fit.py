@@ -19,12 +19,8 @@ from ner_utils.config.run import Run
 from ner_utils.config.strict_yaml import ConfigError, value_of
 from ner_utils.experiments.memory.estimate import CARDS, GIB, PROCESS, RESERVE, cpu, estimate
 
-BATCHES = {  # by approach and step: the key to lower where memory does not suffice
-    ("tagging", "training"): "training.batch_size",
-    ("tagging", "prediction"): "prediction_batch_tokens",
-    ("generation", "training"): "training.batch_size",
-    ("generation", "prediction"): "prediction_batch_size",
-}
+# By approach, the key of the batch in prediction.
+BATCHES = {"tagging": "prediction_batch_tokens", "generation": "prediction_batch_size"}
 OTHERWISE = "lower model.training.max_length, or take a smaller model"
 
 
@@ -67,7 +63,7 @@ def advice(run: Run, step: str, least: bool = False) -> str:
     """What to change where memory did not suffice for the ``training`` or the ``prediction`` of a run: the
     largest batch that fits by estimate, or something else if none does, or if the ``least`` was tried
     already."""
-    key = BATCHES[run.model.approach, step]
+    key = "training.batch_size" if step == "training" else BATCHES[run.model.approach]
     declared = value_of(run.model, key)
     here = this_machine()
     try:
