@@ -197,14 +197,15 @@ def verdict(claim: PaperClaim, pair: Pair) -> str | None:
     outside of the claim's scope, what is observed; None if the pair lacks the results."""
     if not claim.supported:
         return None
-    truths = {
-        name: claims.holds(condition, pair.values)
-        for name, condition in (("supported", claim.supported), ("contradicted", claim.contradicted))
-    }
-    open_verdict = None if None in truths.values() else "undecided"
-    observed = next((name for name, truth in truths.items() if truth), open_verdict)
-    if observed is None:
+    supported, contradicted = (
+        claims.holds(condition, pair.values) for condition in (claim.supported, claim.contradicted)
+    )
+    if supported or contradicted:
+        observed = "supported" if supported else "contradicted"
+    elif None in (supported, contradicted):
         return None
+    else:
+        observed = "undecided"
     if not in_scope(claim.scope, pair):
         return f"out of scope; observed: {OBSERVED[observed]}"
     return f"{observed} (estimated)" if claim.estimated else observed
