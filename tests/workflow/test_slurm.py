@@ -112,7 +112,7 @@ def test_a_job_that_ends_early_is_submitted_again_and_ends_like_an_undisturbed_o
         subprocess.run(["scontrol", "requeue", requeued], check=True)
         cancelled, _ = running_job(clone, study, after=step)
         subprocess.run(["scancel", cancelled], check=True)
-        code = study.wait(timeout=240)
+        code = study.wait(timeout=480)  # Snakemake asks for a job less and less often
     finally:
         if study.poll() is None:
             os.killpg(study.pid, signal.SIGKILL)
