@@ -133,8 +133,8 @@ class TaggingModel(Strict):
     @property
     def kind(self) -> str:
         """The kind of model in tables, claims and advice: a causal language model that tags is no encoder."""
-        causal = self.labelled == "last" or self.attention == "bidirectional"
-        return "LLM tagger" if causal else "encoder"
+        encoder = self.labelled == "first" and self.attention == "causal"  # the defaults
+        return "encoder" if encoder else "LLM tagger"
 
     @model_validator(mode="after")
     def _trainable(self) -> TaggingModel:

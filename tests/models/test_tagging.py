@@ -265,4 +265,6 @@ def test_kinds_of_the_committed_models():
     assert {name for name, kind in kinds.items() if kind == "LLM tagger"} == {"smollm2-135m-tagger"}
     assert kinds["minilm"] == kinds["deberta-v3-large"] == kinds["modernbert-base"] == "encoder"
     assert kinds["llama-3.1-8b"] == kinds["smollm2-135m"] == "generator"
+    changed = config.load_model("smollm2-135m-tagger", {"attention": "bidirectional", "labelled": "first"})
+    assert changed.kind == "LLM tagger"
     assert schema.Ensemble(label="Both").kind == "ensemble"
