@@ -41,42 +41,39 @@ def lock(path: Path, work: str, wait: bool = False) -> Iterator[bool]:
     that process, or raises `RuntimeError`. Prints a warning if the file system has no locks, or if a
     process of another machine left its name in the file and may still be at work.
     """
-    with path.open("a+", encoding="utf-8", errors="replace") as file:
-        works = _take(file, path, work, wait)
+    host, flaw = socket.gethostname(), ""
+    with path.open("a+", encoding="utf-8", errors="replace") as file, path.open("a") as second:
+        try:
+            if not _take(file):
+                holder = _holder(file)
+                message = f"another process {work}" + (f" ({holder})" if holder else "")
+                if not wait:
+                    raise RuntimeError(f"{paths.relative(path.parent)}: {message}")
+                print(f"waiting: {message}", flush=True)
+                fcntl.flock(file, fcntl.LOCK_EX)
+            if _take(second):  # some file systems accept the call and do nothing
+                flaw = "locks of this file system do nothing"
+        except OSError as error:  # ENOSYS, ENOLCK, EOPNOTSUPP …
+            flaw = f"this file system has no locks ({error.strerror})"
+        if flaw:
+            _warn(path, f"{flaw}: nothing keeps out a process that also {work}")
         last = _holder(file)
-        host = socket.gethostname()
-        if last and (not works or last.rpartition(" on ")[2] != host):
+        if last and (flaw or last.rpartition(" on ")[2] != host):
             _warn(path, f"{last} did not end in order. If it still {work}, stop one of the two")
         _write_holder(file, f"process {os.getpid()} on {host}")
         try:
-            yield works
+            yield not flaw
         finally:
             _write_holder(file, "")
 
 
-def _take(file: TextIO, path: Path, work: str, wait: bool) -> bool:
+def _take(file: TextIO) -> bool:
+    """Take the lock of a file; False if another handle has it."""
     try:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = _holder(file)
-            message = f"another process {work}" + (f" ({holder})" if holder else "")
-            if not wait:
-                raise RuntimeError(f"{paths.relative(path.parent)}: {message}") from None
-            print(f"waiting: {message}", flush=True)
-            fcntl.flock(file, fcntl.LOCK_EX)
-    except OSError as error:  # ENOSYS, ENOLCK, EOPNOTSUPP …
-        reason = f"this file system has no locks ({error.strerror})"
-        _warn(path, f"{reason}: nothing keeps out a process that also {work}")
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
         return False
-    # Some file systems accept the call and do nothing: a second handle must not get the lock, too.
-    with path.open("a", encoding="utf-8") as second:
-        try:
-            fcntl.flock(second, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return True
-    _warn(path, f"locks of this file system do nothing: nothing keeps out a process that also {work}")
-    return False
+    return True
 
 
 def _holder(file: TextIO) -> str:

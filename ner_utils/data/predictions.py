@@ -6,6 +6,9 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, TypeAdapter, ValidationError
 
 from ner_utils.data.sentence import Sentence
 from ner_utils.data.spans import Span
@@ -32,6 +35,19 @@ class Prediction:
     confidences: tuple[float, ...] | None = field(default=None, compare=False)
 
 
+def _whole(prediction: Prediction) -> Prediction:
+    """The prediction. Raises `ValueError` if its repaired places or confidences do not fit its spans."""
+    spans, confidences = len(prediction.spans), prediction.confidences
+    if not set(prediction.repaired or ()) <= set(range(spans)):
+        raise ValueError("repaired: expected places of spans")
+    if confidences is not None and not (len(confidences) == spans and all(each <= 0 for each in confidences)):
+        raise ValueError("confidences: expected a log-probability for each span")
+    return prediction
+
+
+_ROW = TypeAdapter(Annotated[Prediction, AfterValidator(_whole)])
+
+
 def write_predictions(path: Path, predictions: Iterable[Prediction]) -> None:
     """Write a JSON object for each prediction on a line of its own; the text of sentences is not stored."""
     with path.open("w", encoding="utf-8") as file:
@@ -51,9 +67,10 @@ def read_predictions(path: Path, sentences: Sequence[Sentence]) -> list[Predicti
     rows: dict[str, Prediction] = {}
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         try:
-            prediction = _parse(json.loads(line))
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
-            raise ResultError(f"{path}:{number}: not a prediction ({error})") from None
+            prediction = _ROW.validate_json(line, strict=True)
+        except ValidationError as error:
+            reason = error.errors()[0]["msg"]
+            raise ResultError(f"{path}:{number}: not a prediction ({reason})") from None
         if prediction.id in rows:
             raise ResultError(f"{path}:{number}: a second prediction for {prediction.id}")
         rows[prediction.id] = prediction
@@ -66,20 +83,3 @@ def read_predictions(path: Path, sentences: Sequence[Sentence]) -> list[Predicti
                 raise ResultError(f"{path}: {sentence.id}: span {list(span)} overlaps or leaves the sentence")
             end = span.end
     return [rows[sentence.id] for sentence in sentences]
-
-
-def _parse(row: dict) -> Prediction:
-    """Raises `KeyError` or `TypeError` for anything that is no prediction."""
-    spans = tuple(Span(*span) for span in row["spans"])
-    if not isinstance(row["id"], str):
-        raise TypeError("an id is a string")
-    if [type(value) for span in spans for value in span] != [int, int, str] * len(spans):
-        raise TypeError("a span is [start, end, type]")
-    repaired, confidences = (tuple(row[key]) if key in row else None for key in ("repaired", "confidences"))
-    if repaired is not None and not set(repaired) <= set(range(len(spans))):
-        raise TypeError("repaired: expected places of spans")
-    if confidences is not None and (
-        len(confidences) != len(spans) or not all(each <= 0 for each in confidences)
-    ):
-        raise TypeError("confidences: expected a log-probability for each span")
-    return Prediction(row["id"], spans, row.get("status"), row.get("dropped"), repaired, confidences)
