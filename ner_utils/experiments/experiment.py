@@ -198,9 +198,12 @@ def write_results(
             predictions.write_predictions(run.results / name, rows)
         provenance.write_json(run.results / "efficiency.json", record | cost)
         manifest = provenance.write_manifest(run, [*rows_of, "efficiency.json"])
-    # Other systems may predict with the chosen checkpoints. Merged weights can be made from these again.
+    # Other systems may predict with the chosen checkpoints. Merged weights can be made from these again, and
+    # are large. The run whose checkpoints this one uses has some again where it was trained again for it.
     kept = {record.get("best_checkpoint"), record.get("lowest_loss_checkpoint")}
-    for folder in [*run.scratch.glob("checkpoint-*"), *run.scratch.glob("merged-*")]:
+    sealed = [each for each in (run, run.base) if each and provenance.is_done(each)]
+    merged = [folder for each in sealed for folder in each.scratch.glob("*merged-*")]
+    for folder in [*run.scratch.glob("checkpoint-*"), *merged]:
         if folder.name not in kept:
             shutil.rmtree(folder)
     return manifest

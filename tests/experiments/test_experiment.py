@@ -227,6 +227,30 @@ def test_gold_as_prediction_scores_one(sealed, demo):
     assert evaluation.load_metrics(sealed) == metrics
 
 
+def test_merged_weights_are_deleted_when_their_run_is_sealed(make_run, demo):
+    """Those of the run whose checkpoints another one uses stay until both are sealed."""
+    base = make_run("smollm2-135m", {}).model_copy(update={"system": "base"})
+    run = base.model_copy(update={"system": "grounded", "base": base})
+    predicted = [Prediction(sentence.id, sentence.spans) for sentence in demo["test"]]
+    record = {"best_checkpoint": "checkpoint-4", "lowest_loss_checkpoint": "checkpoint-4"}
+
+    def left(run):
+        return sorted(folder.name for folder in run.scratch.iterdir())
+
+    (base.scratch / "checkpoint-4").mkdir(parents=True)
+    for folder in (base.scratch, run.scratch):
+        (folder / "merged-checkpoint-4").mkdir(parents=True)
+        (folder / ".merged-checkpoint-4.partial").mkdir()  # of a process that was killed
+    experiment.write_results(run, predicted, record, {})
+    assert left(run) == []
+    assert "merged-checkpoint-4" in left(base)
+    experiment.write_results(base, predicted, record, {})
+    assert left(base) == ["checkpoint-4"]
+    (base.scratch / "merged-checkpoint-4").mkdir()  # a checkpoint was damaged, so the base was trained again
+    experiment.write_results(run, predicted, record, {})
+    assert left(base) == ["checkpoint-4"]
+
+
 def test_a_changed_configuration_is_refused_and_named(sealed, make_run):
     other = make_run("minilm", {"training.learning_rate": 3.0e-4})
     with pytest.raises(ResultError, match=r"model\.training\.learning_rate: stored 0\.0002, now 0\.0003"):

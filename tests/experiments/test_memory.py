@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -188,8 +189,31 @@ def test_preflight_warns_and_goes_on(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(preflight.provenance, "is_done", lambda run: run.system != "minilm")
     preflight.check_study("first-look")
     said = capsys.readouterr().out.splitlines()
-    assert len(said) == 1
+    assert len(said) == 2
     assert said[0].startswith("warning: minilm on demo needs about ")
+    assert said[1].startswith("the study needs about ")
+
+
+def test_the_disk_of_a_study_has_one_merged_model_at_a_time(monkeypatch, tmp_path):
+    """And the weights that are to be fetched once, and the checkpoints of every seed."""
+    monkeypatch.setenv("NER_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(fit, "this_machine", lambda: fit.Machine("a CPU", False, 2**40, 0))
+    run = run_of("demo", "demo", "smollm2-qlora")
+    run = run.model_copy(update={"model": config.load_model("qwen2.5-coder-1.5b")})
+    runs = [run, run.model_copy(update={"seed": 2})]
+    runs.append(run.model_copy(update={"system": "grounded", "base": run}))
+    need = estimate.estimate(run, False)
+    checkpoint, merged = 12 * need.trainable, 4 * (need.parameters - need.trainable)
+    assert need.disk == (7120 * 10**6, 2 * checkpoint, 2 * checkpoint + merged)
+    assert merged == pytest.approx(7.11e9, rel=0.01)
+    stays, peak = need.disk.weights + 4 * checkpoint, need.disk.weights + 6 * checkpoint + merged
+    line = f"about {peak / 2**30:.1f} GiB of disk at the worst moment, {stays / 2**30:.1f} GiB afterwards; "
+    for free, end in ((peak, ""), (peak - 1, ", too little")):
+        monkeypatch.setattr(fit.shutil, "disk_usage", lambda path, free=free: SimpleNamespace(free=free))
+        assert fit.disk(runs) == f"{line}{free / 2**30:.1f} GiB are free{end}"
+    folder = tmp_path / "weights" / "qwen2.5-coder-1.5b-instruct-q4_k_m-cc324af070c2"
+    folder.mkdir(parents=True)
+    assert f"{(peak - need.disk.weights) / 2**30:.1f} GiB of disk at the worst" in fit.disk(runs)
 
 
 def test_what_would_fit_is_said(monkeypatch):

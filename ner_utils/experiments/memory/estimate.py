@@ -45,7 +45,17 @@ SHARD = 5 * GIB  # a file of weights on its way to the device
 HEAP = 1.6
 # Of the highest F1, the lowest loss, the last evaluation on dev, and the one that is being written.
 CHECKPOINTS = 4
+KEPT = 2  # of them, once a run is sealed: the first two
 SLACK = {"corpus": 10, "declared": 2}  # how much longer than the bound a job may take
+
+
+class Disk(NamedTuple):
+    """Bytes on disk: the pretrained weights, which runs of one model share; what stays of a run; and what is
+    deleted when the run is sealed."""
+
+    weights: int
+    kept: int
+    passing: int
 
 
 class Estimate(NamedTuple):
@@ -56,7 +66,7 @@ class Estimate(NamedTuple):
     trainable: int
     training: int
     prediction: int
-    disk: int
+    disk: Disk
     operations: float
     moved: float
     source: str
@@ -141,14 +151,20 @@ def _writes(run: Run) -> bool:
     return run.model.approach == "generation"
 
 
-def _disk(run: Run, memory: Footprint, gpu: bool) -> int:
-    """Bytes of the download, of checkpoints with their optimizer, and of merged weights."""
-    checkpoints = CHECKPOINTS * 12 * memory.trainable
-    if not run.model.lora:
-        return 4 * memory.parameters + checkpoints
-    base = memory.parameters - memory.trainable
-    merged = _writes(run) and not run.untrained and run.model.merge_adapter
-    return 2 * base + checkpoints + merged * (2 if gpu else 4) * base
+def _disk(run: Run, memory: Footprint, gpu: bool) -> Disk:
+    """Bytes of the pretrained weights, of checkpoints with their optimizer, and of merged weights."""
+    base = memory.parameters - memory.trainable * bool(run.model.lora)
+    pypi = run.model.weights.pypi
+    width = 4 if pypi or not run.model.lora else 2
+    weights = round(1e6 * pypi.megabytes.folder) if pypi and pypi.megabytes else width * base
+    if run.untrained:
+        return Disk(weights, 0, 0)
+    merges = _writes(run) and run.model.lora and run.model.merge_adapter
+    merged = (2 if gpu else 4) * base * bool(merges)
+    if run.base:  # its checkpoints are those of the other run
+        return Disk(weights, 0, merged)
+    checkpoint = 12 * memory.trainable
+    return Disk(weights, KEPT * checkpoint, (CHECKPOINTS - KEPT) * checkpoint + merged)
 
 
 def _work(run: Run, memory: Footprint, lengths: Lengths) -> tuple[float, float]:

