@@ -100,10 +100,11 @@ def _width(a: Timed, b: Timed, how: str) -> float:
     logs = [np.log([run[how] for run in each.runs]) for each in (a, b) if each.mean[how]]
     if len(logs) < 2 or min(map(len, logs)) < 2:
         return TOLERANCE
-    if max(map(np.ptp, logs)) < 1e-9:  # equal times, as of made-up runs
+    errors = [each.var(ddof=1) / len(each) for each in logs]
+    if (error := sum(errors)) < 1e-18:
         return TOLERANCE
-    interval = stats.ttest_ind(*logs, equal_var=False).confidence_interval()
-    return max(TOLERANCE, math.exp((interval.high - interval.low) / 2))
+    freedom = error**2 / sum(part**2 / (len(each) - 1) for part, each in zip(errors, logs, strict=True))
+    return max(TOLERANCE, math.exp(stats.t.ppf(0.975, freedom) * math.sqrt(error)))
 
 
 def faster(a: Timed, b: Timed, how: str) -> Timed | None:
