@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import matplotlib.pyplot as plt
@@ -92,14 +92,6 @@ def stored_reports(results: Results) -> Compared:
     return Compared(reports, findings.labels(results))
 
 
-def _by_corpus(reports: Mapping[str, Any], rows: Callable[[dict[str, Any]], Iterator[Any]]) -> Iterator[Any]:
-    """The rows of all reports, each under a heading if there are several."""
-    for label, report in reports.items():
-        if len(reports) > 1:
-            yield label
-        yield from rows(report)
-
-
 def tab_buckets(compared: Compared) -> str:
     """F1 in every bucket, and its number of gold mentions."""
     reports, labels = compared
@@ -118,7 +110,7 @@ def tab_buckets(compared: Compared) -> str:
                 many = lines["gold"].max()
                 yield [bucket, many, *(scores.get(name) if many else None for name in labels)]
 
-    return latex.tabular(columns, _by_corpus(reports, rows))
+    return latex.tabular(columns, latex.by_corpus({label: rows(each) for label, each in reports.items()}))
 
 
 def tab_errors(compared: Compared) -> str:
@@ -137,7 +129,7 @@ def tab_errors(compared: Compared) -> str:
         for name in written:
             yield [name, *(lost[system].get(name) for system in labels)]
 
-    return latex.tabular(columns, _by_corpus(reports, rows))
+    return latex.tabular(columns, latex.by_corpus({label: rows(each) for label, each in reports.items()}))
 
 
 def tab_agreement(compared: Compared) -> str:
@@ -153,7 +145,7 @@ def tab_agreement(compared: Compared) -> str:
             number = f"{heads[at]}  " if len(heads) > latex.MANY else ""
             yield [number + labels[a], *row]
 
-    return latex.tabular(columns, _by_corpus(reports, rows))
+    return latex.tabular(columns, latex.by_corpus({label: rows(each) for label, each in reports.items()}))
 
 
 def numbers(results: Results) -> dict[tuple[str, ...], float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import time
 from collections.abc import Callable, Iterable
@@ -94,16 +95,13 @@ class Workflow:
     def resources(self) -> dict[str, Callable[[Any], int]]:
         """What a job asks of a cluster, by Snakemake's names: for its run, or for the largest generator of
         its study. These are functions, because estimates of jobs that do not run would take time."""
-        return {name: self._resource(name) for name in ("mem_mb", "gpu", "runtime")}
+        return {name: functools.partial(self._resource, name) for name in ("mem_mb", "gpu", "runtime")}
 
-    def _resource(self, name: str) -> Callable[[Any], int]:
-        def need(wildcards: Any) -> int:
-            if hasattr(wildcards, "system"):
-                return resources(self.run(wildcards))[name]
-            runs = [run for run in self._generators() if run.study == wildcards.study]
-            return max((resources(run)[name] for run in runs), default=0)
-
-        return need
+    def _resource(self, name: str, wildcards: Any) -> int:
+        if hasattr(wildcards, "system"):
+            return resources(self.run(wildcards))[name]
+        runs = [run for run in self._generators() if run.study == wildcards.study]
+        return max((resources(run)[name] for run in runs), default=0)
 
     # -------------------------------------------------------------------------- stale
     def mark_stale(self, marker: Path) -> Callable[[str], Callable[[Any], list[str]]]:

@@ -7,7 +7,7 @@ import math
 import re
 import textwrap
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -145,27 +145,33 @@ def tabular(columns: Iterable[Column], rows: Iterable[Sequence | str], long: boo
     return "\n".join([*lines, *foot, rf"\end{{{kind}}}"]) + "\n"
 
 
-def blocks(frame: pd.DataFrame, row: Callable[[dict], Sequence]) -> Iterator[Sequence | str]:
-    """Rows under a heading for each corpus; a single corpus needs none."""
-    for label, block in frame.groupby("corpus", sort=False):
-        if frame["corpus"].nunique() > 1:
+def by_corpus(parts: Mapping[str, Iterable[Sequence | str]]) -> Iterator[Sequence | str]:
+    """The rows of each corpus under its label; a single corpus needs no heading."""
+    for label, rows in parts.items():
+        if len(parts) > 1:
             yield label
-        yield from map(row, block.to_dict("records"))
+        yield from rows
+
+
+def blocks(frame: pd.DataFrame, row: Callable[[dict], Sequence]) -> Iterator[Sequence | str]:
+    """The rows of a frame, `by_corpus`."""
+    parts = frame.groupby("corpus", sort=False)
+    return by_corpus({label: map(row, block.to_dict("records")) for label, block in parts})
 
 
 def crossed(
     frame: pd.DataFrame, down: str, across: str, cells: Callable[[dict], Sequence], sort: bool = False
 ) -> Iterator[Sequence | str]:
     """A row for each value of the column ``down``, in their order or sorted, with the cells of each value of
-    ``across`` side by side, dashes where there are none; under a heading for each corpus."""
-    names, first = list(dict.fromkeys(frame[across])), frame.iloc[0].to_dict()
-    for corpus, block in frame.groupby("corpus", sort=False):
-        if frame["corpus"].nunique() > 1:
-            yield corpus
+    ``across`` side by side, dashes where there are none; `by_corpus`."""
+    names, none = list(dict.fromkeys(frame[across])), [None] * len(cells(frame.iloc[0].to_dict()))
+
+    def rows(block: pd.DataFrame) -> Iterator[Sequence]:
         for value, lines in block.groupby(down, sort=sort):
             by_name = {line[across]: cells(line) for line in lines.to_dict("records")}
-            parts = (by_name.get(name, [None] * len(cells(first))) for name in names)
-            yield [value, *itertools.chain(*parts)]
+            yield [value, *itertools.chain(*(by_name.get(name, none) for name in names))]
+
+    return by_corpus({corpus: rows(block) for corpus, block in frame.groupby("corpus", sort=False)})
 
 
 def statement(text: str, long: bool = False) -> str:

@@ -27,9 +27,8 @@ OTHERWISE = "lower model.training.max_length, or take a smaller model"
 
 
 class Machine(NamedTuple):
-    """Where this process computes: its name, whether it is a GPU, bytes of memory, and bytes to keep free."""
+    """Where this process computes: on a GPU or not, bytes of memory, and bytes to keep free."""
 
-    name: str
     gpu: bool
     memory: int
     reserve: int
@@ -40,8 +39,8 @@ def this_machine() -> Machine:
     import torch  # late: it takes seconds to import
 
     if torch.cuda.is_available():
-        return Machine("the GPU", True, torch.cuda.get_device_properties(0).total_memory, RESERVE)
-    return Machine("this machine, without a GPU,", False, processes.memory_limit(), 2 * PROCESS)
+        return Machine(True, torch.cuda.get_device_properties(0).total_memory, RESERVE)
+    return Machine(False, processes.memory_limit(), 2 * PROCESS)
 
 
 def configurations(runs: Iterable[Run]) -> list[Run]:
@@ -52,11 +51,12 @@ def configurations(runs: Iterable[Run]) -> list[Run]:
 def warnings(runs: Iterable[Run]) -> Iterator[str]:
     """A line for each configuration that needs more memory than this machine has."""
     here = this_machine()
+    name = "the GPU" if here.gpu else "this machine, without a GPU,"
     for run in (run for run in configurations(runs) if run.model.architecture):
         need = estimate(run, here.gpu).peak + here.reserve
         if need > here.memory:
             yield (
-                f"{run.system} on {run.dataset_name} needs about {need / GIB:.1f} GiB of memory, {here.name} "
+                f"{run.system} on {run.dataset_name} needs about {need / GIB:.1f} GiB of memory, {name} "
                 f"has {here.memory / GIB:.1f}; make fit STUDY={run.study} says more"
             )
 
