@@ -95,11 +95,8 @@ def stored_reports(results: Results) -> Compared:
 def tab_buckets(compared: Compared) -> str:
     """F1 in every bucket, and its number of gold mentions."""
     reports, labels = compared
-    columns = [
-        Column(""),
-        Column("Mentions", 0),
-        *(Column(head, 1) for head in latex.heads(list(labels.values()))),
-    ]
+    columns = [Column(""), Column("Mentions", 0)]
+    columns += [Column(head, 1) for head in latex.heads(list(labels.values()))]
 
     def rows(report: dict[str, Any]) -> Iterator[Any]:
         table = pd.DataFrame(report["buckets"])

@@ -93,10 +93,8 @@ def tab_robustness(frame: pd.DataFrame) -> str:
         return latex.statement(NOTHING)
     columns = [Column("Disturbance")]
     for base in dict.fromkeys(frame["base"]):
-        columns += [
-            Column(title, layout="r", over=base) for title in (r"change in \Fone", r"95\,\% interval")
-        ]
-        columns.append(Column(r"failed (\%)", 1, over=base))
+        columns += [Column(r"change in \Fone", layout="r", over=base)]
+        columns += [Column(r"95\,\% interval", layout="r", over=base), Column(r"failed (\%)", 1, over=base)]
 
     def cells(row: dict[str, Any]) -> list[Any]:
         change = "identical" if row["identical"] else f"{row['change']:.1f}"

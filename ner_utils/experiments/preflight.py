@@ -36,9 +36,7 @@ def check_study(study: str, overrides: str = "") -> None:
         _check_mentions(run, corpora[run.dataset_name])
     _warn(latex_check.check_texts(latex_check.quoted_texts(pending)))
     pending = [run for run in pending if not run.members]  # an ensemble has no weights
-    if (
-        pending and os.environ.get("PROFILE", "local") == "local"
-    ):  # elsewhere, jobs ask for the memory they need
+    if pending and os.environ.get("PROFILE", "local") == "local":  # elsewhere, jobs ask for their memory
         _warn(fit.warnings(pending))
     if pending:
         print(f"the study needs {fit.disk(pending)}", flush=True)

@@ -87,10 +87,7 @@ def _facts(facts: Iterable[tuple[str, str]]) -> str:
 
 def protocol(results: Results) -> str:
     """The study's protocol, which was declared before the first run."""
-    rules, labels = (
-        results.study.protocol,
-        dict(zip(results.runs["system"], results.runs["label"], strict=True)),
-    )
+    rules, labels = results.study.protocol, {run.system: run.label for run in results.systems}
     corpora = {run.dataset.label: run.dataset for run in results.systems}
     kinds = {run.label: run.model.kind for run in results.systems}
     sample = f"a sample of {rules.dev_sample} dev sentences" if rules.dev_sample else "all of dev"
