@@ -20,7 +20,7 @@ from ner_utils.config.schema import Dataset
 from ner_utils.data.corpus import DataError, Sentence, digests
 from ner_utils.data.formats.lines import DROPPED
 from ner_utils.data.formats.standoff import CHANGES
-from ner_utils.data.spans import Span, surface
+from ner_utils.data.spans import Span, surface, times_in
 from ner_utils.sealed import ResultError
 
 
@@ -119,7 +119,7 @@ def _count_split(sentences: Sequence[Sentence], dataset: Dataset) -> dict[str, A
             other != first for first, *others in copies.values() for other in others
         ),
         "repaired_tags": sum(sentence.repaired for sentence in sentences),
-        "repeated_mentions": sum(_occurrences(*mention) > 1 for mention in mentions),
+        "repeated_mentions": sum(times_in(each.tokens, span) > 1 for each, span in mentions),
         **({reason: treated[reason] for reason in CHANGES} if any(s.offsets for s in sentences) else {}),
         **({DROPPED: treated[DROPPED]} if dataset.flaws == "drop" else {}),
     }
@@ -147,13 +147,6 @@ def _count_overlap(sentences: Sequence[Sentence], train: Sequence[Sentence]) -> 
 
 def _mentions(sentences: Sequence[Sentence]) -> list[tuple[Sentence, Span]]:
     return [(sentence, span) for sentence in sentences for span in sentence.spans]
-
-
-def _occurrences(sentence: Sentence, span: Span) -> int:
-    """How often the tokens of a mention occur in its sentence, also overlapping."""
-    length, tokens = span.end - span.start, sentence.tokens[span.start : span.end]
-    starts = range(len(sentence.tokens) - length + 1)
-    return sum(sentence.tokens[start : start + length] == tokens for start in starts)
 
 
 def _share(part: int, whole: int) -> float | None:

@@ -59,6 +59,12 @@ def tags_from_spans(spans: Iterable[Span], length: int, scheme: str = "iob2") ->
     return tags
 
 
+def times_in(tokens: Sequence[str], span: Span) -> int:
+    """How often the tokens of a mention occur in its sentence, also overlapping."""
+    length, mention = span.end - span.start, tokens[span.start : span.end]
+    return sum(tokens[at : at + length] == mention for at in range(len(tokens) - length + 1))
+
+
 def surface(tokens: Sequence[str], span: Span) -> str:
     """A mention's tokens, joined by spaces."""
     return " ".join(tokens[span.start : span.end])

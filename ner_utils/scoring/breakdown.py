@@ -16,7 +16,7 @@ import pandas as pd
 
 from ner_utils.data.corpus import Sentence
 from ner_utils.data.predictions import Prediction
-from ner_utils.data.spans import Span, surface
+from ner_utils.data.spans import Span, surface, times_in
 from ner_utils.scoring import resampling
 
 # The buckets of each factor, in the order in which they are shown.
@@ -57,9 +57,7 @@ class Sorter:
         length, words = span.end - span.start, len(sentence.tokens)
         kinds = len(self.kinds.get(surface(sentence.tokens, span).lower(), ()))
         share = self.shares.get(span.type, 0)
-        lower = [token.lower() for token in sentence.tokens]
-        mention = lower[span.start : span.end]
-        times = sum(lower[at : at + length] == mention for at in range(words - length + 1))
+        times = times_in([token.lower() for token in sentence.tokens], span)
         domains = self.factors.get("domain")
         return [
             min(length, 3) - 1,

@@ -149,25 +149,17 @@ def pair(gold: SpanTable, predicted: SpanTable) -> Pairs:
     starts, ends = (gold.columns[:, at] + gold.sentence * width for at in (1, 2))
     begin, stop = (predicted.columns[:, at] + predicted.sentence * width for at in (1, 2))
     low, high = np.searchsorted(ends, begin, side="right"), np.searchsorted(starts, stop, side="left")
-    overlapping = np.zeros(len(starts) + 1, np.int64)  # predicted spans that overlap each gold one
-    np.add.at(overlapping, low, high > low)
-    np.add.at(overlapping, high, -(high > low).astype(np.int64))
-    overlapping = np.cumsum(overlapping)
-    first = np.where(high > low, low, -1)
-    alike = first.copy()
-    # Most spans overlap one span at most, which overlaps no other: they are paired already.
-    free = np.ones((2, len(starts)), bool)
-    several = overlapping[np.minimum(low, len(starts))] > 1
-    for at in np.flatnonzero((high - low > 1) | ((high - low == 1) & several)):
-        near = np.arange(low[at], high[at])
-        left = near[free[0, near]]
-        first[at] = left[0] if len(left) else -1
-        left = near[free[1, near]]
-        same = left[gold.kind[left] == predicted.kind[at]]
-        apart = abs(starts[same] - begin[at]) + abs(ends[same] - stop[at])
-        alike[at] = same[np.argmin(apart)] if len(same) else left[0] if len(left) else -1
-        free[0, first[at]] &= first[at] < 0
-        free[1, alike[at]] &= alike[at] < 0
+    kinds = gold.kind.tolist()
+    free = [[True] * (len(kinds) + 1) for _ in range(2)]  # the last, with index -1, stands for no span
+    first, alike = np.full((2, len(begin)), -1)
+    for at, (kind, near) in enumerate(zip(predicted.kind.tolist(), map(range, low, high), strict=True)):
+        first[at] = next((k for k in near if free[0][k]), -1)
+        left = [k for k in near if free[1][k]]
+        same = [k for k in left if kinds[k] == kind]
+        if len(same) > 1:
+            same = sorted(same, key=lambda k: abs(starts[k] - begin[at]) + abs(ends[k] - stop[at]))
+        alike[at] = next(iter((*same, *left)), -1)
+        free[0][first[at]] = free[1][alike[at]] = False
     return Pairs(first, alike)
 
 
