@@ -12,7 +12,7 @@ from typing import Any
 from ner_utils import messages, paths
 from ner_utils.config.schema import NAME, Dataset, Model, Split
 from ner_utils.config.strict_yaml import ConfigError, check, read_yaml, read_yaml_file, value_of
-from ner_utils.config.study import PERSON, PERTURBATIONS, Study, System
+from ner_utils.config.study import PERSON, Study, System
 
 # Keys in which a system may differ from the one whose weights it uses: they affect prediction alone.
 OWN_KEYS = {"label", "max_new_tokens", "constrained", "prediction_batch_size", "prediction_batch_tokens"}
@@ -185,8 +185,6 @@ def _check_perturbed(
     study: Study, system: System, model: Any, datasets: dict[str, Dataset], where: str
 ) -> None:
     """Its results are compared with those of a system that reads the same sentences undisturbed."""
-    if system.perturbed not in PERTURBATIONS:
-        raise ConfigError(f"{where}: expected one of {', '.join(PERTURBATIONS)}, found {system.perturbed!r}")
     if not system.weights_of:
         free = {"label": None, "model": None, "overrides": {}}
         undisturbed = system.model_copy(update=free | {"perturbed": None})

@@ -49,7 +49,7 @@ class System(Strict):
     weights_of: str | None = None  # another system of the study, with whose weights this one predicts
     selected_by: Literal["f1", "loss"] = "f1"  # with weights_of: its checkpoint of the lowest loss
     held_out: list[str] = []  # types that training neither shows nor names, but test has
-    perturbed: str | None = None  # how its test sentences are disturbed, one of `PERTURBATIONS`
+    perturbed: Literal[*PERTURBATIONS] | None = None  # how its test sentences are disturbed
     overrides: dict[str, Any] = {}
 
     @property
