@@ -219,7 +219,7 @@ PUBLISHED = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "do
 def adapters() -> dict[str, dict[str, int]]:
     """Number of linear layers of each Qwen3.5 that carry an adapter, and with paper A's list of names."""
     numbers = {}
-    for name in (name for name in config.names("models") if name.startswith("qwen")):
+    for name in (name for name in config.names("models") if name.startswith("qwen3.5")):
         model = config.load_model(name)
         sizes = footprint.count(json.dumps(model.architecture), 0)
         numbers[name] = {

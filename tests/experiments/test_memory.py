@@ -34,6 +34,8 @@ PUBLISHED = {
     "modernbert-large": 395,
     "llama-3.1-8b": 8030,
     "mistral-7b": 7250,
+    "mpnet-base": 109.5,
+    "qwen2.5-coder-1.5b": 1777,  # as its file holds it, with two matrices of the vocabulary
     "qwen3.5-0.8b": 752,
     "qwen3.5-4b": 4210,
     "qwen3.5-27b": 26900,

