@@ -201,7 +201,8 @@ def test_preflight_warns_and_goes_on(monkeypatch, capsys, tmp_path):
 def test_the_disk_of_a_study_has_one_merged_model_at_a_time(monkeypatch, tmp_path):
     """And the weights that are to be fetched once, and the checkpoints of every seed."""
     monkeypatch.setenv("NER_CACHE_DIR", str(tmp_path))
-    monkeypatch.setattr(fit, "this_machine", lambda: fit.Machine("a CPU", False, 2**40, 0))
+    here = fit.this_machine()._replace(gpu=False)
+    monkeypatch.setattr(fit, "this_machine", lambda: here)
     run = run_of("demo", "demo", "smollm2-qlora")
     run = run.model_copy(update={"model": config.load_model("qwen2.5-coder-1.5b")})
     runs = [run, run.model_copy(update={"seed": 2})]
