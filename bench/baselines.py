@@ -29,7 +29,7 @@ from ner_utils.config.run import Run
 from ner_utils.data.corpus import Sentence
 from ner_utils.data.spans import spans_from_tags
 from ner_utils.experiments.memory import footprint
-from ner_utils.models import generation, tagging, weights
+from ner_utils.models import backbones, generation, tagging, weights
 
 
 class Clock(TrainerCallback):
@@ -74,8 +74,14 @@ def train_sft(run: Run, sentences: Sequence[Sentence], folder: str) -> float:
     adapter, returns seconds of its steps."""
     set_seed(run.seed)
     prompter = generation.Prompter(run, weights.resolve(run.model.weights))
-    model = generation.load_base(run)
-    if run.model.quantisation:
+    packed, dtype = run.model.quantisation is not None, backbones.dtype(run.model)
+    model = AutoModelForCausalLM.from_pretrained(
+        weights.resolve(run.model.weights),
+        dtype=dtype,
+        quantization_config=backbones.nf4(dtype) if packed else None,
+        device_map={"": backbones.device()},
+    )
+    if packed:
         model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
     lora, settings = run.model.lora, run.model.training
     adapter = LoraConfig(
@@ -98,7 +104,8 @@ def train_sft(run: Run, sentences: Sequence[Sentence], folder: str) -> float:
             lr_scheduler_type=settings.schedule,
             num_train_epochs=settings.epochs,
             max_length=settings.max_length,
-            bf16=model.dtype == torch.bfloat16,
+            bf16=dtype == torch.bfloat16,
+            use_cpu=backbones.device() == "cpu",
             gradient_checkpointing=False,
             save_strategy="no",
             report_to="none",

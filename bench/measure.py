@@ -67,7 +67,7 @@ class Machine(NamedTuple):
     def measured(cls) -> Machine:
         """Those of a large matrix product (on a GPU in the dtype of LLMs) and the sum of a large tensor."""
         gpu = torch.cuda.is_available()
-        size, place = (8192, {"device": "cuda", "dtype": backbones.dtype()}) if gpu else (2048, {})
+        size, place = (8192, {"device": "cuda", "dtype": torch.bfloat16}) if gpu else (2048, {})
         a, b = torch.randn(size, size, **place), torch.randn(size, size, **place)
         large = torch.randn(2**27 if gpu else 2**26, device=backbones.device())
 
