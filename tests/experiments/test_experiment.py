@@ -74,7 +74,7 @@ def test_killed_and_resumed_training_ends_bit_identical(
         run = tiny_tagger.model_copy(update={"train_sentences": 40})
     else:
         settings = {"training.epochs": 3, "training.batch_size": 8, "training.accumulation_steps": 1}
-        settings |= {"max_new_tokens": 8, "lora.dropout": 0.1}
+        settings |= {"max_new_tokens": 8, "lora.dropout": 0.1, "merge_adapter": False}
         folder = make_tiny_llama()
         run = make_run("tiny-llama", settings, weights_folder=folder, train_sentences=40, dev_sample=4)
     calm, hurt = tmp_path / "calm", tmp_path / "hurt"

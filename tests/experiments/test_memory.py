@@ -36,6 +36,7 @@ PUBLISHED = {
     "mistral-7b": 7250,
     "mpnet-base": 109.5,
     "qwen2.5-coder-1.5b": 1777,  # as its file holds it, with two matrices of the vocabulary
+    "qwen2.5-coder-1.5b-tagger": 1544,
     "qwen3.5-0.8b": 752,
     "qwen3.5-4b": 4210,
     "qwen3.5-27b": 26900,
@@ -201,10 +202,13 @@ def test_preflight_warns_and_goes_on(monkeypatch, capsys, tmp_path):
 def test_the_disk_of_a_study_has_one_merged_model_at_a_time(monkeypatch, tmp_path):
     """And the weights that are to be fetched once, and the checkpoints of every seed."""
     monkeypatch.setenv("NER_CACHE_DIR", str(tmp_path))
-    here = fit.this_machine()._replace(gpu=False)
-    monkeypatch.setattr(fit, "this_machine", lambda: here)
+    monkeypatch.setattr(fit, "this_machine", lambda: fit.Machine(False, 2**40, 0))
     run = run_of("demo", "demo", "smollm2-qlora")
-    run = run.model_copy(update={"model": config.load_model("qwen2.5-coder-1.5b")})
+    run = run.model_copy(
+        update={
+            "model": config.load_model("qwen2.5-coder-1.5b", {"merge_adapter": True, "cpu_dtype": "float32"})
+        }
+    )
     runs = [run, run.model_copy(update={"seed": 2})]
     runs.append(run.model_copy(update={"system": "grounded", "base": run}))
     need = estimate.estimate(run, False)

@@ -110,14 +110,13 @@ def _machine() -> dict[str, str]:
 def estimate(
     run: Run, gpu: bool, lengths: Lengths | None = None, sparing: bool = False, heap: float = HEAP
 ) -> Estimate:
-    """What a run needs of a GPU or of a CPU. ``sparing``: as in `footprint`, with evaluations on dev that
-    load no second model; ``heap`` is for a CPU, 1 where it gives freed blocks back. Raises `ConfigError`
-    without an architecture."""
+    """What a run needs of a GPU or of a CPU. ``sparing``: as in `footprint`; ``heap`` is for a CPU, 1 where
+    it gives freed blocks back. Raises `ConfigError` without an architecture."""
     lengths = lengths or lengths_of(run)
     memory = footprint(
         run.model, len(data.tag_names(run.dataset)), not run.untrained, gpu, lengths.batch, sparing
     )
-    training, prediction = _peaks(run, memory, gpu, sparing, heap)
+    training, prediction = _peaks(run, memory, gpu, heap)
     training = 0 if run.untrained else round(training)
     disk, work = _disk(run, memory, gpu), _work(run, memory, lengths)
     return Estimate(
@@ -125,26 +124,17 @@ def estimate(
     )
 
 
-def _peaks(run: Run, memory: Footprint, gpu: bool, sparing: bool, heap: float) -> tuple[float, float]:
+def _peaks(run: Run, memory: Footprint, gpu: bool, heap: float) -> tuple[float, float]:
     """Peaks of training and prediction, on a CPU each in a process of its own. There, an LLM's file of fp32
     weights is mapped into memory, and copied or quantised from there."""
     learnt = memory.weights + 8 * memory.trainable  # with AdamW's two moments in fp32
-    step = memory.training - memory.weights
-    second_model = _writes(run) and not sparing  # an evaluation on dev loads the model that predicts
+    predicts = memory.prediction - memory.prediction_weights
+    # An evaluation on dev predicts with the model that is being trained.
+    step = max(memory.training - memory.weights, predicts * _writes(run))
     if gpu:
-        return learnt + (max(step, memory.prediction) if second_model else step), memory.prediction
-    packed = _writes(run) and run.model.quantisation is not None
-    file = 4 * (memory.parameters - memory.trainable) * _writes(run)
-    prediction = memory.prediction_weights + heap * (memory.prediction - memory.prediction_weights)
-    if packed:
-        whole = run.untrained or run.model.merge_adapter
-        prediction = max(prediction, file * (1 + heap)) if whole else file + prediction
-    step *= heap
-    if second_model:
-        # It maps the file a second time, and reuses the blocks that the step has freed, unless the heap gave
-        # them back.
-        step = max(step, 0 if heap == 1 else file + step, prediction)
-    return learnt + file * packed + step, prediction
+        return learnt + step, memory.prediction
+    file = 4 * (memory.parameters - memory.trainable) * (_writes(run) and run.model.quantisation is not None)
+    return learnt + file + heap * step, memory.prediction_weights + file + heap * predicts
 
 
 def _writes(run: Run) -> bool:
@@ -160,7 +150,8 @@ def _disk(run: Run, memory: Footprint, gpu: bool) -> Disk:
     if run.untrained:
         return Disk(weights, 0, 0)
     merges = _writes(run) and run.model.lora and run.model.merge_adapter
-    merged = (2 if gpu else 4) * base * bool(merges)
+    halved = gpu or run.model.cpu_dtype == "bfloat16"
+    merged = (2 if halved else 4) * base * bool(merges)
     if run.base:  # its checkpoints are those of the other run
         return Disk(weights, 0, merged)
     checkpoint = 12 * memory.trainable

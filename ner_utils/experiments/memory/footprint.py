@@ -4,9 +4,10 @@ The peak of a step is weights + gradients + what autograd keeps + logits; the pe
 working memory of one layer + keys and values + logits (Korthikanti et al. 2022, arXiv 2205.05198). `estimate`
 adds the optimizer's states.
 
-- Weights: 4 bytes each where all learn or a CPU computes; 2 bytes where a GPU computes and adapters learn.
-  NF4 takes 4 bits, a scale of 8 bits for 64 weights, and one of 32 bits for 256 of these (Dettmers et al.
-  2023, arXiv 2305.14314). Before training, peft turns all other weights of a model in NF4 into fp32.
+- Weights: 4 bytes each where all learn; where adapters learn, 2 bytes on a GPU and on a CPU that computes in
+  bf16. NF4 takes 4 bits, a scale of 8 bits for 64 weights, and one of 32 bits for 256 of these (Dettmers et
+  al. 2023, arXiv 2305.14314). Before training, peft turns all other weights of a model in NF4 into fp32. A
+  CPU with enough memory dequantises NF4 (`backbones.dequantises`).
 - Gradients: 4 bytes for each weight that learns. Those of a layer are made when what autograd kept of it is
   freed, so only the larger of the two counts, except where a step adds up the gradients of several batches.
 - Kept by autograd: layer by layer, see `layers`.
@@ -84,9 +85,13 @@ def footprint(
     """Footprint of a model; ``tags`` is the number of a tagger's outputs. ``sparing``: with gradient
     checkpointing, 16 bits for all that is not in 4 bits, and one sentence at a time. Raises `ConfigError`
     without an architecture."""
+    from ner_utils.models.backbones import dequantises  # late: it imports torch
+
     shape, writes = configuration(model), model.approach == "generation"
     sizes = count(json.dumps(model.architecture), 0 if writes else tags)
-    width = 2 if gpu and model.lora else 4
+    halved = gpu or model.cpu_dtype == "bfloat16"
+    width = 2 if halved and model.lora else 4
+    quantised = model.quantisation is not None and (gpu or not dequantises(width * sizes.in_linear))
 
     def weights(packed: bool, others: int) -> float:
         in_nf4 = sizes.in_linear * packed
@@ -100,12 +105,11 @@ def footprint(
         adapters = model.lora.r * sum(map(sum, sizes.adapted(model.lora)))
         adapters += 0 if writes else sizes.head  # peft trains a copy of a tagger's head
         learning = adapters
-    quantised = model.quantisation is not None
     loaded = round(weights(quantised, 4 if quantised and not sparing else width)) + 4 * adapters
-    step = _training_step(model, shape, sizes, gpu, batch, sparing, 4 * learning)
+    step = _training_step(model, shape, sizes, halved, quantised, batch, sparing, 4 * learning)
     # Prediction is in 4 bits only where the adapter is not merged into the weights.
-    apart = quantised and writes and not model.merge_adapter
-    held = round(weights(apart, width)) + 4 * adapters * apart
+    apart = model.quantisation is not None and writes and not model.merge_adapter
+    held = round(weights(apart and quantised, width)) + 4 * adapters * apart
     peak = held + _prediction_pass(model, shape, width, batch)
     return Footprint(sizes.parameters + adapters, learning, loaded, loaded + step, held, peak)
 
@@ -147,44 +151,51 @@ def count(architecture: str, tags: int) -> Sizes:
 
 
 def _training_step(
-    model: Model, shape: Any, sizes: Sizes, gpu: bool, batch: Batch, sparing: bool, gradients: int
+    model: Model,
+    shape: Any,
+    sizes: Sizes,
+    halved: bool,
+    quantised: bool,
+    batch: Batch,
+    sparing: bool,
+    gradients: int,
 ) -> int:
-    """Bytes at the peak of a step, without weights."""
+    """Bytes at the peak of a step, without weights. ``halved``: computed in 16 bits, by a GPU or a CPU."""
     from ner_utils.models.generation.packed import shares_beginnings  # late: it imports torch
 
-    depth, width, writes = shape.num_hidden_layers, 2 if gpu else 4, model.approach == "generation"
+    depth, width, writes = shape.num_hidden_layers, 2 if halved else 4, model.approach == "generation"
     rows = 1 if sparing else model.training.batch_size
     shared = batch.shared if writes and not sparing and shares_beginnings(shape) else 0
     text = Text(rows, batch.longest, rows * (batch.longest - shared) + shared)
-    layer = layers.kept(shape, text, gpu) + _kept_by_adapters(model, shape, sizes, text, gpu, sparing)
+    layer = layers.kept(shape, text, halved)
+    layer += _kept_by_adapters(model, shape, sizes, text, halved, quantised and not sparing)
     hidden = text.tokens * shape.hidden_size
     # With checkpointing, layers keep their inputs, and one layer at a time is computed again.
     kept = (depth * width * hidden + layer if sparing else depth * layer) + 3 * 4 * hidden  # and around them
     if shared:  # keys and values of the beginning, once more for every row
         kept += depth * 2 * 4 * rows * shared * shape.hidden_size
     outputs = rows * batch.answer * shape.vocab_size if writes else text.tokens * shape.num_labels
-    logits = outputs * (10 if gpu else 8)
+    logits = outputs * (10 if halved else 8)
     working = 2 * width * text.tokens * layers.feed_forward(shape)
-    if model.quantisation:  # the largest layer's weights, unpacked
+    if quantised:  # the largest layer's weights, unpacked
         working += width * max(inputs * outputs for inputs, outputs in sizes.linear.values())
     first = gradients if model.training.accumulation_steps > 1 else 0
     return round(max(first + kept + max(logits, working), gradients + layer + working))
 
 
-def _kept_by_adapters(model: Model, shape: Any, sizes: Sizes, text: Text, gpu: bool, sparing: bool) -> float:
-    """Bytes that adapters keep of one layer: outputs of their first matrices, and on a GPU copies in 16 bits
-    of what learns. Where all weights learn, such copies are of all linear layers."""
+def _kept_by_adapters(model: Model, shape: Any, sizes: Sizes, text: Text, halved: bool, norms: bool) -> float:
+    """Bytes that adapters keep of one layer: outputs of their first matrices, and in 16 bits copies of what
+    learns. Where all weights learn, such copies are of all linear layers. ``norms``: norms pass on fp32, of
+    which linear layers keep copies."""
     depth, hidden, inner = shape.num_hidden_layers, shape.hidden_size, layers.feed_forward(shape)
     if not model.lora:
-        return 2 * sizes.in_linear / depth * gpu
+        return 2 * sizes.in_linear / depth * halved
     adapted, r = sizes.adapted(model.lora), model.lora.r
-    kept = text.tokens * r * len(adapted) / depth * (2 if gpu else 4)
-    if gpu:
-        kept += 2 * r * sum(map(sum, adapted)) / depth
-        if model.quantisation and not sparing:  # norms pass on fp32, of which linear layers keep copies
-            kept += text.tokens * (8 * hidden + 6 * inner)
+    kept = text.tokens * r * len(adapted) / depth * (2 if halved else 4)
+    if halved:
+        kept += 2 * r * sum(map(sum, adapted)) / depth + norms * text.tokens * (8 * hidden + 6 * inner)
     if model.lora.dropout:  # masks: bytes on a GPU, fp32 on a CPU, which also keeps what they let through
-        kept += text.tokens * (6 * hidden + inner if gpu else 40 * hidden + 4 * inner)
+        kept += text.tokens * (6 * hidden + inner if halved else 40 * hidden + 4 * inner)
     return kept
 
 

@@ -18,7 +18,7 @@ from ner_utils import data, efficiency, scoring
 from ner_utils.config.run import Run
 from ner_utils.data.corpus import IGNORED, Sentence
 from ner_utils.models import backbones, training, weights
-from ner_utils.models.generation.generator import Generator, load_base, merge
+from ner_utils.models.generation.generator import Generator, load_base
 from ner_utils.models.generation.packed import shares_beginnings
 from ner_utils.models.generation.prompts import Prompter
 
@@ -82,10 +82,7 @@ def train_generator(
     )
     backbones.train_in_fp32(trainer.model)
     assert_loss_on_answers(trainer, sentences, prompter, settings.max_length)
-    record = training.run_trainer(trainer, run)
-    if run.model.merge_adapter:
-        merge(run, run.scratch / record["best_checkpoint"])
-    return record | {
+    return training.run_trainer(trainer, run) | {
         "parameters": efficiency.parameters(model),
         "lora_layers": backbones.coverage(model),
         "training_memory": efficiency.peak_memory(),
