@@ -1,13 +1,15 @@
 """Fair tuning: the same number of seeded trials for every system, compared by their F1 on dev.
 
 ``make tune STUDY=...`` trains the trials of each system whose settings are ``tuned`` and writes
-``results/<study>/<dataset>/<system>/tuning.json``, which its runs then read. The first trial has the declared
-settings. An interrupted search continues: its sampler is seeded, so it asks for the same trials again, and
-finished trials keep their records.
+``results/<study>/<dataset>/<system>/tuning.json``, which its runs read. The first trial has the declared
+settings; a space that lists as many settings as there are trials is tried whole. An interrupted search
+continues: its sampler is seeded, so it asks for the same trials again, and finished trials keep their
+records.
 """
 
 from __future__ import annotations
 
+import math
 import shutil
 import sys
 from typing import Any
@@ -25,7 +27,8 @@ from ner_utils.results import provenance
 def search_settings(run: Run, system: System, settings: Tuning) -> dict[str, Any]:
     """Train the trials of a system, and store the best settings. ``run`` is a run of the system as declared.
 
-    The sampler is optuna's TPE (Bergstra et al. 2011). The objective is a trial's best F1 on dev.
+    The sampler is optuna's TPE (Bergstra et al. 2011), or its grid where the space lists as many settings as
+    there are trials. The objective is a trial's best F1 on dev.
     """
     import optuna  # late, as the next: they take seconds to import
 
@@ -53,9 +56,15 @@ def search_settings(run: Run, system: System, settings: Tuning) -> dict[str, Any
         return score
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    sampler = optuna.samplers.TPESampler(seed=settings.seed, n_startup_trials=max(2, settings.trials // 2))
-    study = optuna.create_study(direction="maximize", sampler=sampler)
-    study.enqueue_trial({key: value_of(run.model, key) for key in system.space})
+    values = [choice for choice in system.space.values() if isinstance(choice, list)]
+    if len(values) == len(system.space) and math.prod(map(len, values)) == settings.trials:
+        sampler = optuna.samplers.GridSampler(system.space, seed=settings.seed)
+        study = optuna.create_study(direction="maximize", sampler=sampler)
+    else:
+        startup = max(2, settings.trials // 2)
+        sampler = optuna.samplers.TPESampler(seed=settings.seed, n_startup_trials=startup)
+        study = optuna.create_study(direction="maximize", sampler=sampler)
+        study.enqueue_trial({key: value_of(run.model, key) for key in system.space})
     study.optimize(objective, n_trials=settings.trials)
     result = {
         "identity": tuned.identity(run, system, settings),
