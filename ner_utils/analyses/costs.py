@@ -24,9 +24,7 @@ from ner_utils.results.study import Results
 from ner_utils.scoring.resampling import Interval
 
 Row = Mapping[str, Any]  # of `Results.summary`, or of `Results.runs`
-# An assumption: two times of one architecture on one machine differ by this factor at most. In the stored
-# studies on WNUT-17, MiniLM's median latency differs between the systems of one study by up to 1.28, one
-# timing on a busy machine left out.
+# An assumption: two times of one architecture on one quiet machine differ by this factor at most.
 TOLERANCE = 1.3
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from ner_utils import messages, paths
 from ner_utils.config.schema import NAME, Dataset, Model, Split
-from ner_utils.config.strict_yaml import ConfigError, check, read_yaml, read_yaml_file, value_of
+from ner_utils.config.strict_yaml import ConfigError, check, read_yaml, read_yaml_file, unknown_key, value_of
 from ner_utils.config.study import PERSON, Study, System
 
 # Keys in which a system may differ from the one whose weights it uses: they affect prediction alone.
@@ -51,6 +51,8 @@ def _no_such_file(where: str, known: Sequence[str]) -> ConfigError:
 def load_model(name: str, overrides: dict[str, Any] | None = None, where: str = "") -> Any:
     """A model from ``params/models``, with dotted ``overrides`` applied."""
     values, source = _read("models", name)
+    if isinstance(values, dict) and isinstance(other := values.get("weights"), str):
+        values = values | _weights_of(other, source)
     model = check(Model, values, source)
     if not overrides:
         return model
@@ -58,6 +60,14 @@ def load_model(name: str, overrides: dict[str, Any] | None = None, where: str = 
     for key, value in overrides.items():
         _set_key(values, key, value, where or source)
     return check(Model, values, f"{source} with {where}" if where else source)
+
+
+def _weights_of(name: str, source: str) -> dict[str, Any]:
+    """The weights and the architecture of another file in ``params/models``, which must have its own."""
+    values, shared = _read("models", name)[0], ("weights", "architecture")
+    if not isinstance(values, dict) or not isinstance(values.get("weights"), dict):
+        raise ConfigError(f"{source}: weights: expected a model with weights of its own, found {name!r}")
+    return {key: values[key] for key in shared if key in values}
 
 
 def load_dataset(name: str) -> Dataset:
@@ -142,7 +152,7 @@ def _set_key(values: dict, key: str, value: Any, where: str) -> None:
     for part in parents:
         values = values.get(part) if isinstance(values, dict) else None
     if not isinstance(values, dict) or last not in values:
-        raise ConfigError(f"{where}: {key}: unknown key")
+        raise ConfigError(f"{where}: {key}: {unknown_key(key)}")
     values[last] = value
 
 

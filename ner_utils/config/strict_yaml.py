@@ -17,6 +17,8 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from ner_utils import messages, paths
 
+# Keys of older files, with their names now.
+RENAMED = {"looks": "dev_evaluations", "beside": "companions", "says": "statement", "ends": "limits"}
 MAX_VALUES = 20_000  # of a file, with aliases written out; the project's own files have a few hundred
 MAX_DEPTH = 40  # of lists and mappings inside each other
 MAX_PROBLEMS = 6  # of a file, in one message
@@ -165,10 +167,16 @@ def _explain(problem: dict, where: str) -> str:
     key = ".".join(str(part) for part in problem["loc"] if part not in ("tagging", "generation"))
     text, value = problem["msg"].removeprefix("Value error, "), problem["input"]
     if problem["type"] == "extra_forbidden":
-        text = "unknown key"
+        text = unknown_key(key)
     elif problem["type"] != "missing" and not isinstance(value, dict):
         text += f", found {messages.brief(value)}{_hint(problem['type'], value)}"
     return f"{where}: {messages.shortened(key, 120) or 'file'}: {text}"
+
+
+def unknown_key(key: str) -> str:
+    """What a message says of a dotted key that no section has."""
+    name = RENAMED.get(key.rpartition(".")[2])
+    return f"unknown key, now called {name}" if name else "unknown key"
 
 
 def _hint(expected: str, value: Any) -> str:

@@ -167,6 +167,30 @@ def test_refused_weights_of_another(params, system, message):
     assert message in refused(config.load_study, "small")
 
 
+def test_a_key_of_older_files_is_named_with_its_new_name(params):
+    message = refused(config.load_study, "small", "protocol.looks=3")
+    assert message == "override 'protocol.looks=3': protocol.looks: unknown key, now called dev_evaluations"
+    params.edit(SMALL, "dev_evaluations: 2", "looks: 2")
+    params.edit(SMALL, "title:", "beside: [other]\ntitle:")
+    lines = refused(config.load_study, "small").splitlines()
+    for line in (
+        "protocol.looks: unknown key, now called dev_evaluations",
+        "beside: unknown key, now called companions",
+    ):
+        assert f"{params.path(SMALL)}: {line}" in lines
+
+
+def test_a_model_takes_the_weights_of_another(params):
+    own = "weights:\n  hub: {repo: someone/something, revision: " + "a" * 40 + "}"
+    params.edit("models/tagger", own, "weights: writer")
+    assert config.load_model("tagger").weights == config.load_model("writer").weights
+    params.edit("models/tagger", "weights: writer", "weights: tagger")
+    message = "params/models/tagger.yaml: weights: expected a model with weights of its own, found 'tagger'"
+    assert refused(config.load_model, "tagger").endswith(message)
+    params.edit("models/tagger", "weights: tagger", "weights: unknown")
+    assert "params/models/unknown.yaml: no such file" in refused(config.load_model, "tagger")
+
+
 # --------------------------------------------------------------------------- no dead keys
 @pytest.fixture(scope="module")
 def attributes():
