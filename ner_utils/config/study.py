@@ -138,11 +138,11 @@ class Study(Strict):
                 if name not in self.systems:
                     known = ", ".join(self.systems)
                     raise ValueError(f"protocol.comparisons names {name!r}; systems are {known}")
-            a, b = (len(self.seeds_of(name)) for name in pair)
-            if a != b and 1 not in (a, b):
+            a, b = (self.seeds_of(name) for name in pair)
+            if len(a) > 1 < len(b) and not set(a) & set(b):
                 raise ValueError(
-                    f"protocol.comparisons: runs of {pair[0]} and {pair[1]} cannot be paired: they have "
-                    f"{a} and {b} seeds"
+                    f"protocol.comparisons: runs of {pair[0]} and {pair[1]} cannot be paired: they share no "
+                    "seed"
                 )
         return self
 

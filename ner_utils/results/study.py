@@ -179,9 +179,9 @@ class Results:
     # ------------------------------------------------------------------------ comparisons
     @cached_property
     def comparisons(self) -> pd.DataFrame:
-        """The declared comparisons on each dataset: difference a - b of the primary score with its
-        interval, the smallest difference that would be found with a power of 80 % at the strictest step of
-        Holm's correction, p, and p_holm, corrected over all rows."""
+        """The declared comparisons on each dataset, on the seeds that both systems have: difference a - b of
+        the primary score with its interval, the smallest difference that would be found with a power of 80 %
+        at the strictest step of Holm's correction, p, and p_holm, corrected over all rows."""
         protocol = self.study.protocol
         metric = protocol.primary_metric
         corpora = {item.run.dataset_name: item.run.dataset.label for item in self.stored}
@@ -189,11 +189,12 @@ class Results:
         alpha = ALPHA / max(1, len(corpora) * len(protocol.comparisons))
         rows = []
         for dataset, corpus in corpora.items():
-            tables, groups = self.counts[dataset]
+            groups = self.counts[dataset][1]
             for a, b in protocol.comparisons:
-                bounds = self.interval(dataset, metric, a, b)
-                p = significance.paired_test(tables[a], tables[b], groups, metric, protocol.resamples, SEED)
-                least = significance.smallest_difference(tables[a], tables[b], groups, metric, alpha)
+                pair = self._paired_counts(dataset, a, b)
+                bounds = resampling.interval(pair[0], groups, metric, protocol.resamples, SEED, pair[1])
+                p = significance.paired_test(*pair, groups, metric, protocol.resamples, SEED)
+                least = significance.smallest_difference(*pair, groups, metric, alpha)
                 percents = [100 * value for value in (*bounds, least)]
                 rows.append([dataset, corpus, a, b, labels[a], labels[b], *percents, p])
         columns = ["dataset", "corpus", "a", "b", "label_a", "label_b"]
@@ -216,6 +217,15 @@ class Results:
                 raise ResultError(f"{self.name}/{dataset}: its runs were scored on different gold")
             tables[dataset] = counts, groups
         return tables
+
+    def _paired_counts(self, dataset: str, a: str, b: str) -> list[np.ndarray]:
+        """The counts of two systems on the seeds that both have; a system with one run is paired with every
+        run of the other."""
+        sides = [(self.counts[dataset][0][name], self.study.seeds_of(name)) for name in (a, b)]
+        if any(len(seeds) == 1 for _, seeds in sides):
+            return [counts for counts, _ in sides]
+        common = set.intersection(*(set(seeds) for _, seeds in sides))
+        return [counts[[seed in common for seed in seeds]] for counts, seeds in sides]
 
     def interval(
         self,

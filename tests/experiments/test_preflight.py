@@ -117,18 +117,23 @@ def test_two_systems_and_two_corpora_with_one_label(trial):
 
 
 @pytest.mark.parametrize(
-    ("seeds", "refused"), [("[1]", False), ("[1, 2]", True), ("[1, 2, 3]", False), ("null", False)]
+    ("own", "other", "refused"),
+    [
+        ("[1]", "[3]", False),
+        ("[1, 2]", "[2, 3]", False),
+        ("[1, 2]", "[3, 4]", True),
+        ("[1, 2]", "[4]", False),
+    ],
 )
-def test_runs_that_cannot_be_paired(trial, seeds, refused):
-    """Two runs against three; one meets each of the other's."""
-    text = STUDY.replace("seeds: [1, 2]", "seeds: [1, 2, 3]").replace(
+def test_runs_that_cannot_be_paired(trial, own, other, refused):
+    """They share no seed; a single run is paired with each of the other's."""
+    text = STUDY.replace("seeds: [1, 2]", "seeds: [1, 2, 3, 4]").replace(
         "[], dev_evaluations", "[[tagger, other]], dev_evaluations"
     )
-    trial.study(text.replace("minilm}", f"minilm}}\n  other: {{model: minilm, label: O, seeds: {seeds}}}", 1))
+    systems = f"minilm, seeds: {own}}}\n  other: {{model: minilm, label: O, seeds: {other}}}"
+    trial.study(text.replace("minilm}", systems, 1))
     if not refused:
         assert config.load_study("trial")
         return
-    with pytest.raises(
-        ConfigError, match="runs of tagger and other cannot be paired: they have 3 and 2 seeds"
-    ):
+    with pytest.raises(ConfigError, match="runs of tagger and other cannot be paired: they share no seed"):
         config.load_study("trial")

@@ -66,6 +66,22 @@ def test_comparisons_are_the_declared_ones(made_up):
         assert row["p"] <= row["p_holm"] <= 1
 
 
+def test_runs_of_the_seeds_that_both_systems_have_are_compared(made_up, sketch, studies):
+    """Three seeds against two of them: the first has no partner, and is left out."""
+    few = "smollm2: {model: smollm2-135m, label: LLM, seeds: [2, 3]}"
+    sketch("uneven", ["minilm: {model: minilm, label: Encoder}", few], "[[minilm, smollm2]]")
+    file_of_study = studies / "uneven.yaml"
+    file_of_study.write_text(file_of_study.read_text().replace("seeds: [1]", "seeds: [1, 2, 3]", 1))
+    results = made_up("", "uneven")
+    runs = results.runs.set_index(["system", "seed"])["micro_f1"]
+    expected = np.mean([runs["minilm", seed] - runs["smollm2", seed] for seed in (2, 3)])
+    row = results.comparisons.iloc[0]
+    assert row["difference"] == pytest.approx(expected)
+    assert row["low"] < expected < row["high"]
+    means = results.summary.set_index("system")["micro_f1"]
+    assert means["minilm"] - means["smollm2"] != pytest.approx(expected)
+
+
 def test_evaluations_on_dev(plain_results):
     evaluations = plain_results.evaluations
     assert set(evaluations["system"]) == {"minilm", "smollm2-qlora"}
