@@ -89,12 +89,13 @@ def test_intervals_and_p_values_of_a_table_are_latex(plain_results):
     assert f"& {ends} & {row['smallest']:.1f} & {p_values} " in result_tables.comparisons(plain_results)
 
 
-def test_a_margin_is_a_number_only_if_it_was_declared(plain_results):
-    """Without one, a text that rules a difference out does not build."""
+def test_without_a_margin_no_text_rules_a_difference_out(plain_results):
     assert "protocol.margin" not in result_numbers(plain_results)
     assert "none declared" in setup_tables.protocol(plain_results)
-    protocol = plain_results.study.protocol.model_copy(update={"margin": 99.5})
-    results = replace(plain_results, study=plain_results.study.model_copy(update={"protocol": protocol}))
+
+
+def test_a_declared_margin_is_a_number(made_up):
+    results = made_up("protocol.margin=99.5")
     within = "abs(demo.minilm-vs-smollm2-qlora.difference) < protocol.margin"
     assert claims.evaluate(within, result_values(results)) is True
     assert "99.5 points" in setup_tables.protocol(results)
