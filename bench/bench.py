@@ -74,8 +74,11 @@ def main() -> None:
     table = [*rows.import_rows(), *rows.encoder_rows(*work)]
     run, adapter, note = rows.trained_adapter(dataset, corpus, size)
     table += rows.generation_rows(run, adapter, corpus, machine, size)
-    notes = {"nf4": note, "null": "same loss and gradients by test"}
-    table += [rows.llm_training_row(*work, *quantised) for quantised in notes.items()]
+    few = size["llm training"]
+    for quantised, said in ((True, note), (False, "same loss and gradients by test")):
+        table.append(rows.llm_training_row(dataset, corpus, machine, few, "smollm2-qlora", quantised, said))
+    if dataset == "wnut17" and not options.full_size:
+        table += rows.larger_model_rows(corpus, size)
     grown = rows.growth(dataset, run, adapter, corpus, size)
     titles = ["what", "against", "ratio (turns)", "aim", "ours, /s", "other, /s", "floor, /s", ""]
     show([titles, *map(describe, table)])

@@ -64,10 +64,13 @@ class Machine(NamedTuple):
     bytes: float
 
     @classmethod
-    def measured(cls) -> Machine:
-        """Those of a large matrix product (on a GPU in the dtype of LLMs) and the sum of a large tensor."""
+    def measured(cls, dtype: torch.dtype = torch.float32) -> Machine:
+        """Those of a large matrix product in a dtype (on a GPU in that of LLMs) and the sum of a large
+        tensor."""
         gpu = torch.cuda.is_available()
-        size, place = (8192, {"device": "cuda", "dtype": torch.bfloat16}) if gpu else (2048, {})
+        size, place = 2048, {"dtype": dtype}
+        if gpu:
+            size, place = 8192, {"device": "cuda", "dtype": torch.bfloat16}
         a, b = torch.randn(size, size, **place), torch.randn(size, size, **place)
         large = torch.randn(2**27 if gpu else 2**26, device=backbones.device())
 

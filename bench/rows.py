@@ -12,13 +12,14 @@ from typing import Any
 
 import baselines
 import numpy as np
+import torch
 from measure import TURNS, Machine, Row, Work, by_turns, linear_parameters, timed
 from transformers import AutoModelForCausalLM
 
 from ner_utils import config, data, paths, processes, scoring
 from ner_utils.config import schema
 from ner_utils.experiments import experiment
-from ner_utils.models import generation, tagging, weights
+from ner_utils.models import backbones, generation, tagging, weights
 from ner_utils.models.generation import qlora
 from ner_utils.results import evaluation
 from ner_utils.scoring import resampling
@@ -27,13 +28,16 @@ PARALLEL = (32, 64)  # batch sizes of `generate`, of which the faster is compare
 GROWTH = (1, 3, 10)
 # Sentences of a row; ``--scale`` shrinks them to see whether the bench itself works.
 SIZES = {"learnt": 320, "generated": 384, "one by one": 16, "llm training": 96, "encoder": 960, "growth": 120}
+SIZES |= {"larger model": 32}
+LARGER = "qwen"  # a system of scale-wnut17, of 1.5 billion parameters
 FULL_SIZE: dict[str, str] = {}  # by system, the folder of large weights that replace the small ones
 Sizes = dict[str, int]
 
 
 def load_run(dataset: str, system: str, overrides: str = "") -> Any:
-    """A run of the demo study or of its twin on WNUT-17, without latencies, which no row needs."""
-    study = {"demo": "demo", "wnut17": "wnut17-cpu"}[dataset]
+    """A run of the demo study or of its twin on WNUT-17, or of the larger model, without latencies, which no
+    row needs."""
+    study = "scale-wnut17" if system == LARGER else {"demo": "demo", "wnut17": "wnut17-cpu"}[dataset]
     changes = {"study": "bench", "latency_sentences": 1}
     run = config.load_run(study, dataset, system, 1, overrides).model_copy(update=changes)
     if system in FULL_SIZE:
@@ -102,7 +106,7 @@ def generation_rows(run: Any, adapter: Any, corpus: dict, machine: Machine, size
         2 * linear_parameters(model) * (tokens + written) + 2 * model.lm_head.weight.numel() * written
     )
     floor = machine.floor(number, operations, model, written / run.model.prediction_batch_size)
-    name, both = "LLM generation", (number, number)
+    name, both = f"LLM generation{_size_of(run)}", (number, number)
     alone, batched = "generate, one sentence at a time", f"generate, sorted, left-padded, batch {best}"
     identical = f"{same_few} of {len(few)} answers identical", f"{same} of {number} answers identical"
     note = f"{stray} of {number} answers unreadable or with a mention from elsewhere"
@@ -110,28 +114,53 @@ def generation_rows(run: Any, adapter: Any, corpus: dict, machine: Machine, size
     return [
         Row(name, alone, rates["ours"], rates["one"], (number, len(few)), floor, identical[0], 7),
         Row(name, batched, rates["ours"], rates["batch"], both, floor, identical[1], 1.5),
-        Row("Grounded decoding", unconstrained, rates["grounded"], rates["ours"], both, None, note, 1),
+        Row(
+            f"Grounded decoding{_size_of(run)}",
+            unconstrained,
+            rates["grounded"],
+            rates["ours"],
+            both,
+            None,
+            note,
+            1,
+        ),
     ]
 
 
+def larger_model_rows(corpus: dict, size: Sizes) -> list[Row]:
+    """Training and prediction, without an adapter, of the larger model, on few sentences."""
+    run, number = load_run("wnut17", LARGER), size["larger model"]
+    machine = Machine.measured(backbones.dtype(run.model))
+    note = f"{number} sentences; a matrix product reaches {machine.flops / 1e9:.0f} GFLOP/s in this precision"
+    few = size | {"generated": number, "one by one": max(2, number // 8)}
+    training = llm_training_row("wnut17", corpus, machine, number, LARGER, True, note)
+    return [training, *generation_rows(run, None, corpus, machine, few)]
+
+
+def _size_of(run: Any) -> str:
+    """The end of a row's name, where it is about the larger model."""
+    return f", {run.label}" if run.system == LARGER else ""
+
+
 def llm_training_row(
-    dataset: str, corpus: dict, machine: Machine, size: Sizes, quantisation: str, note: str
+    dataset: str, corpus: dict, machine: Machine, number: int, system: str, quantised: bool, note: str
 ) -> Row:
-    """One epoch of adapter training; only optimisation steps are timed."""
-    run = load_run(dataset, "smollm2-qlora", "protocol.dev_evaluations=1")
+    """One epoch of adapter training on so many sentences; only optimisation steps are timed."""
+    run = load_run(dataset, system, "protocol.dev_evaluations=1")
     # Not by overrides, because other systems of the study use its weights.
     changes = {"training": run.model.training.model_copy(update={"epochs": 1})}
-    changes["quantisation"] = None if quantisation == "null" else quantisation
+    changes |= {} if quantised else {"quantisation": None}
     run = run.model_copy(update={"model": run.model.model_copy(update=changes)})
-    sentences = data.draw(corpus["train"], size["llm training"], 0)
-    number, ours, theirs = len(sentences), [], []
+    sentences = data.draw(corpus["train"], number, 0)
+    ours, theirs = [], []
     for turn in range(TURNS):
         again = run.model_copy(update={"study": f"bench-{turn}"})
         record = qlora.train_generator(again, sentences, corpus["dev"][:4])
         ours.append(number / record["training_seconds"])
         theirs.append(number / baselines.train_sft(run, sentences, str(again.scratch / "sft")))
     prompter = generation.Prompter(run, weights.resolve(run.model.weights))
-    model = AutoModelForCausalLM.from_pretrained(weights.resolve(run.model.weights))
+    source, dtype = weights.resolve(run.model.weights), backbones.dtype(run.model)
+    model = AutoModelForCausalLM.from_pretrained(source, dtype=dtype)
     examples = [prompter.example(sentence) for sentence in sentences]
     shared, batch = len(prompter.shared_prefix()), run.model.training.batch_size
     tokens = sum(len(row["input_ids"]) - shared for row in examples) + shared * number / batch
@@ -139,8 +168,9 @@ def llm_training_row(
     # Forward, and backward to the inputs: frozen weights need no gradient.
     operations = 4 * linear_parameters(model) * tokens + 4 * model.lm_head.weight.numel() * answers
     floor = machine.floor(number, operations, model, 2 * number / batch)
-    name = f"{'QLoRA' if quantisation == 'nf4' else 'LoRA'} training"
-    against = "SFTTrainer, bf16 and checkpointing off"
+    name = f"{'QLoRA' if quantised else 'LoRA'} training{_size_of(run)}"
+    precision = "in bf16, " if dtype == torch.bfloat16 else "bf16 and "
+    against = f"SFTTrainer, {precision}checkpointing off"
     return Row(name, against, ours, theirs, (number, number), floor, note, 2.5)
 
 
