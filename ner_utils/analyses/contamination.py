@@ -78,11 +78,8 @@ def repeated(completion: str, words: Sequence[str]) -> int:
 
 def probe(run: Run, prompted: dict[str, list[Sentence]]) -> dict[str, list[int]]:
     """How many words of each sentence's second half the pretrained model of a run repeats, by set."""
-    import transformers
-
     from ner_utils.models import generation
 
-    transformers.logging.disable_progress_bar()
     base = run.model_copy(update={"untrained": True})
     prompter = generation.Prompter(base, weights.resolve(run.model.weights))
     tokenizer = prompter.tokenizer

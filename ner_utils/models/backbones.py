@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 from transformers import AutoModelForTokenClassification
 
 from ner_utils import processes
@@ -14,6 +15,9 @@ from ner_utils.config.schema import Lora, Model
 
 # Types of models without whose causal mask a tagger works: tests/models/test_attention.py tries each.
 UNMASKABLE = ("llama", "ministral", "mistral", "qwen2", "qwen3")
+# Progress is printed in lines, which a log keeps; progress bars would bury them.
+transformers.logging.disable_progress_bar()
+transformers.logging.set_verbosity_error()
 HEADS = ["classifier", "score"]  # of taggers; they are trained whole, never adapted or quantised
 
 

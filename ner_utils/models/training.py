@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import transformers
 from torch.utils.data import Sampler
 from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import ExportableState, PrinterCallback
@@ -22,9 +21,6 @@ from ner_utils.data.corpus import IGNORED
 from ner_utils.models import backbones
 
 NEVER = 10**9
-# Progress is printed in lines, which a log keeps; progress bars would bury them.
-transformers.logging.disable_progress_bar()
-transformers.logging.set_verbosity_error()
 
 
 class Diverged(RuntimeError):

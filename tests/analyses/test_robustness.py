@@ -102,7 +102,7 @@ def test_what_nothing_can_be_compared_with_is_refused(add_study, old, new):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("perturbed: swap", "perturbed: upside down", "expected one of lower case, upper case"),
+        ("perturbed: swap", "perturbed: upside down", "should be 'lower case', 'upper case'"),
         (
             "weights_of: minilm, perturbed: swap",
             "perturbed: swap",

@@ -262,7 +262,10 @@ def test_which_models_are_causal(model_type, causal):
 
 def test_kinds_of_the_committed_models():
     kinds = {name: config.load_model(name).kind for name in config.names("models")}
-    assert {name for name, kind in kinds.items() if kind == "LLM tagger"} == {"smollm2-135m-tagger"}
+    assert {name for name, kind in kinds.items() if kind == "LLM tagger"} == {
+        "smollm2-135m-tagger",
+        "qwen2.5-coder-1.5b-tagger",
+    }
     assert kinds["minilm"] == kinds["deberta-v3-large"] == kinds["modernbert-base"] == "encoder"
     assert kinds["llama-3.1-8b"] == kinds["smollm2-135m"] == "generator"
     changed = config.load_model("smollm2-135m-tagger", {"attention": "bidirectional", "labelled": "first"})
