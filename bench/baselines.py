@@ -73,10 +73,11 @@ def train_sft(run: Run, sentences: Sequence[Sentence], folder: str) -> float:
     """SFTTrainer on prompts and completions, checkpointing off, bf16 if the project uses it; saves the
     adapter, returns seconds of its steps."""
     set_seed(run.seed)
-    prompter = generation.Prompter(run, weights.resolve(run.model.weights))
+    source = weights.resolve(run.model.weights)
+    prompter = generation.Prompter(run, source)
     packed, dtype = run.model.quantisation is not None, backbones.dtype(run.model)
     model = AutoModelForCausalLM.from_pretrained(
-        weights.resolve(run.model.weights),
+        source,
         dtype=dtype,
         quantization_config=backbones.nf4(dtype) if packed else None,
         device_map={"": backbones.device()},

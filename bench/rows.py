@@ -106,7 +106,8 @@ def generation_rows(run: Any, adapter: Any, corpus: dict, machine: Machine, size
         2 * linear_parameters(model) * (tokens + written) + 2 * model.lm_head.weight.numel() * written
     )
     floor = machine.floor(number, operations, model, written / run.model.prediction_batch_size)
-    name, both = f"LLM generation{_size_of(run)}", (number, number)
+    name, grounding = (f"{what}{_size_of(run)}" for what in ("LLM generation", "Grounded decoding"))
+    both = (number, number)
     alone, batched = "generate, one sentence at a time", f"generate, sorted, left-padded, batch {best}"
     identical = f"{same_few} of {len(few)} answers identical", f"{same} of {number} answers identical"
     note = f"{stray} of {number} answers unreadable or with a mention from elsewhere"
@@ -114,16 +115,7 @@ def generation_rows(run: Any, adapter: Any, corpus: dict, machine: Machine, size
     return [
         Row(name, alone, rates["ours"], rates["one"], (number, len(few)), floor, identical[0], 7),
         Row(name, batched, rates["ours"], rates["batch"], both, floor, identical[1], 1.5),
-        Row(
-            f"Grounded decoding{_size_of(run)}",
-            unconstrained,
-            rates["grounded"],
-            rates["ours"],
-            both,
-            None,
-            note,
-            1,
-        ),
+        Row(grounding, unconstrained, rates["grounded"], rates["ours"], both, None, note, 1),
     ]
 
 
@@ -158,8 +150,8 @@ def llm_training_row(
         record = qlora.train_generator(again, sentences, corpus["dev"][:4])
         ours.append(number / record["training_seconds"])
         theirs.append(number / baselines.train_sft(run, sentences, str(again.scratch / "sft")))
-    prompter = generation.Prompter(run, weights.resolve(run.model.weights))
     source, dtype = weights.resolve(run.model.weights), backbones.dtype(run.model)
+    prompter = generation.Prompter(run, source)
     model = AutoModelForCausalLM.from_pretrained(source, dtype=dtype)
     examples = [prompter.example(sentence) for sentence in sentences]
     shared, batch = len(prompter.shared_prefix()), run.model.training.batch_size

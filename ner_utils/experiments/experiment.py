@@ -65,7 +65,8 @@ def train_run(run: Run, corpus: Corpus, checkpoints: bool = True) -> dict[str, A
         record = _train_with_halved_batches(run, sentences, dev)
         provenance.write_json(run.scratch / "training.json", record)
         files.write_checksums(run.scratch, ["training.json"])
-        if run.model.approach == "generation" and run.model.merge_adapter:
+        merges = run.model.approach == "generation" and run.model.lora and run.model.merge_adapter
+        if checkpoints and merges:
             from ner_utils.models.generation.generator import merge  # late, as in `trainer_of`
 
             # In a process of its own: neither training nor prediction shall hold a second model.

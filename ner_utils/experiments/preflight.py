@@ -36,10 +36,11 @@ def check_study(study: str, overrides: str = "") -> None:
         _check_mentions(run, corpora[run.dataset_name])
     _warn(latex_check.check_texts(latex_check.quoted_texts(pending)))
     pending = [run for run in pending if not run.members]  # an ensemble has no weights
-    if pending and os.environ.get("PROFILE", "local") == "local":  # elsewhere, jobs ask for their memory
-        _warn(fit.warnings(pending))
     if pending:
-        print(f"the study needs {fit.disk(pending)}", flush=True)
+        needs = fit.needs_here(pending)
+        if os.environ.get("PROFILE", "local") == "local":  # elsewhere, jobs ask for their memory
+            _warn(fit.warnings(pending, needs))
+        print(f"the study needs {fit.disk(pending, needs)}", flush=True)
     for model in {run.model.weights: run.model for run in pending}.values():  # in the study's order
         weights.check_architecture(weights.resolve(model.weights), model)
     # Seeds differ only in the sentences that they draw, so the first one is checked.

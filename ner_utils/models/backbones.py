@@ -62,9 +62,8 @@ def load(auto: Any, source: str | Path, model: Model, quantised: bool = False, *
     spared = HEADS if auto is AutoModelForTokenClassification else None
     loaded = auto.from_pretrained(source, quantization_config=nf4(settings["dtype"], spared), **settings)
     packed = [module for module in loaded.modules() if isinstance(module, Linear4bit)]
-    if dequantises(
-        sum(module.in_features * module.out_features for module in packed) * loaded.dtype.itemsize
-    ):
+    weights = sum(module.in_features * module.out_features for module in packed)
+    if dequantises(weights * settings["dtype"].itemsize):
         return loaded.dequantize(settings["dtype"])
     for module in packed:
         # On a CPU with bf16 units, bitsandbytes would repack weights at the first evaluation and round them
@@ -168,9 +167,10 @@ def train_in_fp32(model: Any) -> None:
             parameter.data = parameter.data.float()
 
 
-def for_prediction(model: Any, adapter: Path | None, dequantise: bool, merge: bool) -> Any:
-    """A base model with the adapter of a checkpoint, ready to predict."""
-    if dequantise and getattr(model, "is_quantized", False):
+def for_prediction(model: Any, adapter: Path | None, merge: bool) -> Any:
+    """A base model with the adapter of a checkpoint, ready to predict: in 4 bits only under an adapter that
+    is not merged."""
+    if (merge or adapter is None) and getattr(model, "is_quantized", False):
         model = model.dequantize(model.dtype)
     if adapter is not None:
         from peft import PeftModel

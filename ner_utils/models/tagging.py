@@ -238,8 +238,7 @@ def predict_with_tagger(
     tokenizer = load_tokenizer(str(checkpoint), run.model.pad_token)
     how = (tokenizer, run.model.training.max_length, run.model.labelled)
     if run.model.lora:
-        quantised = run.model.quantisation is not None
-        model = backbones.for_prediction(_load_base(run), checkpoint, quantised, merge=True)
+        model = backbones.for_prediction(_load_base(run), checkpoint, merge=True)
     else:
         model = load_tagger(checkpoint).to(device).eval()
     watch = efficiency.Stopwatch()

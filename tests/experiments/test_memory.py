@@ -219,10 +219,12 @@ def test_the_disk_of_a_study_has_one_merged_model_at_a_time(monkeypatch, tmp_pat
     line = f"about {peak / 2**30:.1f} GiB of disk at the worst moment, {stays / 2**30:.1f} GiB afterwards; "
     for free, end in ((peak, ""), (peak - 1, ", too little")):
         monkeypatch.setattr(fit.shutil, "disk_usage", lambda path, free=free: SimpleNamespace(free=free))
-        assert fit.disk(runs) == f"{line}{free / 2**30:.1f} GiB are free{end}"
+        assert fit.disk(runs, fit.needs_here(runs)) == f"{line}{free / 2**30:.1f} GiB are free{end}"
     folder = tmp_path / "weights" / "qwen2.5-coder-1.5b-instruct-q4_k_m-cc324af070c2"
     folder.mkdir(parents=True)
-    assert f"{(peak - need.disk.weights) / 2**30:.1f} GiB of disk at the worst" in fit.disk(runs)
+    assert f"{(peak - need.disk.weights) / 2**30:.1f} GiB of disk at the worst" in fit.disk(
+        runs, fit.needs_here(runs)
+    )
 
 
 def test_what_would_fit_is_said(monkeypatch):
@@ -271,7 +273,7 @@ def test_without_an_architecture_nothing_is_known(params):
     run = config.load_run("small", "small", "encoder", 1)
     with pytest.raises(config.ConfigError, match="A model: architecture: not declared"):
         estimate.estimate(run, gpu=False)
-    assert list(fit.warnings([run])) == []
+    assert list(fit.warnings([run], fit.needs_here([run]))) == []
     params.edit(
         "models/tagger", "training:", "architecture: {model_type: bert, hidden_size: many}\ntraining:"
     )

@@ -118,7 +118,7 @@ def estimate(
     )
     training, prediction = _peaks(run, memory, gpu, heap)
     training = 0 if run.untrained else round(training)
-    disk, work = _disk(run, memory, gpu), _work(run, memory, lengths)
+    disk, work = _disk(run, memory), _work(run, memory, lengths)
     return Estimate(
         memory.parameters, memory.trainable, training, round(prediction), disk, *work, lengths.source
     )
@@ -141,7 +141,7 @@ def _writes(run: Run) -> bool:
     return run.model.approach == "generation"
 
 
-def _disk(run: Run, memory: Footprint, gpu: bool) -> Disk:
+def _disk(run: Run, memory: Footprint) -> Disk:
     """Bytes of the pretrained weights, of checkpoints with their optimizer, and of merged weights."""
     base = memory.parameters - memory.trainable * bool(run.model.lora)
     pypi = run.model.weights.pypi
@@ -150,8 +150,7 @@ def _disk(run: Run, memory: Footprint, gpu: bool) -> Disk:
     if run.untrained:
         return Disk(weights, 0, 0)
     merges = _writes(run) and run.model.lora and run.model.merge_adapter
-    halved = gpu or run.model.cpu_dtype == "bfloat16"
-    merged = (2 if halved else 4) * base * bool(merges)
+    merged = memory.prediction_weights * bool(merges)
     if run.base:  # its checkpoints are those of the other run
         return Disk(weights, 0, merged)
     checkpoint = 12 * memory.trainable

