@@ -18,7 +18,7 @@ _COMMENT = re.compile(r"(?<!\\)((?:\\\\)*)%.*")
 _NAMES = dict.fromkeys(("label", "inputtable", "includeresultfigure", "input", "path", "code", "texttt"), 1)
 _NAMES |= {"begin": 1, "end": 1, "includeresultfigure": 2, "elsewhere": 1, "ifdemonstration": 0}
 _NAMES |= {"ifresult": 2, "ifresultdefined": 1, "ifresultblank": 1, "ifgenerated": 1, "InputIfFileExists": 1}
-_NAMES |= {"inputlongtable": 1, "hspace": 1, "vspace": 1, "addchap": 0}
+_NAMES |= {"inputlongtable": 1, "hspace": 1, "vspace": 1, "addchap": 0, "lead": 1, "deflead": 1}
 _REFERENCES = ("cref", "Cref", "ref", "textcite", "parencite", "autocite", "cite")
 
 _ORDINALS = "third|quarter|fifth|sixth|seventh|eighth|ninth|tenth|hundredth|thousandth"

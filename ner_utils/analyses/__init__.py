@@ -12,6 +12,7 @@ from ner_utils.analyses import (
     contamination,
     costs,
     differences,
+    examples,
     flexibility,
     label_efficiency,
     robustness,
@@ -29,6 +30,7 @@ class Question(NamedTuple):
     # For questions of some studies: how many systems of a study were made for it. Where this is 0, tables and
     # figures are those of the first companion study that has such systems.
     count_systems: Callable[[Results], int] = lambda _: 0
+    crowded: bool = False  # the figures of the text show the main systems, those of the appendix all
 
 
 # By the names under which texts ask whether a study has systems for a question.
@@ -46,6 +48,7 @@ QUESTIONS = {
         confidence.numbers,
         (confidence.tab_confidence, confidence.fig_reliability, confidence.fig_risk),
         confidence.stored_reports,
+        crowded=True,
     ),
     "contamination": Question(
         contamination.numbers, (contamination.tab_contamination,), contamination.stored_reports
@@ -56,11 +59,19 @@ QUESTIONS = {
         label_efficiency.series,
         label_efficiency.count_systems,
     ),
-    "costs": Question(costs.numbers, (costs.tab_costs, costs.tab_break_even, costs.tab_tuning)),
+    "examples": Question(
+        lambda _: {}, (examples.tab_examples,), lambda results: results, examples.count_corpora
+    ),
+    "costs": Question(
+        costs.numbers,
+        (costs.tab_costs, costs.tab_break_even, costs.tab_tuning, costs.fig_size),
+        crowded=True,
+    ),
     "differences": Question(
         differences.numbers,
         (differences.tab_buckets, differences.tab_errors, differences.tab_agreement, differences.fig_buckets),
         differences.stored_reports,
+        crowded=True,
     ),
 }
 
@@ -77,6 +88,12 @@ def write_answers(results: Results) -> list[str]:
     raises."""
     names = []
     for name, question in QUESTIONS.items():
-        shown = show(name, results.first_with(question.count_systems))
+        study = results.first_with(question.count_systems)
+        shown = show(name, study)
+        if question.crowded and study.main is not study.undisturbed:
+            main = question.answer(study.main)
+            for make in question.shown:
+                if (figure := make.__name__).startswith("fig_"):
+                    shown |= {f"all_{figure}": shown[figure], figure: make(main)}
         names += plots.save_for_thesis(results.name, shown)
     return names

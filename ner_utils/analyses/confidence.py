@@ -79,7 +79,8 @@ def _calibration(p: np.ndarray, spans: PredictedSpans, resamples: int) -> dict[s
 
 
 # ---------------------------------------------------------------------- from the findings
-Reports = Sequence[tuple[str, Mapping[str, Any]]]  # of systems, each with its name
+# Of systems, each with its name; those of a study's results also name the system's family.
+Reports = Sequence[tuple[str, Mapping[str, Any]]]
 
 
 def stored_reports(results: Results) -> Reports:
@@ -87,9 +88,10 @@ def stored_reports(results: Results) -> Reports:
     stored, labels = findings.study_findings(results, "confidence"), findings.labels(results)
     names = {dataset: f", {results.corpus_label(dataset)}" if len(stored) > 1 else "" for dataset in stored}
     return [
-        (labels[system] + names[dataset], report)
+        (labels[system] + names[dataset], report | {"family": results.families[labels[system]]})
         for dataset, each in stored.items()
         for system, report in each["systems"].items()
+        if system in labels
     ]
 
 
@@ -185,7 +187,8 @@ def fig_risk(reports: Reports) -> Figure:
     shown = _assessed(reports)
     if not shown:
         return plots.statement(NOTHING)
-    marks = plots.marks_of(name for name, _ in shown)
+    families = {name: report.get("family", "") for name, report in shown}
+    marks = plots.marks_of_systems(families, families)
     figure, axis = plt.subplots(figsize=(plots.WIDTH, 2.8))
     for name, report in shown:
         kept = [point for point in report["curve"] if point[0] >= SUREST]

@@ -15,10 +15,11 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from matplotlib.figure import Figure
 from scipy import stats
 
 from ner_utils.config import tuned
-from ner_utils.rendering import latex
+from ner_utils.rendering import latex, plots
 from ner_utils.rendering.latex import Column
 from ner_utils.results.study import Results
 from ner_utils.scoring.resampling import Interval
@@ -201,6 +202,37 @@ def tab_tuning(results: Results) -> str:
         row = [many + run.label, len(scores), scores[0], min(scores), max(scores), search["seconds"] / 60]
         rows.append([*row, money, tuned.describe(search["chosen"])])
     return latex.tabular(columns, rows)
+
+
+@plots.styled
+def fig_size(results: Results) -> Figure:
+    """The primary score against the number of parameters, and against the cost of 1,000 sentences in batches
+    with a line from the lower to the higher price (time, where a study declares no price)."""
+    results = results if results.whole else results.undisturbed
+    metric, prices = results.study.protocol.primary_metric, results.study.protocol.dollars_per_hour
+    prices = prices if prices and min(prices) > 0 else None  # the axis is logarithmic
+    marks = plots.marks_of_systems(results.families, results.summary["label"])
+    corpora = list(results.summary.groupby("corpus", sort=False))
+    figure, axes = plots.grid(2 * len(corpora), 2, 2.2, 0.3, sharey=True)
+    for (size, cost), (corpus, rows) in zip(axes, corpora, strict=True):
+        for row in rows.to_dict("records"):
+            mark, score = marks[row["label"]], row[metric]
+            seconds = seconds_of(row)["batches"]
+            spent = [100 * dollars(seconds, price) for price in prices] if prices else [seconds] * 2
+            middle = math.sqrt(spent[0] * spent[1])
+            for axis, x in ((size, row["parameters_millions"]), (cost, middle)):
+                axis.plot([x, x], [row[f"{metric}_low"], row[f"{metric}_high"]], color=mark["color"])
+                axis.plot(x, score, **mark, clip_on=False)
+            cost.plot(spent, [score, score], color=mark["color"], linewidth=0.7)
+        unit = "US cents" if prices else "seconds"
+        size.set(xlabel="Parameters (millions), log scale")
+        cost.set(xlabel=f"1,000 sentences in batches ({unit}), log scale", ylim=(0, None))
+        size.set_ylabel(f"Strict {metric.removesuffix('_f1')} F1 (%)")
+        size.set_title(corpus if len(corpora) > 1 else "")
+        for axis in (size, cost):
+            plots.log_scale(axis)
+    plots.legend(figure, marks)
+    return figure
 
 
 def numbers(results: Results) -> dict[tuple[str, ...], float]:

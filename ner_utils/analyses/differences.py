@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import matplotlib.pyplot as plt
@@ -79,22 +79,24 @@ def _mean(rows: Sequence[dict[str, int]]) -> dict[str, float]:
 
 # ---------------------------------------------------------------------- from the findings
 class Compared(NamedTuple):
-    """Findings by the labels of corpora, and the labels of the systems to be shown, by their ids."""
+    """Findings by the labels of corpora, the labels of the systems to be shown by their ids, and
+    the `families` of the study's results."""
 
     reports: dict[str, dict[str, Any]]
     labels: dict[str, str]
+    families: Mapping[str, str] = {}
 
 
 def stored_reports(results: Results) -> Compared:
     """The findings on all systems of a study."""
     stored = findings.study_findings(results, "differences")
     reports = {results.corpus_label(dataset): report for dataset, report in stored.items()}
-    return Compared(reports, findings.labels(results))
+    return Compared(reports, findings.labels(results), results.families)
 
 
 def tab_buckets(compared: Compared) -> str:
     """F1 in every bucket, and its number of gold mentions."""
-    reports, labels = compared
+    reports, labels, _ = compared
     columns = [Column(""), Column("Mentions", 0)]
     columns += [Column(head, 1) for head in latex.heads(list(labels.values()))]
 
@@ -112,7 +114,7 @@ def tab_buckets(compared: Compared) -> str:
 
 def tab_errors(compared: Compared) -> str:
     """Every predicted and every missed mention once, by kind; other output of generators, by reason."""
-    reports, labels = compared
+    reports, labels, _ = compared
     columns = [Column(""), *(Column(head, 0) for head in latex.heads(list(labels.values())))]
 
     def rows(report: dict[str, Any]) -> Iterator[Any]:
@@ -131,16 +133,14 @@ def tab_errors(compared: Compared) -> str:
 
 def tab_agreement(compared: Compared) -> str:
     """F1 of systems against each other; on the diagonal, of a system's runs."""
-    reports, labels = compared
-    heads = latex.heads(list(labels.values()))
-    columns = [Column("System"), *(Column(head, 1) for head in heads)]
+    reports, labels, _ = compared
+    columns = [Column("System"), *(Column(head, 1) for head in latex.heads(list(labels.values())))]
 
     def rows(report: dict[str, Any]) -> Iterator[Any]:
         pairs = {(row["a"], row["b"]): row["f1"] for row in report["agreement"]}
         for at, a in enumerate(labels):
             row = [pairs.get((b, a), pairs.get((a, b))) if k <= at else None for k, b in enumerate(labels)]
-            number = f"{heads[at]}  " if len(heads) > latex.MANY else ""
-            yield [number + labels[a], *row]
+            yield [labels[a], *row]
 
     return latex.tabular(columns, latex.by_corpus({label: rows(each) for label, each in reports.items()}))
 
@@ -173,11 +173,11 @@ def _number(stored: float | None) -> float:
 @plots.styled
 def fig_buckets(compared: Compared) -> Figure:
     """F1 with intervals by mention length, surface and sentence length, where systems may rank otherwise."""
-    reports, labels = compared
+    reports, labels, families = compared
     shown = ("mention length", "surface in train", "sentence length")
     blocks = [(label, factor) for label in reports for factor in shown]
     heights = [len(breakdown.FACTORS[factor]) for _, factor in blocks]
-    marks = plots.marks_of(labels.values())
+    marks = plots.marks_of_systems(families, labels.values())
     size = (plots.WIDTH, min(7.6, 0.16 * len(marks) * sum(heights) + 0.35 * len(blocks) + 0.5))
     figure, axes = plt.subplots(
         len(blocks), 1, figsize=size, sharex=True, squeeze=False, height_ratios=heights

@@ -97,7 +97,7 @@ def tab_robustness(frame: pd.DataFrame) -> str:
         columns += [Column(r"95\,\% interval", layout="r", over=base), Column(r"failed (\%)", 1, over=base)]
 
     def cells(row: dict[str, Any]) -> list[Any]:
-        change = "identical" if row["identical"] else f"{row['change']:.1f}"
+        change = "identical" if row["identical"] else latex.Raw(latex.number(row["change"], 1))
         return [change, latex.interval(row["low"], row["high"]), row["failed"]]
 
     return latex.tabular(columns, latex.crossed(frame, "kind", "base", cells))

@@ -45,8 +45,7 @@ Inside = Annotated[str, AfterValidator(_inside)]
 Words = Annotated[str, AfterValidator(_words)]  # for a type, in prompts, answers and tables
 Repository = Annotated[str, Field(pattern=f"^({NAME}/)?{NAME}$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-# The part of transformers' configuration that decides sizes, so that they are known before any download.
-Architecture = dict[str, str | int | float | bool | list[str] | None]
+Architecture = dict[str, str | int | float | bool | list[str] | None]  # keys of a config.json that set sizes
 
 
 class HubSource(Strict):
@@ -269,6 +268,7 @@ class Dataset(Strict):
     hub: HubSource | None = None
     languages: list[Name] = []  # other languages, as <name>.<language>, with {language} in file names
     private: bool = False  # whether its text must not be shown
+    quotable: bool = False  # whether its licence allows to print some sentences in a thesis
 
     @model_validator(mode="after")
     def _whole(self) -> Dataset:
@@ -289,6 +289,8 @@ class Dataset(Strict):
                 raise ValueError(f"splits.{name}.annotations: expected with format biocreative only")
             if self.languages and "{language}" not in split.file:
                 raise ValueError(f"splits.{name}.file: with languages, expected {{language}} in it")
+        if self.private and self.quotable:
+            raise ValueError("quotable: a private corpus is never quoted")
         if missing := {"train", "dev", "test"} - set(self.splits):
             raise ValueError(f"splits lacks {', '.join(sorted(missing))}")
         if len({name.lower() for name in self.types.values()}) < len(self.types):

@@ -113,6 +113,7 @@ class Study(Strict):
     systems: Annotated[dict[Name, System], Field(min_length=1)]
     protocol: Protocol
     companions: list[Name] = []  # studies whose answers the thesis shows if this study does not have them
+    main_systems: list[Name] = []  # those in the figures of the text, if not all; the appendix shows all
 
     def seeds_of(self, name: str) -> list[int]:
         """The seeds of a system: 0 alone if it is zero-shot."""
@@ -133,11 +134,14 @@ class Study(Strict):
                 raise ValueError(f"systems.{name}.settings: needs protocol.tuning")
             if system.ensemble_of:
                 self._check_ensemble(name, system.ensemble_of)
+        named = {"protocol.comparisons": [name for pair in self.protocol.comparisons for name in pair]}
+        for key, names in (named | {"main_systems": self.main_systems}).items():
+            if unknown := set(names) - set(self.systems):
+                known = ", ".join(self.systems)
+                raise ValueError(f"{key} names {min(unknown)!r}; systems are {known}")
+        if disturbed := [name for name in self.main_systems if self.systems[name].perturbed]:
+            raise ValueError(f"main_systems: {disturbed[0]} is tested on disturbed sentences")
         for pair in self.protocol.comparisons:
-            for name in pair:
-                if name not in self.systems:
-                    known = ", ".join(self.systems)
-                    raise ValueError(f"protocol.comparisons names {name!r}; systems are {known}")
             a, b = (self.seeds_of(name) for name in pair)
             if len(a) > 1 < len(b) and not set(a) & set(b):
                 raise ValueError(

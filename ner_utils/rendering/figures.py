@@ -19,7 +19,7 @@ from ner_utils.config.schema import Dataset
 from ner_utils.forms.base import DROPPED
 from ner_utils.rendering import plots
 from ner_utils.rendering.colours import type_colours
-from ner_utils.rendering.plots import WIDTH, Marks, marks_of, statement, styled
+from ner_utils.rendering.plots import WIDTH, Marks, marks_of, marks_of_systems, statement, styled
 from ner_utils.results.measures import STATUSES, evaluation_rows
 from ner_utils.results.study import Results
 
@@ -30,14 +30,17 @@ LOWEST = {"color": "#0072B2", "marker": "D", "markersize": 9, "markerfacecolor":
 
 def save_figures(results: Results) -> list[str]:
     """Write every figure of a study by the name that the thesis uses, and ``figures/<study>.png`` for README;
-    returns the names."""
-    results = results.undisturbed
-    datasets = {run.dataset_name: run.dataset for run in results.systems}
-    audits = [(dataset, results.audits[name]["audit"]) for name, dataset in datasets.items()]
-    makers = (fig_f1, fig_types, fig_latency, fig_memory, fig_learning, fig_parse)
-    made = {make.__name__: make(results) for make in makers} | {"fig_corpus": fig_corpus(audits)}
-    plots.save_figure(made["fig_f1"], paths.FIGURES / f"{results.name}.png")
-    return plots.save_for_thesis(results.name, made)
+    returns the names. ``all_*`` shows all systems, where the other shows the main ones."""
+    main, whole = results.main, results.undisturbed
+    datasets = {run.dataset_name: run.dataset for run in whole.systems}
+    audits = [(dataset, whole.audits[name]["audit"]) for name, dataset in datasets.items()]
+    makers = (fig_f1, fig_types, fig_latency, fig_memory, fig_learning)
+    made = {make.__name__: make(main) for make in makers}
+    made |= {"fig_parse": fig_parse(whole), "fig_corpus": fig_corpus(audits)}
+    plots.save_figure(made["fig_f1"], paths.FIGURES / f"{whole.name}.png")
+    if main is not whole:
+        made |= {f"all_{make.__name__}": make(whole) for make in makers}
+    return plots.save_for_thesis(whole.name, made)
 
 
 def _dots(axis: Axes, frame: pd.DataFrame, x: str, hue: str, marks: Marks, dataset: Dataset) -> None:
@@ -66,7 +69,7 @@ def _score(results: Results) -> tuple[str, str]:
 def fig_f1(results: Results) -> Figure:
     """The primary score of each system: mean, 95 % interval, and the seeds as small dots."""
     metric, name = _score(results)
-    marks = marks_of(results.summary["label"])
+    marks = marks_of_systems(results.families, results.summary["label"])
     seeds = results.runs.groupby(["corpus", "label"])[metric]
     figure, each = plots.panels(results.summary, 0.33 * len(marks) + 0.35, sharex=True, sharey=True)
     for axis, rows in each:
@@ -89,7 +92,7 @@ def fig_f1(results: Results) -> Figure:
 @styled
 def fig_types(results: Results) -> Figure:
     """F1 by type, systems side by side, frequent types first, with their gold mentions in test."""
-    marks = marks_of(results.types["label"])
+    marks = marks_of_systems(results.families, results.types["label"])
     names = [f"{row.type} ({row.mentions:,.0f})" for row in results.types.itertuples()]
     frame = results.types.assign(name=names)
     datasets = {run.dataset.label: run.dataset for run in results.systems}
@@ -120,7 +123,7 @@ def fig_memory(results: Results) -> Figure:
 
 def _scatter(results: Results, x: str, other: str, title: str, second: Marks) -> Figure:
     metric, name = _score(results)
-    marks = marks_of(results.summary["label"])
+    marks = marks_of_systems(results.families, results.summary["label"])
     values = results.summary[[x, other]]
     wide = values.max(axis=None) > 10 * values.min(axis=None)
     figure, each = plots.panels(results.summary, 2.1, sharey=True)

@@ -91,14 +91,19 @@ def interval(low: float, high: float, digits: int = 1) -> Raw:
     return Raw(" to ".join(ends(low, high, digits)) if math.isfinite(low) and math.isfinite(high) else "--")
 
 
-MANY = 6  # systems that have a column with their label, at most
+MANY = 6  # systems whose labels fit side by side, at most
 
 
-def heads(labels: Sequence[str]) -> list[str | Raw]:
-    """Column titles of systems: their labels, or their numbers where labels would not fit the width."""
+def heads(labels: Sequence[str]) -> list[Raw]:
+    """Column titles of systems: their labels, turned where they would not fit the width."""
     if len(labels) <= MANY:
         return [narrow(label) for label in labels]
-    return [str(at) for at in range(1, len(labels) + 1)]
+    return [Raw(rf"\rotatebox{{90}}{{{narrow(label, 24)}}}") for label in labels]
+
+
+def listed(parts: list[str]) -> str:
+    """Words in a list: a, b and c."""
+    return " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))
 
 
 def narrow(label: str, width: int = 16) -> Raw:

@@ -75,7 +75,22 @@ def marks_of(labels: Iterable[str]) -> Marks:
     """Colour and marker of each label, in the labels' order; 49 labels have 49 different pairs."""
     styles = ((SYSTEMS[k % 7], MARKERS[(k + k // 7) % 7]) for k in itertools.count())
     pairs = zip(dict.fromkeys(labels), styles, strict=False)
-    return {label: {"color": colour, "marker": marker, "linestyle": ""} for label, (colour, marker) in pairs}
+    return {label: _mark(colour, marker) for label, (colour, marker) in pairs}
+
+
+def marks_of_systems(families: Mapping[str, str], labels: Iterable[str]) -> Marks:
+    """Colour and marker of each label: systems of one family, of the `families` of a study's results, have
+    one colour and different markers. If all are of one family, or none is known, colours differ."""
+    if len(set(families.values())) < 2:
+        return marks_of(labels)
+    colours = dict(zip(dict.fromkeys(families.values()), itertools.cycle(SYSTEMS), strict=False))
+    markers = {name: itertools.cycle(MARKERS[k % 7 :] + MARKERS[: k % 7]) for k, name in enumerate(colours)}
+    every = {label: _mark(colours[name], next(markers[name])) for label, name in families.items()}
+    return {label: every[label] for label in dict.fromkeys(labels)}
+
+
+def _mark(colour: str, marker: str) -> dict[str, Any]:
+    return {"color": colour, "marker": marker, "linestyle": ""}
 
 
 def panels(

@@ -50,7 +50,7 @@ def load_findings(name: str, runs: Sequence[Run]) -> dict[str, Any]:
 def study_findings(results: Results, name: str) -> dict[str, dict[str, Any]]:
     """The stored findings on each corpus of a study, by its id."""
     runs = {dataset: [] for dataset in results.study.datasets}
-    for item in results.undisturbed.stored:
+    for item in (results.whole or results).undisturbed.stored:
         runs[item.run.dataset_name].append(item.run)
     return {dataset: load_findings(name, each) for dataset, each in runs.items()}
 

@@ -79,6 +79,7 @@ class Results:
     audits: dict[str, dict[str, Any]]
     warnings: list[str]
     computed: dict[tuple[Any, ...], Any] = field(default_factory=dict)  # by `computed_once`
+    whole: Results | None = None  # of `main`: the results that it is a part of
 
     # ------------------------------------------------------------ studies, systems and corpora
     @cached_property
@@ -96,6 +97,20 @@ class Results:
         """The same without systems that were tested on disturbed sentences: these have their own table."""
         kept = [item for item in self.stored if not item.run.perturbed]
         return self if len(kept) == len(self.stored) else replace(self, stored=kept, computed={})
+
+    @cached_property
+    def main(self) -> Results:
+        """The undisturbed systems that the study declares as its main ones, for figures that cannot show
+        many; all of them where it declares none."""
+        whole, names = self.undisturbed, self.study.main_systems
+        kept = [item for item in whole.stored if item.run.system in names]
+        return replace(whole, stored=kept, computed={}, whole=whole) if kept else whole
+
+    @cached_property
+    def families(self) -> dict[str, str]:
+        """By the systems' labels, what identifies their pretrained weights; of ensembles, their kind."""
+        runs = (item.run for item in (self.whole or self).stored)
+        return {run.label: "ensemble" if run.members else run.model.weights.model_dump_json() for run in runs}
 
     @cached_property
     def systems(self) -> list[Run]:

@@ -48,6 +48,17 @@ def key(*parts: str) -> str:
     return ".".join(re.sub(r"[^\w.-]", lambda match: f"-{ord(match[0]):x}-", part) for part in parts)
 
 
+def result(name: str, spread: bool = False) -> str:
+    r"""A ``\result``, with its interval in brackets if ``spread``."""
+    low_high = rf" (\result{{{name}.low}} to \result{{{name}.high}})" if spread else ""
+    return rf"\result{{{name}}}{low_high}"
+
+
+def claim(predicate: str, text: str) -> str:
+    r"""A ``\claim``."""
+    return rf"\claim{{{predicate}}}{{{text}}}"
+
+
 def scan(path: Path) -> list[Claim]:
     """All claims of a LaTeX file outside of comments."""
     text = "\n".join(_COMMENT.sub(r"\1", line) for line in path.read_text(encoding="utf-8").split("\n"))

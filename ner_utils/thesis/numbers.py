@@ -17,7 +17,7 @@ import pandas as pd
 from ner_utils.analyses import QUESTIONS
 from ner_utils.rendering import benchmarks, latex
 from ner_utils.rendering.latex import escape
-from ner_utils.results import findings, provenance
+from ner_utils.results import provenance
 from ner_utils.results.measures import SHARES
 from ner_utils.results.study import Results, computed_once
 from ner_utils.thesis import setup_tables
@@ -53,6 +53,9 @@ def result_numbers(results: Results) -> dict[str, Number]:
     for name, (value, digits) in benchmarks.fit_numbers().items():
         by_key[name] = Number(value, latex.number(value, digits))
     warnings = [results.warnings, *(other.warnings for other in results.companions)]
+    quoted = {run.dataset.label: run.dataset.licence for run in results.systems if run.dataset.quotable}
+    licences = "; ".join(f"{label}: {licence}" for label, licence in quoted.items())
+    by_key["study.licence"] = Number(licences, escape(licences))
     by_key["study.warnings"] = Number("", r"\par ".join(map(escape, itertools.chain(*warnings))))
     for name, question in QUESTIONS.items():
         study = results.first_with(question.count_systems)
@@ -78,10 +81,10 @@ def _about(results: Results) -> Iterator[tuple[str, Number]]:
     texts = {"title": study.title, "question": study.question, "kind": study.kind}
     for name, text in (texts | {"commit": provenance.commit()}).items():
         yield f"study.{name}", Number(text, escape(text))
-    labels = findings.labels(results)
     counts = {
         "tuned": len(results.tuning),
-        "numbered": len(labels) if len(labels) > latex.MANY else 0,
+        "main_systems": len(study.main_systems),
+        "companions": len(study.companions),
         "own_settings": setup_tables.many_trained(results.undisturbed),
         "selected": sum(item.run.selected_by == "loss" for item in results.stored),
         "ensembles": sum(bool(item.run.members) for item in results.stored),
@@ -96,6 +99,8 @@ def _about(results: Results) -> Iterator[tuple[str, Number]]:
 
 def _of_corpora(results: Results) -> Iterator[tuple[str, Number]]:
     for dataset, report in results.audits.items():
+        label = results.corpus_label(dataset)
+        yield key(dataset, "label"), Number(label, escape(label))
         splits, agreement = report["audit"]["splits"], report["agreement"]
         for name in ("sentences", "mentions"):
             yield key(dataset, name), _number(name, sum(split[name] for split in splits.values()))
@@ -128,8 +133,9 @@ def _of_systems(results: Results) -> Iterator[tuple[str, Number]]:
 def _of_comparisons(results: Results) -> Iterator[tuple[str, Number]]:
     for row in results.comparisons.to_dict("records"):
         name = key(row["dataset"], f"{row['a']}-vs-{row['b']}")
-        for part in ("difference", "low", "high", "smallest"):
-            yield f"{name}.{part}", _number("f1", row[part])
+        for part, value in (row | {"points": abs(row["difference"])}).items():
+            if part in ("difference", "points", "low", "high", "smallest"):
+                yield f"{name}.{part}", _number("f1", value)
         for part in ("p", "p_holm"):
             yield f"{name}.{part}", Number(row[part], latex.p_value(row[part]))
 

@@ -18,7 +18,7 @@ Columns = dict[str | tuple[str, str], Column]  # by key of a frame's column
 
 def all_tables(results: Results) -> dict[str, str]:
     """The tables of this file and of `setup_tables`, by file names without suffix."""
-    whole = (setup_tables.protocol, setup_tables.provenance, setup_tables.runs, comparisons)
+    whole = (setup_tables.protocol, setup_tables.provenance, setup_tables.runs, comparisons, companions)
     undisturbed = (setup_tables.corpus, setup_tables.audit, setup_tables.hyperparameters)
     undisturbed += (setup_tables.own_settings, setup_tables.prompts)
     undisturbed += (scores, conventions, ensembles, types, parse, efficiency)
@@ -35,6 +35,22 @@ def scores(results: Results) -> str:
         columns[metric] = Column(r"\Fone", 1, over=over)
         columns[f"{metric}_low", f"{metric}_high"] = Column(r"95\,\% interval", over=over)
     return _of_keys(columns, results.summary)
+
+
+def companions(results: Results) -> str:
+    """Scores of the main systems of the companion studies."""
+    columns = [Column("System"), Column("Training sentences", 0), Column("Test sentences", 0)]
+    columns += [Column(r"\Fone", 1, over="Micro"), Column(r"95\,\% interval", over="Micro")]
+    columns += [Column(r"Macro \Fone", 1), Column("Sentences/s", 1)]
+    rows: list[Sequence | str] = []
+    for other in results.companions:
+        for corpus, block in other.main.summary.groupby("corpus", sort=False):
+            rows.append(f"{other.study.title} ({corpus})")
+            for row in block.to_dict("records"):
+                spread = latex.interval(row["micro_f1_low"], row["micro_f1_high"])
+                cells = [row["label"], row["train_sentences"], row["sentences"], row["micro_f1"], spread]
+                rows.append([*cells, row["macro_f1"], row["sentences_per_second"]])
+    return latex.tabular(columns, rows) if rows else latex.statement("This study has no companion study.")
 
 
 def conventions(results: Results) -> str:

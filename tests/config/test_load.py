@@ -77,6 +77,16 @@ def test_a_seed_that_numpy_would_refuse(params):
             "protocol.comparisons names 'reader'; systems are encoder, writer, untrained",
             id="unknown system",
         ),
+        pytest.param(
+            SMALL,
+            "systems:",
+            "main_systems: [reader]\nsystems:",
+            "main_systems names 'reader'; systems are encoder, writer, untrained",
+            id="unknown main system",
+        ),
+        pytest.param(
+            "datasets/small", "label:", "private: true\nquotable: true\nlabel:", "never quoted", id="private"
+        ),
         pytest.param(SMALL, "[[encoder, writer]]", "[[encoder]]", "at least 2 items", id="half a pair"),
         pytest.param(SMALL, "[1, 2]", "[]", "seeds: ", id="no seed"),
         pytest.param(SMALL, "[1, 2]", "[1, 1]", "seeds names one twice", id="a seed twice"),

@@ -16,7 +16,8 @@ from ner_utils.experiments import ensemble
 from ner_utils.rendering import figures
 from ner_utils.results import evaluation, provenance
 from ner_utils.sealed import ResultError
-from ner_utils.thesis import discussion, result_tables
+from ner_utils.thesis import build, result_tables
+from ner_utils.thesis.leads import leads
 from ner_utils.thesis.numbers import result_numbers
 
 GOOD, BAD, BOTH = np.array([1, 0]), np.array([0, 1]), np.array([1, 1])
@@ -159,11 +160,11 @@ def test_percentiles_that_cannot_be_measured_are_dashes(made_up, times):
 
     row = results.summary.set_index("system").loc["seeds"]
     assert np.isnan(row[["latency_p50_ms", "latency_p95_ms"]].tolist()).all() and row["latency_mean_ms"] > 0
-    line = next(line for line in discussion.overview(results).splitlines() if line.startswith("| Two seeds"))
+    line = next(line for line in build.overview(results).splitlines() if line.startswith("| Two seeds"))
     assert line.split(" | ")[5] == "–" and "nan" not in line
     assert result_tables.efficiency(results).split("Two seeds")[1].split(r"\\")[0].count("{--}") >= 2
     assert "demo.seeds.latency_p50_ms" not in result_numbers(results)
-    assert "Two seeds" not in discussion.discussion(results).partition("{Cost}")[2]
+    assert "for a sentence" not in leads(results).get("cost", "")
     figures.fig_latency(results)
 
 

@@ -8,7 +8,7 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.text import Text
 
-from ner_utils import config, paths
+from ner_utils import analyses, config, paths
 from ner_utils.rendering import figures, plots
 from ner_utils.rendering.colours import type_colours
 
@@ -76,6 +76,31 @@ def test_figures(made_up, monkeypatch):
         assert b"/Type3" not in content, "fonts must be real ones"
         assert b"/CreationDate" not in content
     assert plt.get_fignums() == open_before
+
+
+def test_systems_of_one_family_share_a_colour():
+    families = {"a": "x", "b": "y", "a, grounded": "x", "vote": "ensemble", "a, by loss": "x"}
+    marks = plots.marks_of_systems(families, families)
+    assert marks["a"]["color"] == marks["a, grounded"]["color"] == marks["a, by loss"]["color"]
+    assert len({marks[label]["color"] for label in ("a", "b", "vote")}) == 3
+    assert len({(mark["color"], mark["marker"]) for mark in marks.values()}) == len(families)
+    assert plots.marks_of_systems(families, ["b"]) == {"b": marks["b"]}  # the same in every figure
+    alone = plots.marks_of_systems(dict.fromkeys("abc", "x"), "abc")
+    assert len({mark["color"] for mark in alone.values()}) == 3
+
+
+def test_main_systems_in_the_text_and_all_in_the_appendix(made_up, studies):
+    file = studies / "plain.yaml"
+    file.write_text(
+        file.read_text().replace("systems:\n", "main_systems: [minilm, smollm2-qlora]\nsystems:\n", 1)
+    )
+    results = made_up()
+    assert len(results.main.systems) == 2 < len(results.systems)
+    names = figures.save_figures(results) + analyses.write_answers(results)
+    assert {"all_fig_f1", "all_fig_size", "all_fig_buckets", "all_fig_risk"} <= set(names)
+    drawn = {name: figures.fig_f1(each) for name, each in (("main", results.main), ("all", results))}
+    rows = {name: len(figure.axes[0].get_yticklabels()) for name, figure in drawn.items()}
+    assert rows == {"main": 2, "all": 3}
 
 
 @pytest.mark.slow

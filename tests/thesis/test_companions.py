@@ -10,7 +10,7 @@ from ner_utils.config.strict_yaml import ConfigError
 from ner_utils.files import sha256
 from ner_utils.results import cautions, study
 from ner_utils.sealed import ResultError
-from ner_utils.thesis import discussion, paper_claims, result_tables
+from ner_utils.thesis import build, paper_claims, result_tables
 from ner_utils.thesis.numbers import result_numbers
 
 OTHER = """
@@ -80,7 +80,7 @@ def test_doubtful_times_and_empty_predictions_are_warned_of(plain_results):
     """In the overview and on the thesis' page of warnings; stored results without a usage have no doubts."""
     results = plain_results
     assert cautions.doubts(results.stored) == []
-    assert "Warning" not in discussion.overview(results)
+    assert "Warning" not in build.overview(results)
     busy = {"seconds": 10.0, "cpu_seconds": 9.0, "other_seconds": 12.0, "cores": 2, "threads": 2, "load": 4.0}
     first, second, *others = results.stored
     spoilt = first.efficiency | {"training_usage": busy}
@@ -105,7 +105,7 @@ def test_doubtful_times_and_empty_predictions_are_warned_of(plain_results):
         f"sentences could not be predicted, and count as empty: {a} (3 with seed {first.run.seed})",
         f"the loss on dev is not a number, so the training diverged: {b} (seed {second.run.seed})",
     ]
-    text = discussion.overview(replace(results, stored=stored))
+    text = build.overview(replace(results, stored=stored))
     assert all(f"**Warning:** {line}." in text for line in lines)
     many = [
         replace(first, run=first.run.model_copy(update={"system": f"s{number}"}), efficiency=spoilt)
@@ -119,7 +119,7 @@ def test_doubtful_times_and_empty_predictions_are_warned_of(plain_results):
 def test_too_few_documents_are_warned_of(made_up):
     """In warnings, which the thesis prints, and in the overview; intervals are those of sentences."""
     results = made_up()
-    assert "documents" not in discussion.overview(results)
+    assert "documents" not in build.overview(results)
     assert not any("fewer than 20 documents" in line for line in results.warnings)
     alone = results.summary.set_index("system").loc["minilm"]
     for file in paths.RESULTS.glob("plain/demo/*/*/counts.jsonl"):
@@ -130,7 +130,7 @@ def test_too_few_documents_are_warned_of(made_up):
         sealed.write_json(file.with_name("metrics.json"), metrics)
     few = study.load_results("plain", "protocol.resamples=50")
     (warning,) = [line for line in few.warnings if "fewer than 20 documents" in line]
-    assert warning in discussion.overview(few)
+    assert warning in build.overview(few)
     assert warning.split(":")[0] in few.corpora
     row = few.summary.set_index("system").loc["minilm"]
     assert row["micro_f1_low"] < row["micro_f1"] == alone["micro_f1"] < row["micro_f1_high"]
@@ -147,5 +147,5 @@ def test_a_score_of_nothing_has_an_interval(made_up):
     assert numbers[f"{name}.low"].text == "0.0"
     assert float(numbers[f"{name}.high"].text) == pytest.approx(numbers[f"{name}.high"].value, abs=0.05)
     assert numbers[f"{name}.high"].value > 1
-    assert f"(0.0 to {numbers[f'{name}.high'].text})" in discussion.overview(results)
+    assert f"(0.0 to {numbers[f'{name}.high'].text})" in build.overview(results)
     assert "0.0 to 0.0" not in result_tables.scores(results)

@@ -6,11 +6,11 @@ import prose
 import pytest
 
 from ner_utils import paths
-from ner_utils.thesis import discussion
+from ner_utils.thesis.leads import leads
 
 TEXTS = [paths.THESIS / "author.tex"]
 TEXTS += [paths.THESIS / "chapters" / f"{name}.tex" for name in ("results", "discussion", "conclusion")]
-TEXTS += sorted((paths.THESIS / "discussions").glob("*.tex"))
+TEXTS += sorted((paths.THESIS / "discussions").glob("*.tex")) + sorted((paths.THESIS / "leads").glob("*.tex"))
 
 
 # What may hold digits in a chapter on results: comments, labels, keys, predicates, file names, citations.
@@ -113,19 +113,24 @@ def test_the_abstract_alone_of_the_authors_file(tmp_path):
 
 
 @pytest.mark.parametrize("overrides", ["", "seeds=[1,2,3]"])
-def test_the_generated_discussion(made_up, overrides):
+def test_the_generated_leads(made_up, overrides):
     results = made_up(overrides)
-    text = discussion.discussion(results)
-    assert prose.find(text, "discussion.tex") == []
-    assert "No difference in time is shown between SmolLM2" in text  # zero-shot and fine-tuned: of one size
-    (least,) = {int(many) for many in re.findall(r"takes at least (\d+) times as long", text)}
+    made = leads(results)
+    for name, text in made.items():
+        assert prose.find(text, name) == []
+    (least,) = re.findall(r"takes at least (\d+) times as long for a sentence", made["cost"])
     medians = results.summary.set_index("system")["latency_p50_ms"]
-    assert 2 <= least <= medians.drop("minilm").min() / medians["minilm"] / 1.3
+    ((a, b), *_) = results.study.protocol.comparisons
+    assert 2 <= int(least) <= medians[[a, b]].max() / medians[[a, b]].min() / 1.3
 
 
 @pytest.mark.parametrize(
     "path",
-    [paths.THESIS / "chapters" / "results.tex", *sorted((paths.THESIS / "discussions").glob("*.tex"))],
+    [
+        paths.THESIS / "chapters" / "results.tex",
+        *sorted((paths.THESIS / "discussions").glob("*.tex")),
+        *sorted((paths.THESIS / "leads").glob("*.tex")),
+    ],
     ids=lambda path: path.stem,
 )
 def test_no_number_is_typed_in_texts_on_results(path):
