@@ -57,7 +57,7 @@ rule thesis:
     input:
         generated=[f"{GENERATED}/numbers.tex", f"{GENERATED}/claims.tex", DIGESTS],
         sources=sorted(paths.relative(file) for file in paths.THESIS.glob("*.*") if file.suffix != ".pdf"),
-        chapters=sorted(paths.relative(file) for file in paths.THESIS.glob("[cd]*/*.tex")),
+        chapters=sorted(paths.relative(file) for file in paths.THESIS.glob("[cdl]*/*.tex")),
         script="scripts/typeset.sh",
     output: PDF
     shell: "{input.script:q} {STUDY:q} {output:q}"
@@ -69,7 +69,7 @@ rule analyse:
         settings=[f"params/studies/{name}.yaml" for name in ALL.studies],
         results=ALL.metrics + ALL.audits + ALL.comparisons,
         ledger=["params/claims.yaml", "params/guide.yaml"],
-        discussion=[f for f in [f"thesis/discussions/{STUDY}.tex"] if (paths.ROOT / f).is_file()],
+        texts=sorted(paths.relative(file) for file in paths.THESIS.glob(f"[dl]*/{STUDY}.tex")),
         bench=sorted(paths.relative(file) for file in (paths.RESULTS / "bench").glob("*.json")),
         code=paths.relative(max((paths.ROOT / "ner_utils").rglob("*.py"), key=lambda file: file.stat().st_mtime)),
     output: f"{GENERATED}/numbers.tex", f"{GENERATED}/claims.tex", DIGESTS

@@ -69,7 +69,13 @@ QUESTIONS = {
     ),
     "differences": Question(
         differences.numbers,
-        (differences.tab_buckets, differences.tab_errors, differences.tab_agreement, differences.fig_buckets),
+        (
+            differences.tab_buckets,
+            differences.tab_errors,
+            differences.tab_agreement,
+            differences.fig_buckets,
+            differences.fig_gain,
+        ),
         differences.stored_reports,
         crowded=True,
     ),

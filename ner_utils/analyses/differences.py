@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import matplotlib.pyplot as plt
@@ -79,24 +79,26 @@ def _mean(rows: Sequence[dict[str, int]]) -> dict[str, float]:
 
 # ---------------------------------------------------------------------- from the findings
 class Compared(NamedTuple):
-    """Findings by the labels of corpora, the labels of the systems to be shown by their ids, and
-    the `families` of the study's results."""
+    """Findings by the labels of corpora, the labels of the systems to be shown by their ids, the
+    `families` of the study's results, and the systems that write answers."""
 
     reports: dict[str, dict[str, Any]]
     labels: dict[str, str]
     families: Mapping[str, str] = {}
+    generators: Collection[str] = ()
 
 
 def stored_reports(results: Results) -> Compared:
     """The findings on all systems of a study."""
     stored = findings.study_findings(results, "differences")
     reports = {results.corpus_label(dataset): report for dataset, report in stored.items()}
-    return Compared(reports, findings.labels(results), results.families)
+    writing = {run.system for run in results.systems if run.model.approach == "generation"}
+    return Compared(reports, findings.labels(results), results.families, writing)
 
 
 def tab_buckets(compared: Compared) -> str:
     """F1 in every bucket, and its number of gold mentions."""
-    reports, labels, _ = compared
+    reports, labels, *_ = compared
     columns = [Column(""), Column("Mentions", 0)]
     columns += [Column(head, 1) for head in latex.heads(list(labels.values()))]
 
@@ -114,7 +116,7 @@ def tab_buckets(compared: Compared) -> str:
 
 def tab_errors(compared: Compared) -> str:
     """Every predicted and every missed mention once, by kind; other output of generators, by reason."""
-    reports, labels, _ = compared
+    reports, labels, *_ = compared
     columns = [Column(""), *(Column(head, 0) for head in latex.heads(list(labels.values())))]
 
     def rows(report: dict[str, Any]) -> Iterator[Any]:
@@ -133,7 +135,7 @@ def tab_errors(compared: Compared) -> str:
 
 def tab_agreement(compared: Compared) -> str:
     """F1 of systems against each other; on the diagonal, of a system's runs."""
-    reports, labels, _ = compared
+    reports, labels, *_ = compared
     columns = [Column("System"), *(Column(head, 1) for head in latex.heads(list(labels.values())))]
 
     def rows(report: dict[str, Any]) -> Iterator[Any]:
@@ -173,7 +175,7 @@ def _number(stored: float | None) -> float:
 @plots.styled
 def fig_buckets(compared: Compared) -> Figure:
     """F1 with intervals by mention length, surface and sentence length, where systems may rank otherwise."""
-    reports, labels, families = compared
+    reports, labels, families, _ = compared
     shown = ("mention length", "surface in train", "sentence length")
     blocks = [(label, factor) for label in reports for factor in shown]
     heights = [len(breakdown.FACTORS[factor]) for _, factor in blocks]
@@ -195,5 +197,38 @@ def fig_buckets(compared: Compared) -> Figure:
                 axis.plot([row["low"], row["high"]], [y, y], color=mark["color"], linewidth=1.1)
                 axis.plot(row["f1"], y, **mark, markersize=3.5)
     axes[-1, 0].set_xlabel("Strict F1, with 95 % interval; in brackets the gold mentions")
+    plots.legend(figure, marks)
+    return figure
+
+
+@plots.styled
+def fig_gain(compared: Compared) -> Figure:
+    """By mention length, F1 of generators minus that of taggers, of each declared comparison of the two."""
+    reports, labels, _, generators = compared
+    rows = []
+    for corpus, report in reports.items():
+        for row in (row for row in report["gains"] if row["factor"] == "mention length"):
+            a, b = row["a"], row["b"]
+            if {a, b} <= labels.keys() and (a in generators) != (b in generators) and row["low"] is not None:
+                flip = b in generators  # the stored difference is a - b
+                ends = sorted((-1 if flip else 1) * row[end] for end in ("low", "high"))
+                pair = f"{labels[b if flip else a]} minus {labels[a if flip else b]}"
+                mean = (-1 if flip else 1) * row["difference"]
+                rows.append([corpus, pair, row["bucket"], mean, *ends])
+    if not rows:
+        return plots.statement("This study declares no comparison of a generator with a tagger.")
+    frame = pd.DataFrame(rows, columns=["corpus", "pair", "bucket", "mean", "low", "high"])
+    buckets, marks = breakdown.FACTORS["mention length"], plots.marks_of(frame["pair"])
+    figure, each = plots.panels(frame, 0.2 * len(buckets) * len(marks) + 0.5, rest=0.4, sharex=True)
+    for axis, block in each:
+        plots.name_rows(axis, buckets)
+        axis.axvline(0, color="0.4", linewidth=0.8)
+        for row in block.to_dict("records"):
+            y = buckets.index(row["bucket"]) + 0.6 * (
+                (list(marks).index(row["pair"]) + 0.5) / len(marks) - 0.5
+            )
+            axis.plot([row["low"], row["high"]], [y, y], color=marks[row["pair"]]["color"], linewidth=1.1)
+            axis.plot(row["mean"], y, **marks[row["pair"]], markersize=4)
+        axis.set_xlabel("Difference in strict F1, with 95 % interval")
     plots.legend(figure, marks)
     return figure

@@ -12,7 +12,7 @@ from ner_utils.thesis.numbers import result_numbers
 
 def test_of_a_study(made_up, demo):
     results = made_up(name="vote")
-    shown = ["tab_buckets", "tab_errors", "tab_agreement", "fig_buckets"]
+    shown = ["tab_buckets", "tab_errors", "tab_agreement", "fig_buckets", "fig_gain"]
     assert list(analyses.show("differences", results)) == shown
     numbers = result_numbers(results)
     whole = sum(
