@@ -6,13 +6,14 @@ no sentence can be predicted, the model is at fault, and the run ends with the f
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
 
 from ner_utils import efficiency
 from ner_utils.data.corpus import Sentence
+from ner_utils.data.predictions import Prediction
 from ner_utils.messages import shortened, visible
 from ner_utils.models import backbones
 
@@ -58,6 +59,12 @@ class Failures:
                 f"none of {len(sentences)} sentences could be predicted; first failure: "
                 f"{self._described(failed[0], error)}"
             ) from error
+
+
+def differing(alone: Mapping[str, Prediction], predicted: Iterable[Prediction]) -> int:
+    """How many sentences have other spans in a batch than ``alone``, by their ids: sums in another order may
+    change a close decision."""
+    return sum(each.id in alone and alone[each.id].spans != each.spans for each in predicted)
 
 
 def cost_of_prediction(watch: efficiency.Stopwatch, sentences: int, failures: Failures) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from ner_utils.data.predictions import Prediction
 from ner_utils.data.spans import spans_from_tags
 from ner_utils.models import backbones, weights
 from ner_utils.models.control_tokens import as_text, control_tokens
-from ner_utils.models.prediction import Failures, cost_of_prediction
+from ner_utils.models.prediction import Failures, cost_of_prediction, differing
 
 
 def load_tokenizer(folder: str, pad_token: str | None = None):
@@ -241,7 +241,7 @@ def predict_with_tagger(
         model = backbones.for_prediction(_load_base(run), checkpoint, merge=True)
     else:
         model = load_tagger(checkpoint).to(device).eval()
-    watch = efficiency.Stopwatch()
+    watch, alone = efficiency.Stopwatch(), {}
 
     def tag(rows: Sequence[dict]) -> np.ndarray:
         """The best tags and their log-probabilities, [rows, 2, sub-tokens]."""
@@ -255,7 +255,7 @@ def predict_with_tagger(
     def tag_one(sentence: Sentence) -> None:
         with suppress(Exception):  # failures are counted when all sentences are predicted
             row = encode([sentence], *how)[0]
-            prediction_of(sentence, row["word"], tag([row])[0], names)
+            alone[sentence.id] = prediction_of(sentence, row["word"], tag([row])[0], names)
 
     times = efficiency.latency(tag_one, sentences[: run.latency_sentences])
     failures = Failures(run.dataset.private)
@@ -286,10 +286,12 @@ def predict_with_tagger(
             for index, each in zip(indices, tagged, strict=True):
                 predicted[index] = prediction_of(sentences[index], rows[index]["word"], each, names)
     failures.check(sentences)
+    empty = (Prediction(sentence.id, (), repaired=(), confidences=()) for sentence in sentences)
+    whole = [predicted.get(index, each) for index, each in enumerate(empty)]
     cost = cost_of_prediction(watch, len(sentences), failures) | {
         "batch_size": round(len(sentences) / max(1, batches)),
         "prediction_truncation": lost_words([sentences[index] for index in rows], list(rows.values())),
         "latency": efficiency.latency_again(times, tag_one, sentences[: run.latency_sentences]),
     }
-    empty = (Prediction(sentence.id, (), repaired=(), confidences=()) for sentence in sentences)
-    return [predicted.get(index, each) for index, each in enumerate(empty)], cost
+    cost["latency"]["differing"] = differing(alone, whole)
+    return whole, cost

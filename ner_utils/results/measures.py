@@ -37,6 +37,7 @@ def measures(item: Stored) -> dict[str, float]:
         **{key: cost.get(key) for key in ("training_seconds", "looks_seconds", "steps")},
         **{key: cost.get(key) for key in ("sentences_per_second", "batch_size")},
         **{f"latency_{key}": latency[key] for key in ("mean_ms", "p50_ms", "p95_ms")},
+        "differing": latency.get("differing"),
         "memory_mib": _memory(cost["prediction_memory"]),
         "training_memory_mib": _memory(cost.get("training_memory", {})),
         "parameters_millions": cost["parameters"]["total"] / 1e6,

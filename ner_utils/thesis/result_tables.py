@@ -155,6 +155,7 @@ def efficiency(results: Results) -> str:
         "latency_mean_ms": Column("mean", 0, over="Latency (ms)"),
         "latency_p50_ms": Column("median", 0, over="Latency (ms)"),
         "latency_p95_ms": Column("95th", 0, over="Latency (ms)"),
+        "differing": Column("differ", 1, over="Latency (ms)"),
         "sentences_per_second": Column("sent./s", 1, over="Throughput"),
         "batch_size": Column("batch", 0, over="Throughput"),
         "training_memory_mib": Column("training", 0, over="Memory (MiB)"),

@@ -161,6 +161,7 @@ def learns_by_heart(run, sentences, predict):
     assert [prediction.id for prediction in predicted] == [sentence.id for sentence in sentences]
     assert scoring.score([s.spans for s in sentences], [p.spans for p in predicted]).f1 >= 0.9
     assert cost["failed_sentences"] == 0 < cost["latency"]["p50_ms"] <= cost["latency"]["p95_ms"]
+    assert cost["latency"]["differing"] == 0
     assert predict(run, checkpoint, sentences[3:6])[0] == predicted[3:6]
     return record
 

@@ -9,10 +9,22 @@ from transformers import AutoTokenizer, GenerationConfig
 
 from ner_utils import processes
 from ner_utils.data.corpus import Sentence
+from ner_utils.data.predictions import Prediction
+from ner_utils.data.spans import Span
 from ner_utils.experiments import experiment
 from ner_utils.models import backbones, generation, weights
 from ner_utils.models.generation import qlora
 from ner_utils.models.generation.answers import Answer
+from ner_utils.models.prediction import differing
+
+
+def test_sentences_with_other_spans_in_a_batch_are_counted():
+    one, other = Prediction("a", (Span(0, 1, "PER"),)), Prediction("b", ())
+    alone = {"a": one, "b": Prediction("b", (Span(0, 1, "PER"),))}
+    assert differing(alone, [one, other, Prediction("c", ())]) == 1
+    sure = Prediction("a", one.spans, confidences=(-0.5,))
+    assert differing(alone, [sure]) == 0  # confidences do not count
+
 
 # ----------------------------------------------------------------- sentences that fail
 POISON = "qzxqzx"  # the tokenizer knows it as a token of its own, the model has no embedding of it

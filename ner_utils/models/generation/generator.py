@@ -25,7 +25,7 @@ from ner_utils.models import backbones, weights
 from ner_utils.models.generation.answers import Answer
 from ner_utils.models.generation.decoding import Decoder
 from ner_utils.models.generation.prompts import Prompter
-from ner_utils.models.prediction import Failures, cost_of_prediction
+from ner_utils.models.prediction import Failures, cost_of_prediction, differing
 
 
 # ----------------------------------------------------------------------------- models
@@ -90,9 +90,9 @@ class Generator:
         self.failures.check(sentences)
         return predictions, texts
 
-    def predict_one(self, sentence: Sentence) -> None:
+    def predict_one(self, sentence: Sentence) -> Prediction:
         """Predict a sentence by itself, to take the time."""
-        self.predict([sentence])
+        return self.predict([sentence])[0][0]
 
     def answers(self, sentences: Sequence[Sentence]) -> list[Answer | None]:
         """The answers, in the order of the sentences; None for a sentence that fails, see `failures`."""
@@ -203,7 +203,12 @@ def predict_with_generator(
     backbones.check_range(model, prompter.shared_prefix(), prompter.name)
 
     generator, few = Generator(run, model, prompter), sentences[: run.latency_sentences]
-    times = efficiency.latency(generator.predict_one, few)
+    alone: dict[str, Prediction] = {}
+
+    def predict_one(sentence: Sentence) -> None:
+        alone[sentence.id] = generator.predict_one(sentence)
+
+    times = efficiency.latency(predict_one, few)
     generator.watch.clear()
     generator.cut_off, generator.failures = 0, Failures(run.dataset.private)
     predictions, raw = generator.predict(sentences)
@@ -215,7 +220,8 @@ def predict_with_generator(
         "batch_size": generator.rows,
         "prediction_truncation": {"cut_off_answers": generator.cut_off},
     }
-    cost["latency"] = efficiency.latency_again(times, generator.predict_one, few)
+    cost["latency"] = efficiency.latency_again(times, predict_one, few)
+    cost["latency"]["differing"] = differing(alone, predictions)
     if adapter is None:
         cost["parameters"] = efficiency.parameters(model) | {"trainable": 0}
     return predictions, cost
