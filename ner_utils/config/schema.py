@@ -137,23 +137,36 @@ class Lora(Strict):
     target_modules: Literal["all-linear"] | list[str]
 
 
-class TaggingModel(Strict):
-    """A token-classification head on an encoder, or on a causal language model."""
+class Pretrained(Strict):
+    """What models of both approaches have."""
 
-    approach: Literal["tagging"]
+    approach: str
     label: str
     weights: Weights
     architecture: Architecture | None = None
-    # The sub-token of a word that is labelled: a causal model has seen the whole word only at the last.
-    labelled: Literal["first", "last"] = "first"
-    # Of a causal language model: with its causal mask, or without, so that a position sees both sides.
-    attention: Literal["causal", "bidirectional"] = "causal"
-    pad_token: str | None = None  # for tokenizers that have none
     quantisation: Literal["nf4"] | None = None
     lora: Lora | None = None  # None trains all weights
     # Of computation on a CPU: bfloat16 is used where the CPU has units for it, and float32 elsewhere.
     cpu_dtype: Literal["float32", "bfloat16"] = "float32"
     training: Training
+
+    @model_validator(mode="after")
+    def _trainable(self) -> Pretrained:
+        if self.quantisation and not self.lora:
+            raise ValueError("quantisation: 4-bit weights cannot be trained, so lora must not be null")
+        return self
+
+
+class TaggingModel(Pretrained):
+    """A token-classification head on an encoder, or on a causal language model."""
+
+    approach: Literal["tagging"]
+    # The sub-token of a word that is labelled: a causal model has seen the whole word only at the last.
+    labelled: Literal["first", "last"] = "first"
+    # Of a causal language model: with its causal mask, or without, so that a position sees both sides.
+    attention: Literal["causal", "bidirectional"] = "causal"
+    pad_token: str | None = None  # for tokenizers that have none
+    head_learning_rate: Annotated[float, Field(gt=0)] | None = None  # of the new head, if another
     prediction_batch_tokens: Positive  # of a batch, padding included
 
     @property
@@ -162,19 +175,12 @@ class TaggingModel(Strict):
         encoder = self.labelled == "first" and self.attention == "causal"  # the defaults
         return "encoder" if encoder else "LLM tagger"
 
-    @model_validator(mode="after")
-    def _trainable(self) -> TaggingModel:
-        return _check_trainable(self)
 
-
-class GenerationModel(Strict):
+class GenerationModel(Pretrained):
     """A causal language model that writes the entities of a sentence."""
 
     kind: ClassVar[str] = "generator"  # as of `TaggingModel`
     approach: Literal["generation"]
-    label: str
-    weights: Weights
-    architecture: Architecture | None = None
     pad_token: str | None
     output_format: Literal["json", "json-occurrence", "inline", "bio"]
     wording: Literal[1, 2, 3] = 1  # of the instruction: the same request in other words
@@ -184,12 +190,10 @@ class GenerationModel(Strict):
     type_order: Literal["fixed", "shuffled"] = "fixed"
     quantisation: Literal["nf4"] | None
     lora: Lora | None  # None trains all weights
-    cpu_dtype: Literal["float32", "bfloat16"] = "float32"
     # On the answer, or on the whole sequence with its instruction, as in paper A.
     loss: Literal["answer", "sequence"] = "answer"
     # The dev sentences that choose a checkpoint: drawn with the seed, or the first ones, as in paper A.
     dev_draw: Literal["random", "first"] = "random"
-    training: Training
     max_new_tokens: Positive
     # A grammar for answers: always readable (schema); and every mention is a span of the sentence (grounded).
     constrained: Literal["none", "schema", "grounded"] = "none"
@@ -201,13 +205,7 @@ class GenerationModel(Strict):
     def _long_enough(self) -> GenerationModel:
         if self.constrained != "none" and self.max_new_tokens < 8:
             raise ValueError("max_new_tokens: a constrained answer needs at least 8, for [] and its end")
-        return _check_trainable(self)
-
-
-def _check_trainable(model: Any) -> Any:
-    if model.quantisation and not model.lora:
-        raise ValueError("quantisation: 4-bit weights cannot be trained, so lora must not be null")
-    return model
+        return self
 
 
 Model = Annotated[TaggingModel | GenerationModel, Field(discriminator="approach")]

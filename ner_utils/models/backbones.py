@@ -114,6 +114,17 @@ def is_causal(model_type: str) -> bool:
     return model_type in modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and model_type not in masked
 
 
+def set_head_rate(optimizer: torch.optim.Optimizer, model: torch.nn.Module, rate: float) -> None:
+    """Give the head of a tagger a learning rate of its own: it is new, while the other weights are trained
+    already, so that it may need larger steps."""
+    head = [
+        weight for name, weight in model.named_parameters() if any(part in name.split(".") for part in HEADS)
+    ]
+    for group in optimizer.param_groups:
+        group["params"] = [weight for weight in group["params"] if not any(weight is each for each in head)]
+    optimizer.add_param_group({"params": head, "lr": rate, "weight_decay": 0.0})
+
+
 def remove_causal_mask(config: Any) -> None:
     """Change the configuration of a causal language model so that each position attends to all others, within
     the same sliding window if it has one. Padding stays masked. Raises `ValueError` for types of models that

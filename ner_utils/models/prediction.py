@@ -9,11 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 
 from ner_utils import efficiency
+from ner_utils.data import IGNORED
 from ner_utils.data.corpus import Sentence
 from ner_utils.data.predictions import Prediction
+from ner_utils.data.spans import spans_from_tags
 from ner_utils.messages import shortened, visible
 from ner_utils.models import backbones
 
@@ -59,6 +62,32 @@ class Failures:
                 f"none of {len(sentences)} sentences could be predicted; first failure: "
                 f"{self._described(failed[0], error)}"
             ) from error
+
+
+def tags_of(words: Sequence[int], tag_ids: Sequence[int], length: int, names: list[str]) -> list[str]:
+    """The tags of a sentence's words; words without a position have O."""
+    tags = ["O"] * length
+    for word, tag in zip(words, tag_ids, strict=False):  # padding follows
+        if word != IGNORED:
+            tags[word] = names[tag]
+    return tags
+
+
+def prediction_of(
+    sentence: Sentence, words: Sequence[int], tagged: np.ndarray, names: list[str]
+) -> Prediction:
+    """The prediction for a sentence from its best tags and their log-probabilities, [2, sub-tokens]."""
+    tags = tags_of(words, tagged[0].astype(int), len(sentence.tokens), names)
+    spans = spans_from_tags(tags)[0]
+    sure = dict(zip(words, tagged[1], strict=False))  # by word; every word in a span has a position
+    return Prediction(
+        sentence.id,
+        tuple(spans),
+        repaired=tuple(place for place, span in enumerate(spans) if tags[span.start][0] == "I"),
+        confidences=tuple(
+            min(0.0, float(np.mean([sure[word] for word in range(*span[:2])]))) for span in spans
+        ),
+    )
 
 
 def differing(alone: Mapping[str, Prediction], predicted: Iterable[Prediction]) -> int:

@@ -19,7 +19,13 @@ from ner_utils.data.predictions import Prediction
 from ner_utils.data.spans import spans_from_tags
 from ner_utils.models import backbones, weights
 from ner_utils.models.control_tokens import as_text, control_tokens
-from ner_utils.models.prediction import Failures, cost_of_prediction, differing
+from ner_utils.models.prediction import (
+    Failures,
+    cost_of_prediction,
+    differing,
+    prediction_of,
+    tags_of,
+)
 
 
 def load_tokenizer(folder: str, pad_token: str | None = None):
@@ -136,32 +142,6 @@ def examples(sentences: Sequence[Sentence], rows: Sequence[dict], names: list[st
     ]
 
 
-def _tags(words: Sequence[int], tag_ids: Sequence[int], length: int, names: list[str]) -> list[str]:
-    """The tags of a sentence's words; words without a position have O."""
-    tags = ["O"] * length
-    for word, tag in zip(words, tag_ids, strict=False):  # padding follows
-        if word != IGNORED:
-            tags[word] = names[tag]
-    return tags
-
-
-def prediction_of(
-    sentence: Sentence, words: Sequence[int], tagged: np.ndarray, names: list[str]
-) -> Prediction:
-    """The prediction for a sentence from its best tags and their log-probabilities, [2, sub-tokens]."""
-    tags = _tags(words, tagged[0].astype(int), len(sentence.tokens), names)
-    spans = spans_from_tags(tags)[0]
-    sure = dict(zip(words, tagged[1], strict=False))  # by word; every word in a span has a position
-    return Prediction(
-        sentence.id,
-        tuple(spans),
-        repaired=tuple(place for place, span in enumerate(spans) if tags[span.start][0] == "I"),
-        confidences=tuple(
-            min(0.0, float(np.mean([sure[word] for word in range(*span[:2])]))) for span in spans
-        ),
-    )
-
-
 def train_tagger(
     run: Run, sentences: Sequence[Sentence], dev: Sequence[Sentence], parts: int = 1
 ) -> dict[str, Any]:
@@ -193,12 +173,18 @@ def train_tagger(
 
     def dev_f1(output) -> dict[str, float]:
         predicted = [
-            spans_from_tags(_tags(row["word"], tags, len(sentence.tokens), names))[0]
+            spans_from_tags(tags_of(row["word"], tags, len(sentence.tokens), names))[0]
             for sentence, row, tags in zip(dev, dev_rows, output.predictions, strict=True)
         ]
         return {"f1": scoring.score([sentence.spans for sentence in dev], predicted).f1}
 
     class Tagger(training.GroupedByLength, Trainer):
+        def create_optimizer(self, model=None):
+            optimizer = super().create_optimizer(model)
+            if run.model.head_learning_rate:
+                backbones.set_head_rate(optimizer, self.model, run.model.head_learning_rate)
+            return optimizer
+
         def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
             labels = inputs.pop("labels")
             outputs = model(**inputs)

@@ -169,6 +169,21 @@ def test_the_side_on_which_a_tokenizer_pads_changes_no_training(make_tiny_tagger
     assert scoring.score([s.spans for s in twenty], [p.spans for p in predicted]).f1 == pytest.approx(best)
 
 
+def test_a_head_with_a_rate_of_its_own_takes_larger_steps(make_tiny_tagger, twenty):
+    """AdamW's first steps are about as large as the rate; an encoder's weights keep theirs."""
+    moved = {}
+    for rate in (None, 1.0e-2):
+        settings = {"training.learning_rate": 1.0e-4, "training.epochs": 1, "training.warmup_fraction": 0.0}
+        run, folder = make_tiny_tagger("right", 0.02, head_learning_rate=rate, **settings)
+        record = tagging.train_tagger(run, twenty, twenty)
+        before = tagging.load_tagger(folder).state_dict()
+        after = tagging.load_tagger(experiment.best_checkpoint(run, record)).state_dict()
+        moved[rate] = {name: (after[name] - before[name]).abs().max() for name in after}
+    head, layer = "classifier.weight", "bert.encoder.layer.0.output.dense.weight"
+    assert moved[1.0e-2][head] > 20 * moved[None][head]
+    assert moved[1.0e-2][layer] < 2 * moved[None][layer]
+
+
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_what_is_too_long_loses_its_end(side, make_tiny_tagger):
     tokenizer = tagging.load_tokenizer(str(make_tiny_tagger(side)[1]))
