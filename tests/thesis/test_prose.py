@@ -138,6 +138,14 @@ def test_no_number_is_typed_in_texts_on_results(path):
         assert not re.search(r"\d", line), f"{path.name}:{number}: {line}"
 
 
+def test_every_section_of_results_begins_with_its_finding():
+    text = (paths.THESIS / "chapters" / "results.tex").read_text(encoding="utf-8")
+    for title, body in re.findall(
+        r"\\section\{(.*?)\}\s*\\label\{.*?\}\s*(.*?)(?=\\section|\Z)", text, re.DOTALL
+    ):
+        assert re.match(r"(?:\\elsewhere\{\w+\}\s*)?\\lead\{\w+\}", body), title
+
+
 def test_the_search_for_typed_numbers_finds_one():
     assert re.search(r"\d", NO_PROSE.sub(" ", r"It reaches 44.1 points \result{a.b1} % 7"))
     assert not re.search(
