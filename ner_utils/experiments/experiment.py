@@ -1,7 +1,4 @@
-"""One run, from its configuration to its result files.
-
-`make_missing_result` does all steps. Notebooks 02, 03 and 17 call the same steps one by one.
-"""
+"""The steps of one run, from its configuration to its result files: notebooks 02, 03 and 17 call them."""
 
 from __future__ import annotations
 
@@ -16,32 +13,10 @@ from ner_utils.config.run import Run
 from ner_utils.data import predictions
 from ner_utils.data.corpus import Sentence
 from ner_utils.data.predictions import Prediction
-from ner_utils.experiments import ensemble
 from ner_utils.experiments.memory import fit
 from ner_utils.results import provenance
 
 Corpus = dict[str, list[Sentence]]
-
-
-def make_missing_result(run: Run) -> None:
-    """Train, predict and write the result files of a run, and of its members; nothing where they exist."""
-    if provenance.is_done(run):
-        return
-    for member in run.members:
-        make_missing_result(member)
-    print(f"{paths.relative(run.results)}: no result yet, so the run is made first", flush=True)
-    corpus = data.load(run.dataset_name, run.dataset)
-    test = data.test_sentences(run, corpus)
-    if run.members:
-        voter, dev_f1 = ensemble.train_voter_on_dev(run, data.dev_sentences(run, corpus))
-        predicted = ensemble.predict_by_vote(run, voter, test)
-        write_results(run, predicted, {}, ensemble.cost_of_members(run, voter, dev_f1))
-        return
-    record = {} if run.untrained else train_run(run, corpus)
-    checkpoint = best_checkpoint(run, record)
-    on_dev = predict_dev_sentences(run, checkpoint, corpus)
-    predicted, cost = predict_sentences(run, checkpoint, test)
-    write_results(run, predicted, record, cost, on_dev)
 
 
 # -------------------------------------------------------------------------- training

@@ -3,9 +3,7 @@
 from ner_utils.scoring.scorer import (
     SCHEMES,
     Counts,
-    Pairs,
     Score,
-    Tally,
     by_type,
     count,
     macro,

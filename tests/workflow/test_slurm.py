@@ -33,9 +33,14 @@ protocol:
 """
 RUN = "cluster/demo/minilm/seed1"
 UNDISTURBED = """
-from ner_utils import config
+from ner_utils import config, data
 from ner_utils.experiments import experiment
-experiment.make_missing_result(config.load_run("cluster", "demo", "minilm", 1))
+run = config.load_run("cluster", "demo", "minilm", 1)
+corpus = data.load(run.dataset_name, run.dataset)
+record = experiment.train_run(run, corpus)
+checkpoint = experiment.best_checkpoint(run, record)
+predicted, cost = experiment.predict_sentences(run, checkpoint, data.test_sentences(run, corpus))
+experiment.write_results(run, predicted, record, cost)
 """
 # A site's profile: a copy of the project's with other settings. Jobs have one core and are polled often.
 SITE = """
