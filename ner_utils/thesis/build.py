@@ -9,6 +9,7 @@ import pandas as pd
 from ner_utils import analyses, paths, sealed
 from ner_utils.files import write_whole
 from ner_utils.rendering import benchmarks, figures, latex, plots
+from ner_utils.results import export
 from ner_utils.results.cautions import doubts, few_documents
 from ner_utils.results.study import Results
 from ner_utils.thesis import advice, claims, leads, numbers, paper_claims, result_tables
@@ -36,8 +37,8 @@ def write_for_thesis(results: Results) -> tuple[list[str], dict[str, bool]]:
 
 
 def write_texts(results: Results) -> dict[str, bool]:
-    """Write numbers, tables, discussion and checked claims, and the study's overview with its results;
-    returns each claim's truth. Raises `claims.ClaimError` on a claim that cannot be evaluated, after
+    """Write numbers, tables, discussion and checked claims, and the study's overview and exports with its
+    results; returns each claim's truth. Raises `claims.ClaimError` on a claim that cannot be evaluated, after
     everything else is written: numbers.tex lists the keys."""
     tables = result_tables.all_tables(results)
     tables |= {"tab_ledger": paper_claims.tab_ledger(results), "tab_guide": advice.tab_guide(results)}
@@ -48,6 +49,7 @@ def write_texts(results: Results) -> dict[str, bool]:
     _write(results, "leads.tex", (rf"\deflead{{{name}}}{{{text}}}" for name, text in made.items()))
     _write(results, "discussion.tex", [discussion(made)])
     write_whole(paths.RESULTS / results.name / "README.md", overview(results).encode())
+    export.write_exports(results)
     checked = check_claims(results)
     claimed = ((claim, str(truth).lower()) for claim, truth in checked.items())
     _write(results, "claims.tex", (rf"\defclaim{{{claim}}}{{{truth}}}" for claim, truth in claimed))

@@ -12,7 +12,7 @@ import pytest
 
 from ner_utils import config, paths, sealed, thesis
 from ner_utils.rendering import figures, plots
-from ner_utils.results import study
+from ner_utils.results import export, study
 from ner_utils.sealed import ResultError
 from ner_utils.thesis import build
 
@@ -257,11 +257,15 @@ STUDIES = [
 
 
 @pytest.mark.parametrize("name", [name for name in STUDIES if (paths.RESULTS / name / "README.md").is_file()])
-def test_committed_overviews_are_what_the_results_give(name, tmp_path):
+def test_committed_overviews_are_what_the_results_give(name, tmp_path, monkeypatch):
     """As in the first test, but without a thesis."""
     results = study.load_results(name)
     committed = (paths.RESULTS / name / "README.md").read_text(encoding="utf-8")
     assert committed == build.overview(results)
     assert [claim for claim, truth in build.check_claims(results).items() if not truth] == []
+    monkeypatch.setattr(paths, "RESULTS", tmp_path)
+    export.write_exports(results)
+    for file in ("results.csv", "records.jsonl"):
+        assert (tmp_path / name / file).read_bytes() == (paths.ROOT / "results" / name / file).read_bytes()
     plots.save_figure(figures.fig_f1(results.main), tmp_path / "again.png")
     assert (tmp_path / "again.png").read_bytes() == (paths.FIGURES / f"{name}.png").read_bytes()
