@@ -85,7 +85,7 @@ def test_a_private_corpus_is_shown_nowhere(tmp_path, demo):
 
     copy_project(tmp_path)
     settings = tmp_path / "params" / "datasets" / "demo.yaml"
-    settings.write_text(settings.read_text() + "private: true\n")
+    settings.write_text(settings.read_text().replace("quotable: true", "private: true"))
     # One after another in one kernel, which saves starting four. Notebook 03 writes another form than the
     # committed one: every cell must take all forms.
     zero_shot = {"system": "smollm2-zero-shot", "seed": 0, "overrides": "model.output_format=inline"}
