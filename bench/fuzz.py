@@ -25,7 +25,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ner_utils import config, data, paths
-from ner_utils.config.schema import Dataset, Model
+from ner_utils.config.dataset import Dataset
+from ner_utils.config.schema import Model
 from ner_utils.config.strict_yaml import ConfigError, check, read_yaml
 from ner_utils.data.corpus import DataError, Sentence
 from ner_utils.data.formats import registry

@@ -17,7 +17,7 @@ from seqeval.metrics import classification_report
 from seqeval.scheme import IOB2
 
 from ner_utils import paths, scoring, sealed
-from ner_utils.config.tag_schemes import tag_names
+from ner_utils.config.dataset import tag_names
 from ner_utils.results import provenance
 from ner_utils.scoring import resampling, significance, span_table
 

@@ -18,10 +18,10 @@ from typing import Literal
 import pandas as pd
 
 from ner_utils import scoring
-from ner_utils.config import tag_schemes
+from ner_utils.config.dataset import PLAIN, SCHEMES, UNTYPED, plain, plain_tag
 from ner_utils.data import spans
 from ner_utils.data.corpus import DataError, Sentence
-from ner_utils.data.formats.columns import read_blocks
+from ner_utils.data.formats.tokens.columns import read_blocks
 from ner_utils.data.spans import Span
 from ner_utils.messages import brief
 from ner_utils.scoring import resampling, significance, span_table, surface_scores
@@ -31,7 +31,7 @@ RESAMPLES = 10_000
 
 @dataclass(frozen=True)
 class File:
-    """The sentences of a file: tokens, tags in the form of `tag_schemes.plain_tag`, the line of each token,
+    """The sentences of a file: tokens, tags in the form of `dataset.plain_tag`, the line of each token,
     and the document of each sentence, if the file names documents."""
 
     path: str
@@ -55,20 +55,20 @@ def read(
     With ``scheme`` (iob2, iob1, bioes, bilou, bmes), letters of other schemes are refused. Tags without a
     type (``B``) get the type ``mention``. Raises `DataError` with file and line.
     """
-    letters = tag_schemes.SCHEMES[_known(scheme)] if scheme else "BIESLUM"
+    letters = SCHEMES[_known(scheme)] if scheme else "BIESLUM"
     file = File(str(path), [], [], [], [])
-    plain: dict[str, str] = {}  # each tag of the file in plain form
+    forms: dict[str, str] = {}  # each tag of the file in plain form
     typed: tuple[bool, str] | None = None  # whether tags have types, and the line of the first such tag
     for document, numbers, rows in read_blocks(Path(path), separator, token, column):
         tokens, tags = tuple(row[token] for row in rows), [row[column] for row in rows]
         for number, each, tag in zip(numbers, tokens, tags, strict=True):
-            if tag in plain and each.strip():
+            if tag in forms and each.strip():
                 continue
             where = f"{path}:{number}"
             if not each.strip():
                 raise DataError(f"{where}: empty token")
             try:
-                plain[tag] = tag_schemes.plain_tag(tag, letters)
+                forms[tag] = plain_tag(tag, letters)
             except ValueError as error:
                 raise DataError(f"{where}: not a tag: {brief(tag)} ({error})") from None
             if tag != "O":
@@ -76,7 +76,7 @@ def read(
                 if typed[0] != ("-" in tag):
                     raise DataError(f"{where}: {brief(tag)}: tags with and without types; see {typed[1]}")
         file.tokens.append(tokens)
-        file.tags.append([plain[tag] for tag in tags])
+        file.tags.append([forms[tag] for tag in tags])
         file.lines.append(numbers)
         file.documents.append(document)
     if not file.tokens:
@@ -148,12 +148,12 @@ def _tables(
     files = (gold, *others)
     types = [{tag[2:] for tags in file.tags for tag in tags if tag != "O"} for file in files]
     for file, kinds in zip(files[1:], types[1:], strict=True):
-        if types[0] and kinds and {tag_schemes.UNTYPED} in (types[0], kinds) and not types[0] & kinds:
-            untyped, typed = (gold, file) if types[0] == {tag_schemes.UNTYPED} else (file, gold)
+        if types[0] and kinds and {UNTYPED} in (types[0], kinds) and not types[0] & kinds:
+            untyped, typed = (gold, file) if types[0] == {UNTYPED} else (file, gold)
             raise DataError(f"{untyped.path} has tags without types, {typed.path} with types")
     if discard:
         _check_scheme(gold, _known(discard))
-    scheme = discard and tag_schemes.plain(discard)
+    scheme = discard and plain(discard)
     return [span_table.from_tags(file.tags, sorted(set.union(*types)), scheme) for file in files]
 
 
@@ -177,10 +177,8 @@ def _check_sentences(gold: File, other: File, by_position: bool) -> None:
 
 def _check_scheme(gold: File, scheme: str) -> None:
     """Raise `DataError` if the tags of gold fit another scheme better."""
-    repairs = {
-        each: sum(spans.spans_from_tags(tags, each)[1] for tags in gold.tags) for each in tag_schemes.PLAIN
-    }
-    best, declared = min(repairs, key=repairs.__getitem__), tag_schemes.plain(scheme)
+    repairs = {each: sum(spans.spans_from_tags(tags, each)[1] for tags in gold.tags) for each in PLAIN}
+    best, declared = min(repairs, key=repairs.__getitem__), plain(scheme)
     if repairs[declared] > repairs[best]:
         raise DataError(
             f"discard={scheme!r}: {gold.path} is not written in that scheme, which would discard "
@@ -189,8 +187,8 @@ def _check_scheme(gold: File, scheme: str) -> None:
 
 
 def _known(scheme: str) -> str:
-    if scheme not in tag_schemes.SCHEMES:
-        raise ValueError(f"unknown scheme {brief(scheme)}; there are {', '.join(tag_schemes.SCHEMES)}")
+    if scheme not in SCHEMES:
+        raise ValueError(f"unknown scheme {brief(scheme)}; there are {', '.join(SCHEMES)}")
     return scheme
 
 

@@ -10,7 +10,7 @@ import hypothesis
 import pytest
 
 from ner_utils import config, data, paths
-from ner_utils.config import schema, study
+from ner_utils.config import dataset, schema, study
 
 # No deadline, because machines are busy. Fixed seeds and few examples; bench/fuzz.py tries many.
 hypothesis.settings.register_profile("kit", deadline=None, derandomize=True, max_examples=30)
@@ -121,7 +121,12 @@ def refused(load, *arguments):
 @pytest.fixture
 def sections():
     """All sections of models, corpora and studies."""
-    kinds = [kind for module in (schema, study) for kind in vars(module).values() if isinstance(kind, type)]
+    kinds = [
+        kind
+        for module in (dataset, schema, study)
+        for kind in vars(module).values()
+        if isinstance(kind, type)
+    ]
     return [kind for kind in kinds if issubclass(kind, schema.Strict) and kind is not schema.Strict]
 
 

@@ -1,6 +1,6 @@
 """Small corpora for tests: their configuration, and reading them from texts."""
 
-from ner_utils.config import schema
+from ner_utils.config.dataset import Dataset, File, Split
 from ner_utils.data.formats import registry
 
 TYPES = {"Chemical": "chemical", "Disease": "disease"}
@@ -8,10 +8,10 @@ TYPES = {"Chemical": "chemical", "Disease": "disease"}
 
 def dataset(format, **keys):
     """The configuration of a corpus."""
-    file = {"file": "x"} | ({"annotations": schema.File(file="y")} if format == "biocreative" else {})
-    splits = {split: schema.Split(**file) for split in ("train", "dev", "test")}
+    file = {"file": "x"} | ({"annotations": File(file="y")} if format == "biocreative" else {})
+    splits = {split: Split(**file) for split in ("train", "dev", "test")}
     about = {"label": "Small", "description": "made for tests", "licence": "CC0 1.0", "language": "en"}
-    return schema.Dataset(**{"format": format, "types": TYPES, "splits": splits, **about, **keys})
+    return Dataset(**{"format": format, "types": TYPES, "splits": splits, **about, **keys})
 
 
 def read_texts(folder, settings, *texts):

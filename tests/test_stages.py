@@ -16,7 +16,7 @@ import pytest
 
 from ner_utils import config, stages
 from ner_utils.analyses import confidence, contamination, differences
-from ner_utils.config.schema import Dataset
+from ner_utils.config.dataset import Dataset
 from ner_utils.data import audit, perturb
 from ner_utils.data.corpus import Sentence
 from ner_utils.data.formats import registry

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from ner_utils import messages, paths
-from ner_utils.config.schema import NAME, Dataset, Model, Split
+from ner_utils.config.dataset import Dataset, Split
+from ner_utils.config.schema import NAME, Model
 from ner_utils.config.strict_yaml import ConfigError, check, read_yaml, read_yaml_file, unknown_key, value_of
 from ner_utils.config.study import PERSON, Study, System
 

@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from ner_utils import paths, stages
-from ner_utils.config.schema import Dataset, Ensemble, GenerationModel, Positive, Strict, TaggingModel
+from ner_utils.config.dataset import Dataset
+from ner_utils.config.schema import Ensemble, GenerationModel, Positive, Strict, TaggingModel
 
 FORMAT = 1  # of stored predictions; the behaviour of stages has its numbers in `stages`
 

@@ -1,4 +1,4 @@
-"""The keys of models and corpora, with types, defaults and checks. A new key is declared here."""
+"""The keys of models, with types, defaults and checks. A new key is declared here."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from ner_utils import messages
-from ner_utils.config import tag_schemes
 from ner_utils.config.strict_yaml import Strict
 
 Positive = Annotated[int, Field(gt=0)]
@@ -217,82 +216,3 @@ class Ensemble(Strict):
     kind: ClassVar[str] = "ensemble"  # as of `TaggingModel`
     approach: Literal["ensemble"] = "ensemble"
     label: str
-
-
-# -------------------------------------------------------------------------- datasets
-class File(Strict):
-    """A file of a corpus, with its checksum if that is known."""
-
-    file: Inside
-    sha256: Sha256 | None = None
-    url: str | None = None
-
-
-class Split(File):
-    """One split of a corpus. Known numbers protect against truncated and doubled copies."""
-
-    sentences: Positive | None = None
-    documents: Positive | None = None
-    annotations: File | None = None  # where they have a file of their own
-
-
-# The formats, each with the keys that not all of them have.
-FORMATS = {
-    "conll": ("columns", "separator", "scheme", "domain", "languages"),
-    "jsonl": ("tags", "scheme", "domain", "languages"),
-    "pubtator": ("overlaps", "languages"),
-    "biocreative": ("overlaps",),
-}
-
-
-class Dataset(Strict):
-    """A corpus. ``types`` maps each tag's type to the words that prompts use for it."""
-
-    label: str
-    description: str
-    licence: str
-    language: str
-    format: Literal[*FORMATS]
-    columns: list[str] = ["token", "tag"]  # of conll; others may stand between and around these two
-    separator: Literal["tab", "space"] = "tab"
-    scheme: Literal[*tag_schemes.SCHEMES] = "iob2"  # of tags
-    tags: list[str] = []  # names of integer tags, beginning with that of 0
-    overlaps: Literal["refuse", "longest"] = "refuse"  # of mentions with offsets
-    flaws: Literal["refuse", "drop"] = "refuse"  # mentions and lines that contradict themselves
-    domain: str | None = None  # the column or field with the source of a sentence
-    types: Annotated[dict[Words, Words], Field(min_length=1)]
-    definitions: dict[str, Words] = {}  # what the types mean, for prompts with definitions
-    splits: dict[Literal["train", "dev", "test"], Split]
-    hub: HubSource | None = None
-    languages: list[Name] = []  # other languages, as <name>.<language>, with {language} in file names
-    private: bool = False  # whether its text must not be shown
-    quotable: bool = False  # whether its licence allows to print some sentences in a thesis
-
-    @model_validator(mode="after")
-    def _whole(self) -> Dataset:
-        for key in sorted(set().union(*FORMATS.values()) - set(FORMATS[self.format])):
-            if getattr(self, key) != Dataset.model_fields[key].default:
-                raise ValueError(f"{key}: format {self.format} has no such key")
-        if self.columns.count("token") != 1 or self.columns.count("tag") != 1:
-            raise ValueError("columns: expected token and tag among them, each once")
-        known = tag_schemes.plain_tags(list(self.types), self.scheme)
-        if unknown := [name for name in self.tags if name not in known]:
-            raise ValueError(f"tags: {unknown[0]!r} is no tag of these types in scheme {self.scheme}")
-        if len(set(self.tags)) < len(self.tags):
-            raise ValueError("tags: a name occurs twice")
-        if self.domain and self.format == "conll" and self.domain not in self.columns:
-            raise ValueError(f"domain: expected one of the columns {', '.join(self.columns)}")
-        for name, split in self.splits.items():
-            if (split.annotations is None) == (self.format == "biocreative"):
-                raise ValueError(f"splits.{name}.annotations: expected with format biocreative only")
-            if self.languages and "{language}" not in split.file:
-                raise ValueError(f"splits.{name}.file: with languages, expected {{language}} in it")
-        if self.private and self.quotable:
-            raise ValueError("quotable: a private corpus is never quoted")
-        if missing := {"train", "dev", "test"} - set(self.splits):
-            raise ValueError(f"splits lacks {', '.join(sorted(missing))}")
-        if len({name.lower() for name in self.types.values()}) < len(self.types):
-            raise ValueError("types: two types share one name in prompts")
-        if unknown := set(self.definitions) - set(self.types):
-            raise ValueError(f"definitions: {', '.join(sorted(unknown))}: no type of this corpus")
-        return self

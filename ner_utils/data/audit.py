@@ -16,10 +16,10 @@ import numpy as np
 import pandas as pd
 
 from ner_utils import paths, sealed, stages
-from ner_utils.config.schema import Dataset
+from ner_utils.config.dataset import Dataset
 from ner_utils.data.corpus import DataError, Sentence, digests
 from ner_utils.data.formats.lines import DROPPED
-from ner_utils.data.formats.standoff import CHANGES
+from ner_utils.data.formats.offsets.standoff import CHANGES
 from ner_utils.data.spans import Span, surface, times_in
 from ner_utils.sealed import ResultError
 

@@ -11,8 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from ner_utils import files, paths
-from ner_utils.config import tag_schemes
-from ner_utils.config.schema import Dataset, File
+from ner_utils.config.dataset import Dataset, File
+from ner_utils.config.dataset import tag_names as names_of_tags
 from ner_utils.data.formats import registry
 from ner_utils.data.formats.lines import DataError
 from ner_utils.data.sentence import Sentence
@@ -23,7 +23,7 @@ IGNORED = -100  # label of tokens that the loss skips
 
 def tag_names(dataset: Dataset) -> list[str]:
     """Tags in the order of their integer ids: O, then B and I of each type."""
-    return tag_schemes.tag_names(dataset.types)
+    return names_of_tags(dataset.types)
 
 
 def load(name: str, dataset: Dataset) -> dict[str, list[Sentence]]:

@@ -18,7 +18,7 @@ class Span(NamedTuple):
 def spans_from_tags(tags: Sequence[str], scheme: str = "iob2") -> tuple[list[Span], int]:
     """Spans of a sequence of tags, and the number of repaired tags.
 
-    ``scheme`` is one of `tag_schemes.PLAIN`; `tag_schemes.plain_tag` translates tags of other schemes.
+    ``scheme`` is one of `dataset.PLAIN`; `dataset.plain_tag` translates tags of other schemes.
     Ill-formed tags are repaired as conlleval does: a tag that continues a mention begins one if the token
     before has none of its type, and a mention ends if no tag continues it. The number counts the tags that
     differ from those of the repaired spans.
@@ -40,7 +40,7 @@ def spans_from_tags(tags: Sequence[str], scheme: str = "iob2") -> tuple[list[Spa
 
 
 def tags_from_spans(spans: Iterable[Span], length: int, scheme: str = "iob2") -> list[str]:
-    """Tags of sorted spans over ``length`` tokens, in a scheme of `tag_schemes.PLAIN`.
+    """Tags of sorted spans over ``length`` tokens, in a scheme of `dataset.PLAIN`.
 
     Raises `ValueError` for spans that overlap or are outside of the sentence.
     """

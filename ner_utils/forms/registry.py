@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from ner_utils.config.schema import Dataset, GenerationModel
+from ner_utils.config.dataset import Dataset
+from ner_utils.config.schema import GenerationModel
 from ner_utils.forms.base import Form
 from ner_utils.forms.bio_lines import BioForm
 from ner_utils.forms.inline import InlineForm

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from ner_utils.config.schema import Dataset
+from ner_utils.config.dataset import Dataset
 
 # Okabe and Ito's colours (jfly.uni-koeln.de/color), in an order in which neighbours differ in grey, too.
 SYSTEMS = ("#0072B2", "#E69F00", "#000000", "#CC79A7", "#009E73", "#D55E00", "#56B4E9")

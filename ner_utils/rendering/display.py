@@ -17,7 +17,7 @@ import pandas as pd
 from IPython.display import HTML
 
 from ner_utils import messages
-from ner_utils.config.schema import Dataset
+from ner_utils.config.dataset import Dataset
 from ner_utils.data.corpus import Sentence
 from ner_utils.data.spans import Span
 from ner_utils.rendering.colours import type_colours

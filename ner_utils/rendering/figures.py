@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from ner_utils import paths
-from ner_utils.config.schema import Dataset
+from ner_utils.config.dataset import Dataset
 from ner_utils.forms.base import DROPPED
 from ner_utils.rendering import plots
 from ner_utils.rendering.colours import type_colours

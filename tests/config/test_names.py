@@ -7,7 +7,7 @@ import pytest
 from conftest import SMALL, TAGGER, WRITER, refused
 
 from ner_utils import config, paths
-from ner_utils.config import schema
+from ner_utils.config.dataset import Dataset
 
 BAD_NAMES = [
     "$(touch x)",
@@ -145,4 +145,4 @@ def test_a_corpus_in_another_language():
     message = refused(config.load_dataset, "multinerd.xx")
     assert "multinerd.xx.yaml: no such file; there are: multinerd, multinerd.de, " in message
     assert message.count("multinerd.") == 10
-    assert schema.Dataset.model_validate_json(german.model_dump_json()) == german
+    assert Dataset.model_validate_json(german.model_dump_json()) == german

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from ner_utils import config
 from ner_utils.config import schema, study
+from ner_utils.config.dataset import Dataset
 from ner_utils.config.strict_yaml import Strict
 
 BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
@@ -180,7 +181,7 @@ def test_all_problems_are_reported_at_once(params):
 
 def test_sections_are_strict_at_every_level(sections):
     """No key takes any mapping but the overrides, which are checked where they are applied."""
-    assert {schema.Dataset, schema.Lora, study.Study, study.Protocol} <= set(sections)
+    assert {Dataset, schema.Lora, study.Study, study.Protocol} <= set(sections)
     for section in sections:
         assert section.model_config["extra"] == "forbid"
         assert section.model_config["strict"] and section.model_config["frozen"]

@@ -6,20 +6,20 @@ import json
 import pytest
 
 from ner_utils import config, data, paths
-from ner_utils.config import schema
+from ner_utils.config.dataset import Dataset, Split
 from ner_utils.data.audit import agreement, audit, summary
 from ner_utils.data.corpus import DataError, Sentence
-from ner_utils.data.formats.standoff import CHANGES
+from ner_utils.data.formats.offsets.standoff import CHANGES
 from ner_utils.data.spans import Span
 
-DATASET = schema.Dataset(
+DATASET = Dataset(
     label="Tiny",
     description="hand-made",
     licence="none",
     language="en",
     format="jsonl",
     types={"PER": "person", "LOC": "location", "ORG": "organisation"},
-    splits={split: schema.Split(file=f"{split}.jsonl", sentences=1) for split in data.SPLITS},
+    splits={split: Split(file=f"{split}.jsonl", sentences=1) for split in data.SPLITS},
 )
 
 

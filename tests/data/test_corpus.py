@@ -8,6 +8,7 @@ import pytest
 
 from ner_utils import data, paths
 from ner_utils.config import schema
+from ner_utils.config.dataset import Dataset, File, Split
 from ner_utils.data.corpus import DataError, Sentence
 from ner_utils.data.spans import Span
 
@@ -17,11 +18,11 @@ TYPES = {"PER": "person", "LOC": "location"}
 def dataset(sentences, format="conll", **keys):
     """A dataset whose only real split is test."""
     split = {"file": "test.txt", "sentences": sentences, **keys.pop("split", {})}
-    other = {"file": "none"} | ({"annotations": schema.File(file="none")} if format == "biocreative" else {})
-    other = schema.Split(**other)
-    return schema.Dataset(
+    other = {"file": "none"} | ({"annotations": File(file="none")} if format == "biocreative" else {})
+    other = Split(**other)
+    return Dataset(
         label="Small", description="made for tests", licence="CC0 1.0", language="en", format=format,
-        types=TYPES, splits={"train": other, "dev": other, "test": schema.Split(**split)}, **keys,
+        types=TYPES, splits={"train": other, "dev": other, "test": Split(**split)}, **keys,
     )  # fmt: skip
 
 
@@ -184,7 +185,7 @@ def test_a_file_of_annotations_is_checked_like_the_text(place):
     abstracts = place("1\tAda met Bo.\t\n")
     mentions = abstracts.with_name("mentions.txt")
     file = {"file": mentions.name, "sha256": hashlib.sha256(b"1\tT1\tPER\t0\t3\tAda\n").hexdigest()}
-    settings = dataset(None, "biocreative", split={"annotations": schema.File(**file)})
+    settings = dataset(None, "biocreative", split={"annotations": File(**file)})
     with pytest.raises(DataError, match="small: mentions.txt not found; looked in"):
         data.load_split("small", settings, "test")
     mentions.write_text("1\tT1\tPER\t0\t3\tAda\n")

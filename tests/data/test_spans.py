@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ner_utils.config.tag_schemes import plain, plain_tag, plain_tags, tag_names
+from ner_utils.config.dataset import plain, plain_tag, plain_tags, tag_names
 from ner_utils.data.spans import Span, spans_from_tags, surface, tags_from_spans
 
 TYPES = ("PER", "LOC", "creative-work")

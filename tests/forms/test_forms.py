@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ner_utils import config
-from ner_utils.config.schema import Dataset, Model
+from ner_utils.config.dataset import Dataset
+from ner_utils.config.schema import Model
 from ner_utils.config.strict_yaml import ConfigError, check
 from ner_utils.data.sentence import Sentence
 from ner_utils.data.spans import spans_from_tags, tags_from_spans

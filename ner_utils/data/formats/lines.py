@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ner_utils.config.schema import Dataset
+from ner_utils.config.dataset import Dataset
 from ner_utils.messages import brief, shortened
 
 DROPPED = "dropped_flaws"  # in `Sentence.treated`: a flaw that was skipped

@@ -1,4 +1,4 @@
-"""The formats by the name that a corpus' configuration gives them (`schema.Dataset.format`).
+"""The formats by the name that a corpus' configuration gives them (`dataset.Dataset.format`).
 
 A new format is one file with a reader, one line in `READERS`, and its name in the schema.
 """
@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from ner_utils.config.schema import Dataset
-from ner_utils.data.formats.biocreative import read_biocreative
-from ner_utils.data.formats.columns import read_columns
-from ner_utils.data.formats.json_lines import read_json_lines
+from ner_utils.config.dataset import Dataset
 from ner_utils.data.formats.lines import DROPPED, DataError
-from ner_utils.data.formats.pubtator import read_pubtator
+from ner_utils.data.formats.offsets.biocreative import read_biocreative
+from ner_utils.data.formats.offsets.pubtator import read_pubtator
+from ner_utils.data.formats.tokens.columns import read_columns
+from ner_utils.data.formats.tokens.json_lines import read_json_lines
 from ner_utils.data.sentence import Sentence
 
 # A reader takes the configuration, a list for messages about flaws (mentions and lines that contradict

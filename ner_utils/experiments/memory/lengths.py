@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from ner_utils import data, paths
+from ner_utils.config.dataset import Split
 from ner_utils.config.run import Run
-from ner_utils.config.schema import Split
 from ner_utils.experiments.memory.footprint import Batch
 from ner_utils.forms.registry import form
 

@@ -7,8 +7,9 @@ from corpus_files import dataset, read_texts, surfaces
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ner_utils.data.formats import registry, standoff
+from ner_utils.data.formats import registry
 from ner_utils.data.formats.lines import DataError
+from ner_utils.data.formats.offsets import standoff
 
 
 @pytest.fixture

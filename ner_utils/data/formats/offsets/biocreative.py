@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from ner_utils.config.schema import Dataset
+from ner_utils.config.dataset import Dataset
 from ner_utils.data.formats.lines import DataError, filled_lines
-from ner_utils.data.formats.standoff import Row, document_name, read_document
+from ner_utils.data.formats.offsets.standoff import Row, document_name, read_document
 from ner_utils.data.sentence import Sentence
 
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
-from ner_utils.config.schema import Dataset
+from ner_utils.config.dataset import Dataset
 from ner_utils.data.formats.lines import DataError, filled_lines
-from ner_utils.data.formats.standoff import Row, document_name, read_document, short
+from ner_utils.data.formats.offsets.standoff import Row, document_name, read_document, short
 from ner_utils.data.sentence import Sentence
 
 _PASSAGE = re.compile(r"([^|\t]+)\|([ta])\|(.*)")

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ner_utils.config.schema import Dataset
+from ner_utils.config.dataset import Dataset
 from ner_utils.data.formats.lines import DataError, unknown
 from ner_utils.data.sentence import Sentence
 from ner_utils.data.spans import Span

@@ -6,8 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ner_utils.config.schema import Dataset
-from ner_utils.config.tag_schemes import plain, plain_tags
+from ner_utils.config.dataset import Dataset, plain, plain_tags
 from ner_utils.data.formats.lines import DataError, numbered_lines, unknown
 from ner_utils.data.sentence import Sentence
 from ner_utils.data.spans import spans_from_tags

@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ner_utils.config.schema import Dataset
-from ner_utils.config.tag_schemes import plain, plain_tags
+from ner_utils.config.dataset import Dataset, plain, plain_tags
 from ner_utils.data.formats.lines import DataError, filled_lines, unknown
 from ner_utils.data.sentence import Sentence
 from ner_utils.data.spans import spans_from_tags
@@ -70,7 +69,7 @@ def read_json_lines(dataset: Dataset, flaws: list[str], path: Path) -> Iterator[
 def _plain_names(
     tags: list[Any], meanings: dict[type, dict[Any, str]], where: str, dataset: Dataset
 ) -> list[str]:
-    """The tags of a sentence, all names or all integers, as `tag_schemes.plain_tag` writes them."""
+    """The tags of a sentence, all names or all integers, as `dataset.plain_tag` writes them."""
     kind = type(tags[0]) if tags else str
     if kind is int and kind not in meanings:
         raise DataError(

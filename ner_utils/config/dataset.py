@@ -1,0 +1,128 @@
+"""The keys of a corpus, with types, defaults and checks, and the tags that its files may hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from ner_utils.config.schema import HubSource, Inside, Name, Positive, Sha256, Words
+from ner_utils.config.strict_yaml import Strict
+
+# ------------------------------------------------------------------------------ tags
+# Prefixes of the tags of a scheme. IOB1 writes B- only where a mention of the same type ends just before
+# (Ramshaw and Marcus 1995, aclanthology.org/W95-0107); BIOES marks last tokens and single ones, too, and
+# BILOU (Ratinov and Roth 2009, aclanthology.org/W09-1119) and BMES are BIOES by other letters.
+SCHEMES = {"iob2": "BI", "iob1": "BI", "bioes": "BIES", "bilou": "BILU", "bmes": "BMES"}
+PLAIN = ("iob2", "iob1", "bioes")  # those that the functions here tell apart
+_IN_BIOES = {"L": "E", "U": "S", "M": "I"}
+UNTYPED = "mention"  # the type of tags that name none
+
+
+def plain(scheme: str) -> str:
+    """The scheme whose letters `plain_tag` gives to tags of this one."""
+    return scheme if scheme in PLAIN else "bioes"
+
+
+def plain_tag(tag: str, letters: str = "BIESLUM", untyped: str = UNTYPED) -> str:
+    """A tag as a file has it (``L-PER``, or ``B`` without a type) in the form that all functions here read
+    (``E-PER``, ``B-mention``). Raises `ValueError` on what is neither O nor one of ``letters`` with a type
+    or alone."""
+    if tag == "O":
+        return tag
+    letter, dash, kind = tag.partition("-")
+    if len(letter) != 1 or letter not in letters or (dash and not kind.strip()):
+        raise ValueError(f"expected O, or one of {', '.join(letters)} with a dash and a type")
+    return f"{_IN_BIOES.get(letter, letter)}-{kind or untyped}"
+
+
+def plain_tags(types: Sequence[str], scheme: str) -> dict[str, str]:
+    """The tags that files of a corpus may hold, each with its `plain_tag`; a tag needs no type where there is
+    one type alone."""
+    tags = tag_names(types, scheme) + (list(SCHEMES[scheme]) if len(types) == 1 else [])
+    return {tag: plain_tag(tag, SCHEMES[scheme], types[0]) for tag in tags}
+
+
+def tag_names(types: Iterable[str], scheme: str = "iob2") -> list[str]:
+    """All tags of a scheme: O, then those of each type."""
+    return ["O", *(f"{prefix}-{kind}" for kind in types for prefix in SCHEMES[scheme])]
+
+
+# ------------------------------------------------------------------------------ keys
+class File(Strict):
+    """A file of a corpus, with its checksum if that is known."""
+
+    file: Inside
+    sha256: Sha256 | None = None
+    url: str | None = None
+
+
+class Split(File):
+    """One split of a corpus. Known numbers protect against truncated and doubled copies."""
+
+    sentences: Positive | None = None
+    documents: Positive | None = None
+    annotations: File | None = None  # where they have a file of their own
+
+
+# The formats, each with the keys that not all of them have.
+FORMATS = {
+    "conll": ("columns", "separator", "scheme", "domain", "languages"),
+    "jsonl": ("tags", "scheme", "domain", "languages"),
+    "pubtator": ("overlaps", "languages"),
+    "biocreative": ("overlaps",),
+}
+
+
+class Dataset(Strict):
+    """A corpus. ``types`` maps each tag's type to the words that prompts use for it."""
+
+    label: str
+    description: str
+    licence: str
+    language: str
+    format: Literal[*FORMATS]
+    columns: list[str] = ["token", "tag"]  # of conll; others may stand between and around these two
+    separator: Literal["tab", "space"] = "tab"
+    scheme: Literal[*SCHEMES] = "iob2"  # of tags
+    tags: list[str] = []  # names of integer tags, beginning with that of 0
+    overlaps: Literal["refuse", "longest"] = "refuse"  # of mentions with offsets
+    flaws: Literal["refuse", "drop"] = "refuse"  # mentions and lines that contradict themselves
+    domain: str | None = None  # the column or field with the source of a sentence
+    types: Annotated[dict[Words, Words], Field(min_length=1)]
+    definitions: dict[str, Words] = {}  # what the types mean, for prompts with definitions
+    splits: dict[Literal["train", "dev", "test"], Split]
+    hub: HubSource | None = None
+    languages: list[Name] = []  # other languages, as <name>.<language>, with {language} in file names
+    private: bool = False  # whether its text must not be shown
+    quotable: bool = False  # whether its licence allows to print some sentences in a thesis
+
+    @model_validator(mode="after")
+    def _whole(self) -> Dataset:
+        for key in sorted(set().union(*FORMATS.values()) - set(FORMATS[self.format])):
+            if getattr(self, key) != Dataset.model_fields[key].default:
+                raise ValueError(f"{key}: format {self.format} has no such key")
+        if self.columns.count("token") != 1 or self.columns.count("tag") != 1:
+            raise ValueError("columns: expected token and tag among them, each once")
+        known = plain_tags(list(self.types), self.scheme)
+        if unknown := [name for name in self.tags if name not in known]:
+            raise ValueError(f"tags: {unknown[0]!r} is no tag of these types in scheme {self.scheme}")
+        if len(set(self.tags)) < len(self.tags):
+            raise ValueError("tags: a name occurs twice")
+        if self.domain and self.format == "conll" and self.domain not in self.columns:
+            raise ValueError(f"domain: expected one of the columns {', '.join(self.columns)}")
+        for name, split in self.splits.items():
+            if (split.annotations is None) == (self.format == "biocreative"):
+                raise ValueError(f"splits.{name}.annotations: expected with format biocreative only")
+            if self.languages and "{language}" not in split.file:
+                raise ValueError(f"splits.{name}.file: with languages, expected {{language}} in it")
+        if self.private and self.quotable:
+            raise ValueError("quotable: a private corpus is never quoted")
+        if missing := {"train", "dev", "test"} - set(self.splits):
+            raise ValueError(f"splits lacks {', '.join(sorted(missing))}")
+        if len({name.lower() for name in self.types.values()}) < len(self.types):
+            raise ValueError("types: two types share one name in prompts")
+        if unknown := set(self.definitions) - set(self.types):
+            raise ValueError(f"definitions: {', '.join(sorted(unknown))}: no type of this corpus")
+        return self

@@ -1,0 +1,1 @@
+"""Formats in which the text is cut into tokens, each with a tag."""
