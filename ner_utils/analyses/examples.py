@@ -102,5 +102,4 @@ def _spans(example: Example) -> list[str | None]:
 
 def _at_hand(run: Run) -> bool:
     """Whether a run's corpus may be quoted, and its files are on this machine."""
-    files = [split.file for split in run.dataset.splits.values()]
-    return run.dataset.quotable and set(files) <= data.digests(run.dataset_name, run.dataset).keys()
+    return run.dataset.quotable and data.at_hand(run.dataset_name, run.dataset)

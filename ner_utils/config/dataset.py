@@ -41,7 +41,8 @@ def plain_tags(types: Sequence[str], scheme: str) -> dict[str, str]:
     """The tags that files of a corpus may hold, each with its `plain_tag`; a tag needs no type where there is
     one type alone."""
     tags = tag_names(types, scheme) + (list(SCHEMES[scheme]) if len(types) == 1 else [])
-    return {tag: plain_tag(tag, SCHEMES[scheme], types[0]) for tag in tags}
+    plain = {tag: plain_tag(tag, SCHEMES[scheme], types[0]) for tag in tags}
+    return plain | {tag.replace("-", "_", 1): meaning for tag, meaning in plain.items()}  # B_PER
 
 
 def tag_names(types: Iterable[str], scheme: str = "iob2") -> list[str]:
@@ -66,10 +67,12 @@ class Split(File):
     annotations: File | None = None  # where they have a file of their own
 
 
+FIELDS = ("tokens", "ner_tags", "id", "document")
 # The formats, each with the keys that not all of them have.
 FORMATS = {
     "conll": ("columns", "separator", "scheme", "domain", "languages"),
-    "jsonl": ("tags", "scheme", "domain", "languages"),
+    "jsonl": ("fields", "tags", "scheme", "domain", "languages"),
+    "parquet": ("fields", "tags", "scheme", "domain", "languages"),
     "pubtator": ("overlaps", "languages"),
     "biocreative": ("overlaps",),
 }
@@ -84,6 +87,8 @@ class Dataset(Strict):
     language: str
     format: Literal[*FORMATS]
     columns: list[str] = ["token", "tag"]  # of conll; others may stand between and around these two
+    # Names of a file's fields, where they are not these: {tokens: words}.
+    fields: dict[Literal[*FIELDS], Words] = {}
     separator: Literal["tab", "space"] = "tab"
     scheme: Literal[*SCHEMES] = "iob2"  # of tags
     tags: list[str] = []  # names of integer tags, beginning with that of 0
@@ -97,6 +102,10 @@ class Dataset(Strict):
     languages: list[Name] = []  # other languages, as <name>.<language>, with {language} in file names
     private: bool = False  # whether its text must not be shown
     quotable: bool = False  # whether its licence allows to print some sentences in a thesis
+
+    def field(self, name: str) -> str:
+        """The name of a field in the corpus' files."""
+        return self.fields.get(name, name)
 
     @model_validator(mode="after")
     def _whole(self) -> Dataset:
@@ -115,6 +124,8 @@ class Dataset(Strict):
         for name, split in self.splits.items():
             if (split.annotations is None) == (self.format == "biocreative"):
                 raise ValueError(f"splits.{name}.annotations: expected with format biocreative only")
+            if "*" in split.file and (split.sha256 or self.format != "parquet"):
+                raise ValueError(f"splits.{name}.file: * is for Parquet, without sha256")
             if self.languages and "{language}" not in split.file:
                 raise ValueError(f"splits.{name}.file: with languages, expected {{language}} in it")
         if self.private and self.quotable:

@@ -13,9 +13,11 @@ from pathlib import Path
 from ner_utils import files, paths
 from ner_utils.config.dataset import Dataset, File
 from ner_utils.config.dataset import tag_names as names_of_tags
+from ner_utils.config.schema import HubSource
 from ner_utils.data.formats import registry
 from ner_utils.data.formats.lines import DataError
 from ner_utils.data.sentence import Sentence
+from ner_utils.messages import shortened
 
 SPLITS = ("train", "dev", "test")
 IGNORED = -100  # label of tokens that the loss skips
@@ -34,7 +36,8 @@ def load(name: str, dataset: Dataset) -> dict[str, list[Sentence]]:
 def load_split(name: str, dataset: Dataset, split: str) -> list[Sentence]:
     """Read one split, and check its declared checksums and numbers of sentences and documents."""
     settings = dataset.splits[split]
-    path, *others = [_find(name, dataset, file) for file in (settings, settings.annotations) if file]
+    declared = [file for file in (settings, settings.annotations) if file]
+    path, *others = [path for file in declared for path in _find(name, dataset, file)]
     sentences: list[Sentence] = []
     documents: dict[str | None, str | None] = {None: None}
     for sentence in registry.read(dataset, path, *others):
@@ -64,8 +67,18 @@ def digests(name: str, dataset: Dataset) -> dict[str, str]:
     """SHA-256 of the files of a corpus by their names in its configuration; only of files on this machine."""
     splits = dataset.splits.values()
     declared = [*splits, *(split.annotations for split in splits if split.annotations)]
-    local = {file.file: _local_copy(name, file) for file in declared}
-    return {file: _sha256(path, path.stat().st_mtime_ns) for file, path in sorted(local.items()) if path}
+    local = {_name(file, path): path for file in declared for path in _local_copies(name, file)}
+    return {file: _sha256(path, path.stat().st_mtime_ns) for file, path in sorted(local.items())}
+
+
+def at_hand(name: str, dataset: Dataset) -> bool:
+    """Whether all files of a corpus are on this machine."""
+    return all(_local_copies(name, split) for split in dataset.splits.values())
+
+
+def _name(file: File, path: Path) -> str:
+    """A file's name in manifests: as declared; of the files of a pattern, the pattern with their own name."""
+    return f"{file.file} {path.name}" if "*" in file.file else file.file
 
 
 @functools.lru_cache(maxsize=1000)  # every run of a study reads the same files
@@ -73,24 +86,30 @@ def _sha256(path: Path, changed: int) -> str:
     return files.sha256(path)
 
 
-def _local_copy(name: str, file: File) -> Path | None:
-    paths_of_copies = (folder / file.file for folder in paths.data_dirs(name))
-    return next((path for path in paths_of_copies if path.is_file()), None)
+def _local_copies(name: str, file: File) -> list[Path]:
+    """The file, or the files of a pattern, in the first folder that has any."""
+    for folder in paths.data_dirs(name):
+        found = sorted(folder.glob(file.file)) if "*" in file.file else [folder / file.file]
+        if found := [path for path in found if path.is_file()]:
+            return found
+    return []
 
 
-def _find(name: str, dataset: Dataset, file: File) -> Path:
-    """A local copy of a file, or else a download; its checksum is checked."""
-    path = _local_copy(name, file) or _download(name, dataset, file)
-    if file.sha256 and (found := _sha256(path, path.stat().st_mtime_ns)) != file.sha256:
+def _find(name: str, dataset: Dataset, file: File) -> list[Path]:
+    """Local copies of a file, or of the files of a pattern, or else downloads; a checksum is checked."""
+    found = _local_copies(name, file) or _download(name, dataset, file)
+    path = found[0]
+    if file.sha256 and (actual := _sha256(path, path.stat().st_mtime_ns)) != file.sha256:
         raise DataError(
-            f"{path}: sha256 {found} differs from the declared {file.sha256}: "
+            f"{path}: sha256 {actual} differs from the declared {file.sha256}: "
             "truncated, changed, or another edition of the corpus"
         )
-    return path
+    return found
 
 
-def _download(name: str, dataset: Dataset, file: File) -> Path:
-    """Download a file into the cache. Raises `DataError` that says where it was looked for."""
+def _download(name: str, dataset: Dataset, file: File) -> list[Path]:
+    """Download a file, or the files of a pattern, into the cache. Raises `DataError` that says where it was
+    looked for."""
     folders = paths.data_dirs(name)
     searched = ", ".join(map(str, folders))
     cache = folders[-1]
@@ -100,22 +119,44 @@ def _download(name: str, dataset: Dataset, file: File) -> Path:
         if file.url:
             import pooch  # here, because most runs download nothing
 
-            return Path(
-                pooch.retrieve(
-                    file.url,
-                    f"sha256:{file.sha256}" if file.sha256 else None,
-                    (cache / file.file).name,
-                    (cache / file.file).parent,
-                    downloader=pooch.HTTPDownloader(progressbar=True),
-                )
+            fetched = pooch.retrieve(
+                file.url,
+                f"sha256:{file.sha256}" if file.sha256 else None,
+                (cache / file.file).name,
+                (cache / file.file).parent,
+                downloader=pooch.HTTPDownloader(progressbar=True),
             )
-        from huggingface_hub import hf_hub_download
-
-        source = {"repo_id": dataset.hub.repo, "repo_type": "dataset", "revision": dataset.hub.revision}
-        return Path(hf_hub_download(**source, filename=file.file, local_dir=cache))
+            return [Path(fetched)]
+        return _from_hub(dataset.hub, file, cache)
+    except DataError:
+        raise
     except Exception as error:  # pooch, requests and the hub client share no base class
         raise DataError(
             f"{name}: {file.file} is neither in {searched} nor could it be fetched from its source "
             f"({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}). "
             f"Set NER_DATA_DIR to a folder that holds {cache.name}/{file.file}, or connect to the network."
         ) from None
+
+
+# Datasets of the hub that had a loading script and no owner, and where they are now.
+MOVED = {"conll2003": "eriktks/conll2003", "wnut_17": "leondz/wnut_17"}
+
+
+def _from_hub(hub: HubSource, file: File, cache: Path) -> list[Path]:
+    """The files of a hub's revision that match, fetched. Raises `DataError` where there are none."""
+    from huggingface_hub import HfApi, hf_hub_download, snapshot_download
+
+    source = {"repo_id": hub.repo, "repo_type": "dataset", "revision": hub.revision}
+    if "*" not in file.file:
+        return [Path(hf_hub_download(**source, filename=file.file, local_dir=cache))]
+    snapshot_download(**source, allow_patterns=[file.file], local_dir=cache)
+    if found := sorted(cache.glob(file.file)):
+        return found
+    there = HfApi().list_repo_files(**source)
+    message = f"{hub.repo}@{hub.revision[:12]}: no file {file.file}; there are {shortened(', '.join(there))}"
+    if any(each.endswith(".py") for each in there):
+        message += ". This revision has a loading script, which is never run: take a revision of its branch "
+        message += "refs/convert/parquet"
+    if moved := MOVED.get(hub.repo):
+        message += f". The dataset is {moved} now"
+    raise DataError(message)

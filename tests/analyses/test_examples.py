@@ -76,7 +76,7 @@ def test_a_corpus_that_may_not_be_quoted_or_is_absent_is_not(made_up, monkeypatc
     for item in results.stored:
         item.run.dataset.__dict__.update(change)
     if "label" in change:
-        monkeypatch.setattr(data, "digests", lambda *_: {})
+        monkeypatch.setattr(data, "at_hand", lambda *_: False)
     assert examples.count_corpora(results) == 0
     assert examples.NOTHING in examples.tab_examples(results)
     assert "tab_examples" in analyses.show("examples", results)

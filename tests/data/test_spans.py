@@ -125,7 +125,9 @@ def test_schemes_by_other_letters(scheme, sentence):
     length, spans = sentence
     tags = tags_from_spans(spans, length, "bioes")
     table = plain_tags(TYPES, scheme)
-    assert set(table) == set(tag_names(TYPES, scheme))
+    names = set(tag_names(TYPES, scheme))
+    assert set(table) == names | {name.replace("-", "_", 1) for name in names}
+    assert all(table[name.replace("-", "_", 1)] == table[name] for name in names)
     written = [tag[0].translate(BY_OTHER_LETTERS[scheme]) + tag[1:] for tag in tags]
     assert [table[tag] for tag in written] == [plain_tag(tag) for tag in written] == tags
     assert plain(scheme) == "bioes"

@@ -15,6 +15,7 @@ from ner_utils.data.formats.offsets.biocreative import read_biocreative
 from ner_utils.data.formats.offsets.pubtator import read_pubtator
 from ner_utils.data.formats.tokens.columns import read_columns
 from ner_utils.data.formats.tokens.json_lines import read_json_lines
+from ner_utils.data.formats.tokens.parquet import read_parquet
 from ner_utils.data.sentence import Sentence
 
 # A reader takes the configuration, a list for messages about flaws (mentions and lines that contradict
@@ -22,6 +23,7 @@ from ner_utils.data.sentence import Sentence
 READERS: dict[str, Callable[..., Iterator[Sentence]]] = {
     "conll": read_columns,
     "jsonl": read_json_lines,
+    "parquet": read_parquet,
     "pubtator": read_pubtator,
     "biocreative": read_biocreative,
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ner_utils import data, paths
+from ner_utils import data
 from ner_utils.config.dataset import Split
 from ner_utils.config.run import Run
 from ner_utils.experiments.memory.footprint import Batch
@@ -40,8 +40,7 @@ def lengths_of(run: Run) -> Lengths:
     dev = run.dev_sample if writes and run.dev_sample else sizes["dev"]
     train = min(run.train_sentences or sizes["train"], sizes["train"])
     predicted = (run.test_sentences or sizes["test"]) + (not run.untrained) * run.dev_evaluations * dev
-    file = splits["train"].file
-    at_hand = any((folder / file).is_file() for folder in paths.data_dirs(run.dataset_name))
+    at_hand = data.at_hand(run.dataset_name, run.dataset)
     if at_hand:
         sentences = data.load_split(run.dataset_name, run.dataset, "train")
         texts = [(sentence.text, shape.target(sentence) if writes else "") for sentence in sentences]

@@ -151,7 +151,7 @@ def test_a_token_that_begins_like_a_comment(read, keys, line, tokens):
     [
         ({}, "a\tO\n# sent_id = 2\nb\tO\n", ":2: a comment inside a sentence; is a blank line missing"),
         ({}, "#ner\nb\tO\n", r":1: expected token, tag .* found 1 column"),
-        ({}, "# \tB_ORG\n", ":1: unknown tag 'B_ORG'"),
+        ({}, "# \tB:ORG\n", ":1: unknown tag 'B:ORG'"),
         (FOUR, "# NN O\n", r":1: expected token, pos, chunk, tag .* found 3 column"),
     ],
 )
