@@ -67,14 +67,15 @@ class Split(File):
     annotations: File | None = None  # where they have a file of their own
 
 
-FIELDS = ("tokens", "ner_tags", "id", "document")
+FIELDS = ("tokens", "ner_tags", "text", "id", "document")
 # The formats, each with the keys that not all of them have.
 FORMATS = {
     "conll": ("columns", "separator", "scheme", "domain", "languages"),
     "jsonl": ("fields", "tags", "scheme", "domain", "languages"),
     "parquet": ("fields", "tags", "scheme", "domain", "languages"),
-    "pubtator": ("overlaps", "languages"),
-    "biocreative": ("overlaps",),
+    "offsets": ("fields", "overlaps", "sentences", "languages"),
+    "pubtator": ("overlaps", "sentences", "languages"),
+    "biocreative": ("overlaps", "sentences"),
 }
 
 
@@ -93,6 +94,7 @@ class Dataset(Strict):
     scheme: Literal[*SCHEMES] = "iob2"  # of tags
     tags: list[str] = []  # names of integer tags, beginning with that of 0
     overlaps: Literal["refuse", "longest"] = "refuse"  # of mentions with offsets
+    sentences: Literal["split", "whole"] = "split"  # texts with offsets into sentences, or each is one
     flaws: Literal["refuse", "drop"] = "refuse"  # mentions and lines that contradict themselves
     domain: str | None = None  # the column or field with the source of a sentence
     types: Annotated[dict[Words, Words], Field(min_length=1)]

@@ -23,11 +23,8 @@ def unknown(where: str, what: str, value: Any, dataset: Dataset) -> DataError:
     return DataError(f"{where}: unknown {what}{value}; types are {shortened(', '.join(dataset.types))}")
 
 
-def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Line numbers and lines without line ends. Only newlines end a line, because tokens may hold U+2028.
-
-    Raises `DataError` with the line that is not UTF-8 or holds a null byte.
-    """
+def whole_text(path: Path) -> str:
+    """The text of a file. Raises `DataError` with the line that is not UTF-8 or holds a null byte."""
     raw = path.read_bytes()
     try:
         text = raw.decode("utf-8-sig")  # some editors begin a file with a byte order mark
@@ -37,7 +34,13 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
     if (place := text.find("\0")) >= 0:
         number = text.count("\n", 0, place) + 1
         raise DataError(f"{path}:{number}: holds a null byte, so it is no text in UTF-8")
-    return ((number, line.rstrip("\r")) for number, line in enumerate(text.split("\n"), 1))
+    return text
+
+
+def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Line numbers and lines without line ends. Only newlines end a line, because tokens may hold U+2028.
+    Raises what `whole_text` raises."""
+    return ((number, line.rstrip("\r")) for number, line in enumerate(whole_text(path).split("\n"), 1))
 
 
 def filled_lines(path: Path) -> Iterator[tuple[int, str]]:

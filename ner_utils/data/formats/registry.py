@@ -12,6 +12,7 @@ from pathlib import Path
 from ner_utils.config.dataset import Dataset
 from ner_utils.data.formats.lines import DROPPED, DataError
 from ner_utils.data.formats.offsets.biocreative import read_biocreative
+from ner_utils.data.formats.offsets.json_offsets import read_json_offsets
 from ner_utils.data.formats.offsets.pubtator import read_pubtator
 from ner_utils.data.formats.tokens.columns import read_columns
 from ner_utils.data.formats.tokens.json_lines import read_json_lines
@@ -24,6 +25,7 @@ READERS: dict[str, Callable[..., Iterator[Sentence]]] = {
     "conll": read_columns,
     "jsonl": read_json_lines,
     "parquet": read_parquet,
+    "offsets": read_json_offsets,
     "pubtator": read_pubtator,
     "biocreative": read_biocreative,
 }

@@ -103,16 +103,17 @@ def read_document(
             name = document_name(document, dataset)
             flaws.append(f"{where}: {name}: mention {mention} holds no token")
     try:
-        yield from _sentences(document, passages, mentions, dataset.overlaps)
+        yield from _sentences(document, passages, mentions, dataset)
     except ValueError as error:
         raise DataError(f"{path}: {document_name(document, dataset)}: {error}") from None
 
 
 def _sentences(
-    document: str, passages: Sequence[str], mentions: Sequence[Mention], overlaps: str
+    document: str, passages: Sequence[str], mentions: Sequence[Mention], dataset: Dataset
 ) -> Iterator[Sentence]:
-    """Split a document into sentences of at least one token. Raises `ValueError` for overlapping mentions if
-    ``overlaps`` is ``refuse``; ``longest`` keeps the longest one, the first of equals."""
+    """Split a document into sentences of at least one token, unless the corpus keeps texts whole. Raises
+    `ValueError` for overlapping mentions if the corpus refuses them, or else keeps the longest one, the first
+    of equals."""
     tokens = list(_TOKEN.finditer(" ".join(passages)))
     begins, ends = [token.start() for token in tokens], [token.end() for token in tokens]
     changes: list[tuple[int, str]] = []  # the token at which the mention begins, and what was changed
@@ -122,7 +123,7 @@ def _sentences(
         start, end = bisect_right(ends, mention.start), bisect_left(begins, mention.end)
         covered = range(start, end)
         if other := next((mention_at[token] for token in covered if token in mention_at), None):
-            if overlaps == "refuse":
+            if dataset.overlaps == "refuse":
                 raise ValueError(
                     f"mentions {other} and {mention} overlap; declare `overlaps: longest` to keep the longest"
                 )
@@ -135,7 +136,7 @@ def _sentences(
         if (begins[start], ends[end - 1]) != (mention.start, mention.end):
             changes.append((start, "widened_mentions"))
     spans.sort()
-    borders = {bisect_left(begins, border) for border in _borders(passages)}
+    borders = {bisect_left(begins, border) for border in _borders(passages, dataset.sentences == "split")}
     for span in spans:
         if inside := borders.intersection(range(span.start + 1, span.end)):
             borders -= inside
@@ -151,12 +152,13 @@ def _sentences(
         )
 
 
-def _borders(passages: Sequence[str]) -> Iterator[int]:
-    """Offsets at which sentences begin."""
+def _borders(passages: Sequence[str], split: bool) -> Iterator[int]:
+    """Offsets at which sentences begin; of passages that are not ``split``, those of the passages."""
     at = 0
     for passage in passages:
         yield at
-        yield from (at + border.end() for border in _END.finditer(passage))
+        if split:
+            yield from (at + border.end() for border in _END.finditer(passage))
         at += len(passage) + 1
 
 

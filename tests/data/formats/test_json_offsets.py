@@ -1,0 +1,115 @@
+"""JSON with offsets in the layouts of tools that annotators use: alike, or refused with file and line."""
+
+import functools
+import json
+
+import pytest
+from corpus_files import dataset, read_texts, surfaces
+
+from ner_utils.data.formats.lines import DataError
+
+NEWS = {"PER": "person", "LOC": "location"}
+TEXT = "Ada Lovelace left Bern. Zoë stayed."
+EXPECTED = [("PER", "Ada Lovelace"), ("LOC", "Bern"), ("PER", "Zoë")]
+TRIPLES = [[0, 12, "PER"], [18, 22, "LOC"], [24, 27, "PER"]]
+OBJECTS = [{"start": start, "end": end, "label": kind} for start, end, kind in TRIPLES]
+RESULT = [
+    {"type": "labels", "value": {"start": start, "end": end, "text": TEXT[start:end], "labels": [kind]}}
+    for start, end, kind in TRIPLES
+]
+TASK = {
+    "id": 7,
+    "data": {"text": TEXT},
+    "annotations": [{"was_cancelled": True, "result": []}, {"result": RESULT}],
+}
+
+
+@pytest.fixture
+def read(tmp_path):
+    """``read(settings, text, ...)`` reads texts as the files of one split."""
+    return functools.partial(read_texts, tmp_path)
+
+
+LAYOUTS = {
+    "spaCy's triples": {"text": TEXT, "entities": TRIPLES},
+    "spaCy's pairs": [TEXT, {"entities": TRIPLES}],
+    "Prodigy": {"text": TEXT, "spans": OBJECTS, "tokens": [], "answer": "accept"},
+    "doccano": {"id": 3, "text": TEXT, "label": TRIPLES},
+    "doccano with relations": {
+        "text": TEXT,
+        "entities": [
+            {"id": at, "label": kind, "start_offset": start, "end_offset": end}
+            for at, (start, end, kind) in enumerate(TRIPLES)
+        ],
+        "relations": [],
+    },
+    "Label Studio": TASK,
+    "Label Studio's short form": {"text": TEXT, "label": [each["value"] for each in RESULT]},
+}
+
+
+@pytest.mark.parametrize("record", LAYOUTS.values(), ids=LAYOUTS)
+@pytest.mark.parametrize("shape", ["lines", "array", "indented array"])
+def test_layouts(read, record, shape):
+    texts = {
+        "lines": json.dumps(record) + "\n\n",
+        "array": json.dumps([record]),
+        "indented array": json.dumps([record], indent=2, ensure_ascii=False),
+    }
+    rows = read(dataset("offsets", types=NEWS), texts[shape])
+    assert surfaces(rows) == EXPECTED
+    assert [row.text for row in rows] == ["Ada Lovelace left Bern .", "Zoë stayed ."]
+
+
+def test_texts_can_stay_whole(read):
+    rows = read(dataset("offsets", types=NEWS, sentences="whole"), json.dumps(LAYOUTS["Prodigy"]))
+    assert len(rows) == 1 and surfaces(rows) == EXPECTED
+
+
+def test_offsets_count_code_points(read):
+    record = {"text": "\U0001f600 Ada", "entities": [[2, 5, "PER"]]}
+    assert surfaces(read(dataset("offsets", types=NEWS), json.dumps(record))) == [("PER", "Ada")]
+
+
+def test_fields_of_other_names_and_documents(read):
+    settings = dataset("offsets", types=NEWS, fields={"text": "body", "id": "number"})
+    rows = read(settings, json.dumps({"body": "Ada left.", "number": 12, "spans": [[0, 3, "PER"]]}))
+    assert [(row.document, row.text) for row in rows] == [("12", "Ada left .")]
+
+
+def with_mention(mention, text="ab"):
+    return json.dumps({"text": text, "entities": [mention]})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"text": "a", "entities": []}\n{"text": "b"}', ":2: no mentions; expected a list under"),
+        ('{"body": "a", "entities": []}', ":1: no text in the field text; there are body"),
+        ('[\n{"text": "a", "entities": []},\n{"text": ]', ":3: no JSON"),
+        ('[\n{"text": "a", "entities": []}\n{}]', ":3: no JSON .expected , or ]"),
+        ('{"text": "a", "entities": []', ":1: expected a JSON value on the line"),
+        ("7", ":1: expected an object with a text"),
+        (with_mention([0, 1]), ":1: expected a mention as"),
+        (with_mention(["0", 1, "PER"]), ":1: expected a mention as"),
+        (with_mention([0, 1, "ORG"]), ":1: unknown type 'ORG'"),
+        (with_mention([0, 9, "PER"]), ":1: a mention from 0 to 9 in a text of 2 characters"),
+        (with_mention({"start": 0, "end": 1, "label": "PER", "text": "b"}), "is not at its offsets"),
+    ],
+)
+def test_records_that_are_refused(read, text, message):
+    with pytest.raises(DataError, match=message):
+        read(dataset("offsets", types=NEWS), text)
+
+
+def test_flaws_can_be_dropped_and_are_counted(read):
+    text = json.dumps({"text": TEXT, "entities": [*TRIPLES, [30, 99, "PER"]]})
+    rows = read(dataset("offsets", types=NEWS, flaws="drop"), text)
+    assert surfaces(rows) == EXPECTED
+    assert sum(row.treated.count("dropped_flaws") for row in rows) == 1
+
+
+def test_a_private_corpus_is_not_quoted(read):
+    with pytest.raises(DataError) as refused:
+        read(dataset("offsets", types=NEWS, private=True), with_mention({"text": "Geheim"}, "Geheim"))
+    assert "Geheim" not in str(refused.value)
