@@ -8,7 +8,7 @@ TYPES = {"Chemical": "chemical", "Disease": "disease"}
 
 def dataset(format, **keys):
     """The configuration of a corpus."""
-    file = {"file": "x"} | ({"annotations": File(file="y")} if format == "biocreative" else {})
+    file = {"file": "x"} | ({"annotations": File(file="y")} if format in ("biocreative", "brat") else {})
     splits = {split: Split(**file) for split in ("train", "dev", "test")}
     about = {"label": "Small", "description": "made for tests", "licence": "CC0 1.0", "language": "en"}
     return Dataset(**{"format": format, "types": TYPES, "splits": splits, **about, **keys})

@@ -76,7 +76,12 @@ FORMATS = {
     "offsets": ("fields", "overlaps", "sentences", "languages"),
     "pubtator": ("overlaps", "sentences", "languages"),
     "biocreative": ("overlaps", "sentences"),
+    "brat": ("overlaps", "sentences", "languages"),
 }
+
+
+ANNOTATED = ("biocreative", "brat")  # with annotations in files of their own
+PATTERNS = ("parquet", "brat")  # with several files in a split
 
 
 class Dataset(Strict):
@@ -124,10 +129,13 @@ class Dataset(Strict):
         if self.domain and self.format == "conll" and self.domain not in self.columns:
             raise ValueError(f"domain: expected one of the columns {', '.join(self.columns)}")
         for name, split in self.splits.items():
-            if (split.annotations is None) == (self.format == "biocreative"):
-                raise ValueError(f"splits.{name}.annotations: expected with format biocreative only")
-            if "*" in split.file and (split.sha256 or self.format != "parquet"):
-                raise ValueError(f"splits.{name}.file: * is for Parquet, without sha256")
+            if (split.annotations is None) == (self.format in ANNOTATED):
+                formats = " or ".join(ANNOTATED)
+                raise ValueError(f"splits.{name}.annotations: expected with format {formats} only")
+            for file in filter(None, (split, split.annotations)):
+                if "*" in file.file and (file.sha256 or self.format not in PATTERNS):
+                    formats = ", ".join(PATTERNS)
+                    raise ValueError(f"splits.{name}: * is for format {formats}, without sha256")
             if self.languages and "{language}" not in split.file:
                 raise ValueError(f"splits.{name}.file: with languages, expected {{language}} in it")
         if self.private and self.quotable:

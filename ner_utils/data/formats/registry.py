@@ -12,6 +12,7 @@ from pathlib import Path
 from ner_utils.config.dataset import Dataset
 from ner_utils.data.formats.lines import DROPPED, DataError
 from ner_utils.data.formats.offsets.biocreative import read_biocreative
+from ner_utils.data.formats.offsets.brat import read_brat
 from ner_utils.data.formats.offsets.json_offsets import read_json_offsets
 from ner_utils.data.formats.offsets.pubtator import read_pubtator
 from ner_utils.data.formats.tokens.columns import read_columns
@@ -28,6 +29,7 @@ READERS: dict[str, Callable[..., Iterator[Sentence]]] = {
     "offsets": read_json_offsets,
     "pubtator": read_pubtator,
     "biocreative": read_biocreative,
+    "brat": read_brat,
 }
 SHOWN = 5  # flaws in one message
 
