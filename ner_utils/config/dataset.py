@@ -67,12 +67,13 @@ class Split(File):
     annotations: File | None = None  # where they have a file of their own
 
 
-FIELDS = ("tokens", "ner_tags", "text", "id", "document")
+FIELDS = ("tokens", "ner_tags", "text", "id", "document", "sentence", "token", "tag")
 # The formats, each with the keys that not all of them have.
 FORMATS = {
     "conll": ("columns", "separator", "scheme", "domain", "languages"),
     "jsonl": ("fields", "tags", "scheme", "domain", "languages"),
     "parquet": ("fields", "tags", "scheme", "domain", "languages"),
+    "csv": ("fields", "scheme", "languages"),
     "offsets": ("fields", "overlaps", "sentences", "languages"),
     "pubtator": ("overlaps", "sentences", "languages"),
     "biocreative": ("overlaps", "sentences"),

@@ -63,7 +63,7 @@ def test_a_seed_that_numpy_would_refuse(params):
             "datasets/small", "  dev: {file: dev.tsv, sentences: 2}\n", "", "splits lacks dev", id="no dev"
         ),
         pytest.param("datasets/small", "LOC: location", "LOC: Person", "share one name", id="one word twice"),
-        pytest.param("datasets/small", "conll", "csv", "format: Input should be", id="unknown format"),
+        pytest.param("datasets/small", "conll", "xlsx", "format: Input should be", id="unknown format"),
         pytest.param("datasets/small", "conll", "conll\nscheme: bmewo", "'bilou' or 'bmes'", id="scheme"),
         pytest.param("datasets/small", "conll", "jsonl\nseparator: space", "separator: format", id="tab"),
         pytest.param("datasets/small", "conll", "conll\noverlaps: longest", "overlaps: format", id="nested"),

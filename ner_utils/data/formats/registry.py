@@ -18,6 +18,7 @@ from ner_utils.data.formats.offsets.pubtator import read_pubtator
 from ner_utils.data.formats.tokens.columns import read_columns
 from ner_utils.data.formats.tokens.json_lines import read_json_lines
 from ner_utils.data.formats.tokens.parquet import read_parquet
+from ner_utils.data.formats.tokens.table import read_table
 from ner_utils.data.sentence import Sentence
 
 # A reader takes the configuration, a list for messages about flaws (mentions and lines that contradict
@@ -26,6 +27,7 @@ READERS: dict[str, Callable[..., Iterator[Sentence]]] = {
     "conll": read_columns,
     "jsonl": read_json_lines,
     "parquet": read_parquet,
+    "csv": read_table,
     "offsets": read_json_offsets,
     "pubtator": read_pubtator,
     "biocreative": read_biocreative,
