@@ -51,6 +51,9 @@ def tag_names(types: Iterable[str], scheme: str = "iob2") -> list[str]:
 
 
 # ------------------------------------------------------------------------------ keys
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
 class File(Strict):
     """A file of a corpus, with its checksum if that is known."""
 
@@ -65,6 +68,25 @@ class Split(File):
     sentences: Positive | None = None
     documents: Positive | None = None
     annotations: File | None = None  # where they have a file of their own
+
+
+class Drawn(Strict):
+    """Splits that are drawn from train, because the corpus has none: the shares of its sentences."""
+
+    seed: Positive
+    dev: Share | None = None
+    test: Share | None = None
+
+    @model_validator(mode="after")
+    def _something_is_left(self) -> Drawn:
+        if not 0 < sum(self.shares.values()) < 1:
+            raise ValueError("expected a share for dev, test or both, and less than 1 together")
+        return self
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """The share of each split that is drawn."""
+        return {name: share for name, share in (("test", self.test), ("dev", self.dev)) if share}
 
 
 FIELDS = ("tokens", "ner_tags", "text", "id", "document", "sentence", "token", "tag")
@@ -106,6 +128,7 @@ class Dataset(Strict):
     types: Annotated[dict[Words, Words], Field(min_length=1)]
     definitions: dict[str, Words] = {}  # what the types mean, for prompts with definitions
     splits: dict[Literal["train", "dev", "test"], Split]
+    drawn: Drawn | None = None  # splits that have no files
     hub: HubSource | None = None
     languages: list[Name] = []  # other languages, as <name>.<language>, with {language} in file names
     private: bool = False  # whether its text must not be shown
@@ -141,8 +164,11 @@ class Dataset(Strict):
                 raise ValueError(f"splits.{name}.file: with languages, expected {{language}} in it")
         if self.private and self.quotable:
             raise ValueError("quotable: a private corpus is never quoted")
-        if missing := {"train", "dev", "test"} - set(self.splits):
-            raise ValueError(f"splits lacks {', '.join(sorted(missing))}")
+        drawn = set(self.drawn.shares) if self.drawn else set()
+        if missing := {"train", "dev", "test"} - set(self.splits) - drawn:
+            raise ValueError(f"splits lacks {', '.join(sorted(missing))}: name files, or declare `drawn`")
+        if twice := drawn & set(self.splits):
+            raise ValueError(f"drawn: {', '.join(sorted(twice))} has files under splits")
         if len({name.lower() for name in self.types.values()}) < len(self.types):
             raise ValueError("types: two types share one name in prompts")
         if unknown := set(self.definitions) - set(self.types):

@@ -7,11 +7,13 @@ order. Anything missing or malformed raises `DataError`.
 from __future__ import annotations
 
 import functools
+import hashlib
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
 from ner_utils import files, paths
-from ner_utils.config.dataset import Dataset, File
+from ner_utils.config.dataset import Dataset, Drawn, File
 from ner_utils.config.dataset import tag_names as names_of_tags
 from ner_utils.config.schema import HubSource
 from ner_utils.data.formats import registry
@@ -20,6 +22,7 @@ from ner_utils.data.sentence import Sentence
 from ner_utils.messages import shortened
 
 SPLITS = ("train", "dev", "test")
+LEAST = 10  # documents, to draw splits by document
 IGNORED = -100  # label of tokens that the loss skips
 
 
@@ -34,6 +37,39 @@ def load(name: str, dataset: Dataset) -> dict[str, list[Sentence]]:
 
 
 def load_split(name: str, dataset: Dataset, split: str) -> list[Sentence]:
+    """Read one split, or draw it from train where the corpus says so. Raises `DataError`."""
+    if not dataset.drawn or split in dataset.splits and split != "train":
+        return _read_split(name, dataset, split)
+    return draw_splits(_read_split(name, dataset, "train"), dataset.drawn)[split]
+
+
+def draw_splits(sentences: list[Sentence], drawn: Drawn) -> dict[str, list[Sentence]]:
+    """The sentences by split, each in their order. A document is drawn whole, unless there are fewer than
+    `LEAST`. The order in which documents are drawn is that of their names' checksums with the seed, so that
+    it is the same on every machine, and a new document moves no other."""
+    documents = {sentence.document for sentence in sentences}
+    whole = None not in documents and len(documents) >= LEAST
+    units = [sentence.document if whole else sentence.id for sentence in sentences]
+    sizes = Counter(units)
+    left = sorted(
+        sizes, key=lambda unit: hashlib.sha256(f"{drawn.seed}:{unit}".encode()).digest(), reverse=True
+    )
+    split_of = {}
+    for split, share in drawn.shares.items():
+        wanted = round(share * len(sentences))
+        while left and wanted > 0:
+            unit = left.pop()
+            split_of[unit] = split
+            wanted -= sizes[unit]
+    splits: dict[str, list[Sentence]] = {"train": [], **{split: [] for split in drawn.shares}}
+    for sentence, unit in zip(sentences, units, strict=True):
+        splits[split_of.get(unit, "train")].append(sentence)
+    if empty := [split for split, members in splits.items() if not members]:
+        raise DataError(f"{len(sentences)} sentences are too few to draw {' and '.join(empty)}")
+    return splits
+
+
+def _read_split(name: str, dataset: Dataset, split: str) -> list[Sentence]:
     """Read one split, and check its declared checksums and numbers of sentences and documents."""
     settings = dataset.splits[split]
     declared = [file for file in (settings, settings.annotations) if file]

@@ -8,7 +8,7 @@ import pytest
 
 from ner_utils import data, paths
 from ner_utils.config import schema
-from ner_utils.config.dataset import Dataset, File, Split
+from ner_utils.config.dataset import Dataset, Drawn, File, Split
 from ner_utils.data.corpus import DataError, Sentence
 from ner_utils.data.spans import Span
 
@@ -179,6 +179,46 @@ def test_a_split_without_a_declared_number_must_not_be_empty(place):
         load(None)
     place(CONLL)
     assert len(load(None)) == 2
+
+
+def documents(number, sentences=3):
+    return [
+        Sentence(f"s{at}-{k}", f"d{at}", ("a",), ())
+        for at in range(number)
+        for k in range(1 + at % sentences)
+    ]
+
+
+def test_splits_are_drawn_by_document():
+    whole = documents(40)
+    splits = data.draw_splits(whole, Drawn(seed=1, dev=0.1, test=0.2))
+    assert sorted(sum(splits.values(), []), key=whole.index) == whole
+    places = {split: {sentence.document for sentence in members} for split, members in splits.items()}
+    assert not places["train"] & places["dev"] and not places["train"] & places["test"]
+    assert not places["dev"] & places["test"]
+    assert 0.2 <= len(splits["test"]) / len(whole) < 0.25 and 0.1 <= len(splits["dev"]) / len(whole) < 0.15
+    assert {s.document for s in splits["dev"]} == {"d2", "d4", "d8"}
+    assert data.draw_splits(whole, Drawn(seed=2, test=0.2))["test"] != splits["test"]
+
+
+def test_without_documents_sentences_are_drawn():
+    whole = [Sentence(f"s{at}", None, ("a",), ()) for at in range(50)]
+    splits = data.draw_splits(whole, Drawn(seed=1, dev=0.1))
+    assert {split: len(members) for split, members in splits.items()} == {"train": 45, "dev": 5}
+    with pytest.raises(DataError, match="2 sentences are too few to draw dev"):
+        data.draw_splits(whole[:2], Drawn(seed=1, dev=0.1))
+
+
+def test_a_corpus_of_one_file(tmp_path, monkeypatch):
+    monkeypatch.setenv("NER_DATA_DIR", str(tmp_path))
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "all.txt").write_text("a\tO\n\n" * 20)
+    settings = dataset(None, "conll").model_copy(
+        update={"splits": {"train": Split(file="all.txt")}, "drawn": Drawn(seed=1, dev=0.1, test=0.2)}
+    )
+    assert {split: len(members) for split, members in data.load("own", settings).items()} == {
+        "train": 14, "dev": 2, "test": 4,
+    }  # fmt: skip
 
 
 def test_a_file_of_annotations_is_checked_like_the_text(place):

@@ -37,6 +37,8 @@ def lengths_of(run: Run) -> Lengths:
     instruction = TEMPLATE + _tokens(shape.instruction(), 4) + run.few_shot * EXAMPLE if writes else 0
     shared = min(limit // 2, instruction)
     sizes = {name: _sentences(split) for name, split in splits.items()}
+    drawn = run.dataset.drawn.shares if run.dataset.drawn else {}
+    sizes |= {name: round(share * sizes["train"]) for name, share in drawn.items()}
     dev = run.dev_sample if writes and run.dev_sample else sizes["dev"]
     train = min(run.train_sentences or sizes["train"], sizes["train"])
     predicted = (run.test_sentences or sizes["test"]) + (not run.untrained) * run.dev_evaluations * dev
