@@ -1,0 +1,174 @@
+"""Writes a split of a corpus, or what a system predicted for it, in another format:
+
+    python -m ner_utils.data.convert CORPUS SPLIT FORMAT OUTPUT [--predictions FILE]
+
+FORMAT is conll, jsonl (as the hub has it), offsets (one JSON object a line), brat (OUTPUT is a folder),
+label-studio, or docbin (needs spaCy). FILE is the ``predictions.jsonl`` of a run: Label Studio shows them
+beside the annotation; in the other formats they take its place. Each of these files, corrected in a tool, can
+be read as a corpus again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ner_utils import config
+from ner_utils.data import corpus
+from ner_utils.data.formats.lines import DataError
+from ner_utils.data.predictions import read_predictions
+from ner_utils.data.sentence import Sentence
+from ner_utils.data.spans import Span
+from ner_utils.files import write_whole
+
+Spans = Sequence[Span]
+
+
+def offsets_of(sentence: Sentence, spans: Spans) -> list[tuple[int, int, str]]:
+    """The characters of spans in `Sentence.text`, ``end`` exclusive, and their types."""
+    begins = [0, *itertools.accumulate(len(token) + 1 for token in sentence.tokens)]
+    return [(begins[start], begins[end] - 1, kind) for start, end, kind in sorted(spans)]
+
+
+# --------------------------------------------------------------------------- formats
+def conll(sentences: Sequence[Sentence]) -> str:
+    """A token and its tag on each line, separated by a tab."""
+    rows = (zip(sentence.tokens, sentence.ner_tags, strict=True) for sentence in sentences)
+    return "".join("".join(f"{token}\t{tag}\n" for token, tag in row) + "\n" for row in rows)
+
+
+def json_lines(sentences: Sequence[Sentence]) -> str:
+    """Objects with id, document, tokens and ner_tags."""
+    return _lines(
+        {"id": each.id, "document": each.document, "tokens": each.tokens, "ner_tags": each.ner_tags}
+        for each in sentences
+    )
+
+
+def offsets(sentences: Sequence[Sentence]) -> str:
+    """Objects with id, text and entities: [start, end, type]."""
+    return _lines(
+        {"id": each.id, "text": each.text, "entities": offsets_of(each, each.spans)} for each in sentences
+    )
+
+
+def label_studio(sentences: Sequence[Sentence], predicted: Sequence[Spans] | None = None) -> str:
+    """An array of tasks, annotated with gold, and with predictions beside it."""
+    tasks: list[dict[str, Any]] = []
+    for at, sentence in enumerate(sentences):
+        task = {"data": {"text": sentence.text, "id": sentence.id}}
+        task["annotations"] = [{"result": _results(sentence, sentence.spans)}]
+        if predicted is not None:
+            task["predictions"] = [{"result": _results(sentence, predicted[at])}]
+        tasks.append(task)
+    return json.dumps(tasks, ensure_ascii=False, indent=1) + "\n"
+
+
+def _results(sentence: Sentence, spans: Spans) -> list[dict[str, Any]]:
+    names = {"from_name": "label", "to_name": "text", "type": "labels"}
+    return [
+        names | {"value": {"start": start, "end": end, "text": sentence.text[start:end], "labels": [kind]}}
+        for start, end, kind in offsets_of(sentence, spans)
+    ]
+
+
+def brat(sentences: Sequence[Sentence]) -> Iterator[tuple[str, str]]:
+    """Names and contents of the files of each document, a sentence on each line; sentences without a document
+    are documents by themselves."""
+    for document, members in itertools.groupby(sentences, key=lambda each: each.document or each.id):
+        text, mentions = "", []
+        for sentence in members:
+            shift = len(text)
+            for start, end, kind in offsets_of(sentence, sentence.spans):
+                mentions.append((kind, start + shift, end + shift, sentence.text[start:end]))
+            text += sentence.text + "\n"
+        name = "".join(
+            character if character.isalnum() or character in "-_." else "-" for character in document
+        )
+        lines = (f"T{at}\t{kind} {s} {e}\t{words}\n" for at, (kind, s, e, words) in enumerate(mentions, 1))
+        yield f"{name}.txt", text
+        yield f"{name}.ann", "".join(lines)
+
+
+def docbin(sentences: Sequence[Sentence]) -> bytes:
+    """spaCy's binary format, with the corpus' tokens."""
+    try:
+        import spacy
+        from spacy.tokens import Doc, DocBin
+        from spacy.tokens import Span as Entity
+    except ImportError:
+        raise DataError("docbin needs spaCy: pip install spacy") from None
+    vocabulary, made = spacy.blank("xx").vocab, DocBin(store_user_data=False)
+    for sentence in sentences:
+        doc = Doc(vocabulary, words=list(sentence.tokens))
+        doc.ents = [Entity(doc, start, end, label=kind) for start, end, kind in sentence.spans]
+        made.add(doc)
+    return made.to_bytes()
+
+
+def _lines(rows: Iterator[dict[str, Any]]) -> str:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+TEXTS: dict[str, Callable[[Sequence[Sentence]], str]] = {
+    "conll": conll,
+    "jsonl": json_lines,
+    "offsets": offsets,
+    "label-studio": label_studio,
+}
+FORMATS = (*TEXTS, "brat", "docbin")
+
+
+# --------------------------------------------------------------------------- command
+def write(
+    sentences: Sequence[Sentence], kind: str, output: Path, predicted: Sequence[Spans] | None = None
+) -> None:
+    """Write sentences in one of the `FORMATS`, with their gold spans or with those that are predicted."""
+    if kind == "label-studio":
+        write_whole(output, label_studio(sentences, predicted).encode())
+        return
+    if predicted is not None:
+        pairs = zip(sentences, predicted, strict=True)
+        sentences = [replace(sentence, spans=tuple(sorted(spans))) for sentence, spans in pairs]
+    if kind == "brat":
+        for name, content in brat(sentences):
+            write_whole(output / name, content.encode())
+    elif kind == "docbin":
+        write_whole(output, docbin(sentences))
+    else:
+        write_whole(output, TEXTS[kind](sentences).encode())
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command. Raises `DataError`, `ConfigError` and `ResultError`."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("corpus")
+    parser.add_argument("split", choices=corpus.SPLITS)
+    parser.add_argument("format", choices=FORMATS)
+    parser.add_argument("output", type=Path)
+    parser.add_argument("--predictions", type=Path, metavar="FILE")
+    chosen = parser.parse_args(arguments)
+    sentences = corpus.load_split(chosen.corpus, config.load_dataset(chosen.corpus), chosen.split)
+    predicted = None
+    if chosen.predictions:
+        lines = chosen.predictions.read_text(encoding="utf-8").splitlines()
+        ids = {json.loads(line)["id"] for line in lines}  # a study may predict a sample
+        sentences = [sentence for sentence in sentences if sentence.id in ids]
+        predicted = [row.spans for row in read_predictions(chosen.predictions, sentences)]
+    write(sentences, chosen.format, chosen.output, predicted)
+    print(f"{len(sentences):,} sentences written to {chosen.output}")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except Exception as error:  # one line; a traceback helps nobody who converts files
+        sys.exit(f"error: {error}")
