@@ -100,11 +100,12 @@ FORMATS = {
     "pubtator": ("overlaps", "sentences", "languages"),
     "biocreative": ("overlaps", "sentences"),
     "brat": ("overlaps", "sentences", "languages"),
+    "bioc": ("overlaps", "sentences", "languages"),
 }
 
 
 ANNOTATED = ("biocreative", "brat")  # with annotations in files of their own
-PATTERNS = ("parquet", "brat")  # with several files in a split
+PATTERNS = ("parquet", "brat", "bioc")  # with several files in a split
 
 
 class Dataset(Strict):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ner_utils.config.dataset import Dataset
 from ner_utils.data.formats.lines import DROPPED, DataError
+from ner_utils.data.formats.offsets.bioc_files import read_bioc
 from ner_utils.data.formats.offsets.biocreative import read_biocreative
 from ner_utils.data.formats.offsets.brat import read_brat
 from ner_utils.data.formats.offsets.json_offsets import read_json_offsets
@@ -32,6 +33,7 @@ READERS: dict[str, Callable[..., Iterator[Sentence]]] = {
     "pubtator": read_pubtator,
     "biocreative": read_biocreative,
     "brat": read_brat,
+    "bioc": read_bioc,
 }
 SHOWN = 5  # flaws in one message
 

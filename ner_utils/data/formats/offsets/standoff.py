@@ -48,9 +48,10 @@ _OFFSET = re.compile(r"[0-9]{1,9}")
 
 
 class Row(NamedTuple):
-    """A mention as a line of a file states it. ``discontinuous``: its parts are not adjacent."""
+    """A mention as a file states it, on a line or at a place in words. ``discontinuous``: its parts are not
+    adjacent."""
 
-    line: int
+    line: int | str
     start: str
     end: str
     text: str
@@ -64,11 +65,12 @@ class Mention(NamedTuple):
     start: int
     end: int
     type: str
-    line: int
+    line: int | str
     discontinuous: bool
 
     def __str__(self) -> str:
-        return f"{self.start}:{self.end} (line {self.line})"  # without the text, which may be private
+        place = f"line {self.line}" if isinstance(self.line, int) else self.line
+        return f"{self.start}:{self.end} ({place})"  # without the text, which may be private
 
 
 def read_document(

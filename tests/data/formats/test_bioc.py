@@ -1,0 +1,90 @@
+"""BioC, XML and JSON alike: passages with gaps, sentences, discontinuous annotations, hostile files."""
+
+import bioc
+import pytest
+from bioc import biocjson, biocxml
+from corpus_files import dataset, surfaces
+
+from ner_utils.data.formats import registry
+from ner_utils.data.formats.lines import DataError
+
+
+def passage(offset, text, *annotations):
+    made = bioc.BioCPassage()
+    made.offset, made.text = offset, text
+    for kind, stated, *places in annotations:
+        annotation = bioc.BioCAnnotation()
+        annotation.infons["type"], annotation.text = kind, stated
+        for start, length in places:
+            annotation.add_location(bioc.BioCLocation(start, length))
+        made.add_annotation(annotation)
+    return made
+
+
+def document(name, *passages):
+    made = bioc.BioCDocument()
+    made.id, made.passages = name, list(passages)
+    return made
+
+
+TITLE = passage(0, "Aspirin and fever.", ("Chemical", "Aspirin", (0, 7)), ("Disease", "fever", (12, 5)))
+ABSTRACT = passage(22, "Fever of mice.", ("Disease", "Fever mice", (22, 5), (31, 4)))
+
+
+@pytest.fixture(params=["xml", "json"])
+def read(request, tmp_path):
+    def read(*documents, **keys):
+        collection = bioc.BioCCollection()
+        collection.documents = list(documents)
+        path = tmp_path / f"x.{request.param}"
+        writer = biocxml if request.param == "xml" else biocjson
+        path.write_text(writer.dumps(collection), encoding="utf-8")
+        return list(registry.read(dataset("bioc", **keys), path))
+
+    return read
+
+
+def test_passages_keep_their_offsets(read):
+    rows = read(document("1", TITLE, ABSTRACT))
+    assert surfaces(rows) == [("Chemical", "Aspirin"), ("Disease", "fever"), ("Disease", "Fever of mice")]
+    assert [row.text for row in rows] == ["Aspirin and fever .", "Fever of mice ."]
+    assert rows[1].treated == ("discontinuous_mentions",)
+    assert {row.document for row in rows} == {"1"}
+
+
+def test_passages_without_a_character_between_them(read):
+    rows = read(document("1", passage(0, "One. "), passage(5, "Aspirin.", ("Chemical", "Aspirin", (5, 7)))))
+    assert surfaces(rows) == [("Chemical", "Aspirin")]
+
+
+@pytest.mark.parametrize(
+    ("documents", "message"),
+    [
+        ([document("1", TITLE, passage(10, "x"))], "document 1: the passage at 10 overlaps"),
+        ([document("1", TITLE), document("1", TITLE)], "document 1 occurs twice"),
+        (
+            [document("1", passage(0, "a b", ("Gene", "a", (0, 1))))],
+            "annotation 1 of document 1: unknown type",
+        ),
+        ([document("1", passage(0, "a b", ("Disease", "b", (0, 1))))], "the text of the mention is not at"),
+        ([document("1", passage(0, "a b", ("Disease", "a")))], "annotation 1 has no location"),
+    ],
+)
+def test_documents_that_are_refused(read, documents, message):
+    with pytest.raises(DataError, match=message):
+        read(*documents)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<collection><document>",
+        '{"documents": [{"id": "1"}]}',
+        "{",
+        '<!DOCTYPE c [<!ENTITY x SYSTEM "file:///etc/hostname">]><collection><source>&x;</source></collection>',
+    ],
+)
+def test_files_that_are_no_bioc(tmp_path, text):
+    (tmp_path / "x").write_text(text)
+    with pytest.raises(DataError, match="x: no BioC"):
+        list(registry.read(dataset("bioc"), tmp_path / "x"))
