@@ -199,7 +199,9 @@ def tab_tuning(results: Results) -> str:
         many = f"{run.dataset.label}: " if len(results.corpora) > 1 else ""
         scores = [100 * trial["dev_f1"] for trial in search["trials"]]
         money = " to ".join(f"{dollars(search['seconds'], price):.3f}" for price in prices)
-        row = [many + run.label, len(scores), scores[0], min(scores), max(scores), search["seconds"] / 60]
+        declared = search.get("declared", 0)  # older searches began with it
+        first = None if declared is None else scores[declared]
+        row = [many + run.label, len(scores), first, min(scores), max(scores), search["seconds"] / 60]
         rows.append([*row, money, tuned.describe(search["chosen"])])
     return latex.tabular(columns, rows)
 

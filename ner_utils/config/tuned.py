@@ -39,9 +39,20 @@ def read(run: Run, system: System, settings: Tuning) -> dict[str, Any]:
         search = stored(run)
     except sealed.ResultError as error:
         raise ConfigError(str(error)) from None
+    if not search.get("finished", True):
+        number = f"{len(search['trials'])} of {settings.trials} trials"
+        raise ConfigError(f"{paths.relative(file)}: not tuned yet ({number}); run {command}")
     if search["identity"] != identity(run, system, settings):
         raise ConfigError(f"{paths.relative(file)}: of another space or protocol; run {command}")
     return search
+
+
+def trials_of(run: Run, system: System, settings: Tuning) -> list[dict[str, Any]]:
+    """The stored trials of the same search, finished or not."""
+    if not path(run).is_file():
+        return []
+    search = stored(run)
+    return search["trials"] if search["identity"] == identity(run, system, settings) else []
 
 
 def stored(run: Run) -> dict[str, Any]:

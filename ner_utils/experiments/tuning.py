@@ -25,7 +25,8 @@ from ner_utils.results import provenance
 
 
 def search_settings(run: Run, system: System, settings: Tuning) -> dict[str, Any]:
-    """Train the trials of a system, and store the best settings. ``run`` is a run of the system as declared.
+    """Train the trials of a system, and store each one and at last the best settings. ``run`` is a run of the
+    system as declared. Trials that are stored already, on this machine or another, are not trained again.
 
     The sampler is optuna's TPE (Bergstra et al. 2011), or its grid where the space lists as many settings as
     there are trials. The objective is a trial's best F1 on dev.
@@ -36,10 +37,14 @@ def search_settings(run: Run, system: System, settings: Tuning) -> dict[str, Any
 
     corpus = data.load(run.dataset_name, run.dataset)
     corpus = {split: corpus[split] for split in ("train", "dev")}  # a search must not see test
-    trials: list[dict[str, Any]] = []
+    before, trials = tuned.trials_of(run, system, settings), []
+    identity = tuned.identity(run, system, settings)
 
     def objective(trial: optuna.Trial) -> float:
         values = {key: _suggest(trial, key, choice) for key, choice in system.space.items()}
+        if done := next((each for each in before if each["values"] == values), None):
+            trials.append(done)
+            return done["dev_f1"]
         model = config.load_model(system.model, {**system.overrides, **values})
         tried = run.model_copy(update={"model": model, "seed": settings.seed, "study": f"{run.study}/tuning"})
         try:
@@ -53,6 +58,7 @@ def search_settings(run: Run, system: System, settings: Tuning) -> dict[str, Any
         print(f"{run.system}, trial {len(trials)} of {settings.trials}: {tuned.describe(values)}: ", end="")
         print(f"dev F1 {100 * score:.1f}, {seconds:.0f} s", flush=True)
         _delete_weights(tried)
+        sealed.write_json(tuned.path(run), {"identity": identity, "trials": trials, "finished": False})
         return score
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -66,8 +72,10 @@ def search_settings(run: Run, system: System, settings: Tuning) -> dict[str, Any
         study = optuna.create_study(direction="maximize", sampler=sampler)
         study.enqueue_trial({key: value_of(run.model, key) for key in system.space})
     study.optimize(objective, n_trials=settings.trials)
+    declared = {key: value_of(run.model, key) for key in system.space}
     result = {
-        "identity": tuned.identity(run, system, settings),
+        "identity": identity,
+        "declared": next((at for at, trial in enumerate(trials) if trial["values"] == declared), None),
         "chosen": trials[study.best_trial.number]["values"],
         "best": study.best_trial.number,
         "trials": trials,

@@ -146,7 +146,8 @@ def _of_tuning(results: Results) -> Iterator[tuple[str, Number]]:
         scores = [100 * trial["dev_f1"] for trial in search["trials"]]
         minutes = search["seconds"] / 60
         yield f"{name}.trials", _number("trials", len(scores))
-        yield f"{name}.declared", _number("dev_f1", scores[0])
+        if (declared := search.get("declared", 0)) is not None:
+            yield f"{name}.declared", _number("dev_f1", scores[declared])
         yield f"{name}.chosen", _number("dev_f1", scores[search["best"]])
         yield f"{name}.minutes", Number(minutes, latex.number(minutes, 1))
 

@@ -82,11 +82,20 @@ def test_a_search_from_start_to_end(study, demo, monkeypatch, capsys):
     monkeypatch.setattr(experiment, "train_run", stop)
     with pytest.raises(KeyboardInterrupt):
         tuning.main(study)
-    assert not tuned.path(declared()).exists()
-    monkeypatch.setattr(experiment, "train_run", train)
+    assert len(read()["trials"]) == 1
+    with pytest.raises(ConfigError, match=r"not tuned yet \(1 of 2 trials\); run make tune STUDY=tried"):
+        preflight.check_study(study)
+    # Elsewhere: what a trial left in `runs` is gone, its result is stored.
+    monkeypatch.setattr(paths, "RUNS", paths.RUNS / "elsewhere")
+    again = []
+    monkeypatch.setattr(
+        experiment, "train_run", lambda run, *rest, **how: again.append(run) or train(run, *rest, **how)
+    )
     tuning.main(study)
     resumed = read()
-    assert [len(resumed["trials"]), resumed["trials"][0]["starts"]] == [2, 1]
+    assert len(again) == 1
+    assert [len(resumed["trials"]), resumed["declared"]] == [2, 0]
+    monkeypatch.setattr(experiment, "train_run", train)
     assert resumed["trials"][0]["values"] == {"training.learning_rate": 2e-4, "training.batch_size": 16}
     assert len({json.dumps(trial["values"]) for trial in resumed["trials"]}) == 2
     assert resumed["seconds"] == sum(trial["seconds"] for trial in resumed["trials"]) > 0
