@@ -93,13 +93,12 @@ def write_answers(results: Results) -> list[str]:
     """Write what all questions show where the study's thesis finds it; returns the names. Raises what `show`
     raises."""
     names = []
-    for name, question in QUESTIONS.items():
+    for question in QUESTIONS.values():
         study = results.first_with(question.count_systems)
-        shown = show(name, study)
+        whole = main = question.answer(study)
         if question.crowded and study.main is not study.undisturbed:
             main = question.answer(study.main)
-            for make in question.shown:
-                if (figure := make.__name__).startswith("fig_"):
-                    shown |= {f"all_{figure}": shown[figure], figure: make(main)}
-        names += plots.save_for_thesis(results.name, shown)
+        drawn = [make for make in question.shown if make.__name__.startswith("fig_")]
+        shown = {make.__name__: make(whole) for make in question.shown if make not in drawn}
+        names += plots.save_for_thesis(results.name, shown | plots.main_and_all(drawn, main, whole))
     return names

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from ner_utils.config import tuned
-from ner_utils.rendering import latex, plots
+from ner_utils.rendering import figures, latex, plots
 from ner_utils.rendering.latex import Column
 from ner_utils.results.study import Results
 from ner_utils.scoring.resampling import Interval
@@ -199,9 +199,9 @@ def tab_tuning(results: Results) -> str:
         many = f"{run.dataset.label}: " if len(results.corpora) > 1 else ""
         scores = [100 * trial["dev_f1"] for trial in search["trials"]]
         money = " to ".join(f"{dollars(search['seconds'], price):.3f}" for price in prices)
-        declared = search.get("declared", 0)  # older searches began with it
-        first = None if declared is None else scores[declared]
-        row = [many + run.label, len(scores), first, min(scores), max(scores), search["seconds"] / 60]
+        declared = tuned.declared_f1(search)
+        row = [many + run.label, len(scores), None if declared is None else 100 * declared]
+        row += [min(scores), max(scores), search["seconds"] / 60]
         rows.append([*row, money, tuned.describe(search["chosen"])])
     return latex.tabular(columns, rows)
 
@@ -210,8 +210,8 @@ def tab_tuning(results: Results) -> str:
 def fig_size(results: Results) -> Figure:
     """The primary score against the number of parameters, and against the cost of 1,000 sentences in batches
     with a line from the lower to the higher price (time, where a study declares no price)."""
-    results = results if results.whole else results.undisturbed
-    metric, prices = results.study.protocol.primary_metric, results.study.protocol.dollars_per_hour
+    results, prices = results.undisturbed, results.study.protocol.dollars_per_hour
+    metric, title = figures.primary_score(results)
     prices = prices if prices and min(prices) > 0 else None  # the axis is logarithmic
     marks = plots.marks_of_systems(results.families, results.summary["label"])
     corpora = list(results.summary.groupby("corpus", sort=False))
@@ -229,8 +229,7 @@ def fig_size(results: Results) -> Figure:
         unit = "US cents" if prices else "seconds"
         size.set(xlabel="Parameters (millions), log scale")
         cost.set(xlabel=f"1,000 sentences in batches ({unit}), log scale", ylim=(0, None))
-        size.set_ylabel(f"Strict {metric.removesuffix('_f1')} F1 (%)")
-        size.set_title(corpus if len(corpora) > 1 else "")
+        size.set(ylabel=title, title=corpus if len(corpora) > 1 else "")
         for axis in (size, cost):
             plots.log_scale(axis)
     plots.legend(figure, marks)

@@ -210,25 +210,18 @@ def fig_gain(compared: Compared) -> Figure:
         for row in (row for row in report["gains"] if row["factor"] == "mention length"):
             a, b = row["a"], row["b"]
             if {a, b} <= labels.keys() and (a in generators) != (b in generators) and row["low"] is not None:
-                flip = b in generators  # the stored difference is a - b
-                ends = sorted((-1 if flip else 1) * row[end] for end in ("low", "high"))
-                pair = f"{labels[b if flip else a]} minus {labels[a if flip else b]}"
-                mean = (-1 if flip else 1) * row["difference"]
-                rows.append([corpus, pair, row["bucket"], mean, *ends])
+                # The stored difference is a - b.
+                sign, writes, tags = (1, a, b) if a in generators else (-1, b, a)
+                low, high = sorted(sign * row[end] for end in ("low", "high"))
+                pair = f"{labels[writes]} minus {labels[tags]}"
+                rows.append([corpus, pair, row["bucket"], sign * row["difference"], low, high])
     if not rows:
         return plots.statement("This study declares no comparison of a generator with a tagger.")
     frame = pd.DataFrame(rows, columns=["corpus", "pair", "bucket", "mean", "low", "high"])
     buckets, marks = breakdown.FACTORS["mention length"], plots.marks_of(frame["pair"])
     figure, each = plots.panels(frame, 0.2 * len(buckets) * len(marks) + 0.5, rest=0.4, sharex=True)
     for axis, block in each:
-        plots.name_rows(axis, buckets)
-        axis.axvline(0, color="0.4", linewidth=0.8)
-        for row in block.to_dict("records"):
-            y = buckets.index(row["bucket"]) + 0.6 * (
-                (list(marks).index(row["pair"]) + 0.5) / len(marks) - 0.5
-            )
-            axis.plot([row["low"], row["high"]], [y, y], color=marks[row["pair"]]["color"], linewidth=1.1)
-            axis.plot(row["mean"], y, **marks[row["pair"]], markersize=4)
+        plots.changes(axis, block.to_dict("records"), buckets, ("bucket", "pair", "mean"), marks)
         axis.set_xlabel("Difference in strict F1, with 95 % interval")
     plots.legend(figure, marks)
     return figure

@@ -10,14 +10,15 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from ner_utils import data, scoring
+from ner_utils import data
 from ner_utils.config.run import Run
 from ner_utils.data.sentence import Sentence
-from ner_utils.data.spans import Span
+from ner_utils.data.spans import Span, surface
 from ner_utils.rendering import latex
 from ner_utils.rendering.latex import Column
 from ner_utils.results import evaluation
 from ner_utils.results.study import Results
+from ner_utils.scoring import error_types
 
 KINDS = ("type", "boundary", "spurious", "missed")
 LONGEST = 25  # tokens of a sentence that is shown, at most
@@ -35,7 +36,7 @@ class Example(NamedTuple):
 
 def count_corpora(results: Results) -> int:
     """How many corpora of a study may be quoted and are at hand."""
-    return sum(map(_at_hand, results.undisturbed.systems))
+    return len({run.dataset_name for run in results.undisturbed.systems if _at_hand(run)})
 
 
 def tab_examples(results: Results) -> str:
@@ -45,7 +46,8 @@ def tab_examples(results: Results) -> str:
     runs = [systems[name] for name in pair if name in systems]
     if not runs:
         return latex.statement(NOTHING)
-    gold = data.test_sentences(runs[0], data.load(runs[0].dataset_name, runs[0].dataset))
+    test = data.load_split(runs[0].dataset_name, runs[0].dataset, "test")
+    gold = data.test_sentences(runs[0], {"test": test})
     found = {run.label: choose(run, gold) for run in runs}
     columns = [Column("Error"), Column("System", layout="p{2.1cm}"), Column("Sentence", layout="p{6.2cm}")]
     columns += [Column("Gold", layout="p{2.4cm}"), Column("Predicted", layout="p{2.4cm}")]
@@ -75,18 +77,14 @@ def choose(run: Run, gold: list[Sentence]) -> dict[str, Example]:
 def errors(run: Run, gold: list[Sentence]) -> Iterator[Example]:
     """The errors of a run. Raises `ResultError` where its predictions are of another corpus."""
     tables = evaluation.span_tables(run, gold, evaluation.load_predictions(run, gold))
-    partners = scoring.pair(*tables).alike.tolist()
+    partners, kinds = error_types.kinds(*tables)
     spans = [[(row[0], _span(row, table.types)) for row in table.columns.tolist()] for table in tables]
-    for (at, predicted), partner in zip(spans[1], partners, strict=True):
-        right = spans[0][partner][1] if partner >= 0 else None
-        if right is None:
-            yield Example("spurious", gold[at], None, predicted)
-        elif right[:2] == predicted[:2] and right.type != predicted.type:
-            yield Example("type", gold[at], right, predicted)
-        elif right[:2] != predicted[:2] and right.type == predicted.type:
-            yield Example("boundary", gold[at], right, predicted)
+    for (at, predicted), partner, kind in zip(spans[1], partners.tolist(), kinds.tolist(), strict=True):
+        if kind in KINDS:
+            yield Example(kind, gold[at], spans[0][partner][1] if partner >= 0 else None, predicted)
+    found = set(partners.tolist())
     for number, (at, missed) in enumerate(spans[0]):
-        if number not in partners:
+        if number not in found:
             yield Example("missed", gold[at], missed, None)
 
 
@@ -97,9 +95,9 @@ def _span(row: list[int], types: list[str]) -> Span:
 def _spans(example: Example) -> list[str | None]:
     tokens = example.sentence.tokens
     spans = (example.gold, example.predicted)
-    return [span and f"{' '.join(tokens[span.start : span.end])} ({span.type})" for span in spans]
+    return [span and f"{surface(tokens, span)} ({span.type})" for span in spans]
 
 
 def _at_hand(run: Run) -> bool:
-    """Whether a run's corpus may be quoted, and its files are on this machine."""
-    return run.dataset.quotable and data.at_hand(run.dataset_name, run.dataset)
+    """Whether a run's corpus may be quoted, and its test sentences are on this machine."""
+    return run.dataset.quotable and data.at_hand(run.dataset_name, run.dataset, "test")

@@ -111,13 +111,7 @@ def fig_robustness(frame: pd.DataFrame) -> Figure:
     marks, kinds = plots.marks_of(frame["base"]), list(dict.fromkeys(frame["kind"]))
     figure, each = plots.panels(frame, 0.3 * len(kinds) + 0.3, 1, 0.9, sharex=True)
     for axis, block in each:
-        plots.name_rows(axis, kinds)
-        axis.axvline(0, color="0.4", linewidth=0.8)
-        for row in block.to_dict("records"):
-            y = kinds.index(row["kind"]) + 0.5 * ((list(marks).index(row["base"]) + 0.5) / len(marks) - 0.5)
-            mark = marks[row["base"]]
-            axis.plot([row["low"], row["high"]], [y, y], color=mark["color"], linewidth=1.1)
-            axis.plot(row["change"], y, **mark, markersize=4)
+        plots.changes(axis, block.to_dict("records"), kinds, ("kind", "base", "change"), marks)
     axis.set_xlabel("Change in strict micro F1, with 95 % interval")
     plots.legend(figure, marks)
     return figure

@@ -69,6 +69,11 @@ class Split(File):
     documents: Positive | None = None
     annotations: File | None = None  # where they have a file of their own
 
+    @property
+    def files(self) -> list[File]:
+        """The split's file, and that of its annotations if they have one."""
+        return [file for file in (self, self.annotations) if file]
+
 
 class Drawn(Strict):
     """Splits that are drawn from train, because the corpus has none: the shares of its sentences."""
@@ -157,7 +162,7 @@ class Dataset(Strict):
             if (split.annotations is None) == (self.format in ANNOTATED):
                 formats = " or ".join(ANNOTATED)
                 raise ValueError(f"splits.{name}.annotations: expected with format {formats} only")
-            for file in filter(None, (split, split.annotations)):
+            for file in split.files:
                 if "*" in file.file and (file.sha256 or self.format not in PATTERNS):
                     formats = ", ".join(PATTERNS)
                     raise ValueError(f"splits.{name}: * is for format {formats}, without sha256")

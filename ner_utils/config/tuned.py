@@ -60,6 +60,12 @@ def stored(run: Run) -> dict[str, Any]:
     return sealed.read_json(path(run), f"restore it, or delete it and run make tune STUDY={run.study}")
 
 
+def declared_f1(search: dict[str, Any]) -> float | None:
+    """The F1 on dev of the declared settings, if one of the trials has them; older searches began with it."""
+    at = search.get("declared", 0)
+    return None if at is None else search["trials"][at]["dev_f1"]
+
+
 def describe(values: dict[str, Any]) -> str:
     """Values of a trial, by the last part of their keys: ``learning_rate 0.0002, r 8``."""
     parts = (f"{value:.3g}" if isinstance(value, float) else str(value) for value in values.values())

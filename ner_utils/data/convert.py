@@ -120,9 +120,8 @@ TEXTS: dict[str, Callable[[Sequence[Sentence]], str]] = {
     "conll": conll,
     "jsonl": json_lines,
     "offsets": offsets,
-    "label-studio": label_studio,
 }
-FORMATS = (*TEXTS, "brat", "docbin")
+FORMATS = (*TEXTS, "label-studio", "brat", "docbin")
 
 
 # --------------------------------------------------------------------------- command

@@ -33,7 +33,9 @@ def tag_names(dataset: Dataset) -> list[str]:
 
 def load(name: str, dataset: Dataset) -> dict[str, list[Sentence]]:
     """Read all splits of a corpus. Raises `DataError` for anything missing or malformed."""
-    return {split: load_split(name, dataset, split) for split in SPLITS}
+    splits = {split: _read_split(name, dataset, split) for split in dataset.splits}
+    splits |= draw_splits(splits["train"], dataset.drawn) if dataset.drawn else {}
+    return {split: splits[split] for split in SPLITS}
 
 
 def load_split(name: str, dataset: Dataset, split: str) -> list[Sentence]:
@@ -46,7 +48,7 @@ def load_split(name: str, dataset: Dataset, split: str) -> list[Sentence]:
 def draw_splits(sentences: list[Sentence], drawn: Drawn) -> dict[str, list[Sentence]]:
     """The sentences by split, each in their order. A document is drawn whole, unless there are fewer than
     `LEAST`. The order in which documents are drawn is that of their names' checksums with the seed, so that
-    it is the same on every machine, and a new document moves no other."""
+    it is the same on every machine."""
     documents = {sentence.document for sentence in sentences}
     whole = None not in documents and len(documents) >= LEAST
     units = [sentence.document if whole else sentence.id for sentence in sentences]
@@ -72,8 +74,7 @@ def draw_splits(sentences: list[Sentence], drawn: Drawn) -> dict[str, list[Sente
 def _read_split(name: str, dataset: Dataset, split: str) -> list[Sentence]:
     """Read one split, and check its declared checksums and numbers of sentences and documents."""
     settings = dataset.splits[split]
-    declared = [file for file in (settings, settings.annotations) if file]
-    path, *others = [path for file in declared for path in _find(name, dataset, file)]
+    path, *others = [path for file in settings.files for path in _find(name, dataset, file)]
     sentences: list[Sentence] = []
     documents: dict[str | None, str | None] = {None: None}
     for sentence in registry.read(dataset, path, *others):
@@ -101,15 +102,15 @@ def _read_split(name: str, dataset: Dataset, split: str) -> list[Sentence]:
 # ------------------------------------------------------------------------------ files
 def digests(name: str, dataset: Dataset) -> dict[str, str]:
     """SHA-256 of the files of a corpus by their names in its configuration; only of files on this machine."""
-    splits = dataset.splits.values()
-    declared = [*splits, *(split.annotations for split in splits if split.annotations)]
+    declared = (file for split in dataset.splits.values() for file in split.files)
     local = {_name(file, path): path for file in declared for path in _local_copies(name, file)}
     return {file: _sha256(path, path.stat().st_mtime_ns) for file, path in sorted(local.items())}
 
 
-def at_hand(name: str, dataset: Dataset) -> bool:
-    """Whether all files of a corpus are on this machine."""
-    return all(_local_copies(name, split) for split in dataset.splits.values())
+def at_hand(name: str, dataset: Dataset, split: str) -> bool:
+    """Whether all files of a split, or of the one from which it is drawn, are on this machine."""
+    source = dataset.splits.get(split, dataset.splits["train"])
+    return all(_local_copies(name, file) for file in source.files)
 
 
 def _name(file: File, path: Path) -> str:

@@ -34,12 +34,9 @@ def save_figures(results: Results) -> list[str]:
     main, whole = results.main, results.undisturbed
     datasets = {run.dataset_name: run.dataset for run in whole.systems}
     audits = [(dataset, whole.audits[name]["audit"]) for name, dataset in datasets.items()]
-    makers = (fig_f1, fig_types, fig_latency, fig_memory, fig_learning)
-    made = {make.__name__: make(main) for make in makers}
+    made = plots.main_and_all((fig_f1, fig_types, fig_latency, fig_memory, fig_learning), main, whole)
     made |= {"fig_parse": fig_parse(whole), "fig_corpus": fig_corpus(audits)}
     plots.save_figure(made["fig_f1"], paths.FIGURES / f"{whole.name}.png")
-    if main is not whole:
-        made |= {f"all_{make.__name__}": make(whole) for make in makers}
     return plots.save_for_thesis(whole.name, made)
 
 
@@ -58,7 +55,7 @@ def _dots(axis: Axes, frame: pd.DataFrame, x: str, hue: str, marks: Marks, datas
         label.set_bbox({"facecolor": colours[kind], "edgecolor": "none", "pad": 1})
 
 
-def _score(results: Results) -> tuple[str, str]:
+def primary_score(results: Results) -> tuple[str, str]:
     """The primary score: its column, and its name for an axis."""
     metric = results.study.protocol.primary_metric
     return metric, f"Strict {metric.removesuffix('_f1')} F1 (%)"
@@ -68,7 +65,7 @@ def _score(results: Results) -> tuple[str, str]:
 @styled
 def fig_f1(results: Results) -> Figure:
     """The primary score of each system: mean, 95 % interval, and the seeds as small dots."""
-    metric, name = _score(results)
+    metric, name = primary_score(results)
     marks = marks_of_systems(results.families, results.summary["label"])
     seeds = results.runs.groupby(["corpus", "label"])[metric]
     figure, each = plots.panels(results.summary, 0.33 * len(marks) + 0.35, sharex=True, sharey=True)
@@ -122,7 +119,7 @@ def fig_memory(results: Results) -> Figure:
 
 
 def _scatter(results: Results, x: str, other: str, title: str, second: Marks) -> Figure:
-    metric, name = _score(results)
+    metric, name = primary_score(results)
     marks = marks_of_systems(results.families, results.summary["label"])
     values = results.summary[[x, other]]
     wide = values.max(axis=None) > 10 * values.min(axis=None)

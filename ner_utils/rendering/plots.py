@@ -31,6 +31,7 @@ WIDTH = 5.78  # inches: the thesis' text width
 STYLE = ["default", Path(__file__).with_name("figures.mplstyle")]  # whatever the user's settings
 MARKERS = "osD^vPX"
 PLAIN = FuncFormatter(lambda value, _: f"{value:,.15g}")
+Row = Mapping[str, Any]
 Marks = dict[str, dict[str, Any]]  # by label, how a series is drawn
 
 
@@ -68,6 +69,15 @@ def save_for_thesis(study: str, shown: Mapping[str, str | Figure]) -> list[str]:
             save_figure(made, paths.FIGURES / study / f"{name}.pdf")
             plt.close(made)
     return list(shown)
+
+
+def main_and_all(makers: Iterable[Callable[[Any], Figure]], main: Any, whole: Any) -> dict[str, Figure]:
+    """Figures of the ``main`` systems by their names; where these are not all, those of the ``whole`` too, as
+    ``all_*``."""
+    made = {make.__name__: make(main) for make in makers}
+    if main is not whole:
+        made |= {f"all_{make.__name__}": make(whole) for make in makers}
+    return made
 
 
 # ------------------------------------------------------------------------------ parts
@@ -146,6 +156,21 @@ def name_rows(axis: Axes, names: Sequence[str], width: int = 24) -> None:
     axis.set_ylim(len(names) - 0.5, -0.5)
     axis.grid(visible=False, axis="y")
     axis.tick_params(axis="y", length=0, pad=7)  # clear of a mark at zero
+
+
+def changes(
+    axis: Axes, rows: Iterable[Row], names: Sequence[str], by: tuple[str, str, str], marks: Marks
+) -> None:
+    """Differences from zero with their intervals (low, high) in named rows from top to bottom, the series of
+    a row one below the other. ``by`` has the keys of a row's name, its series and its difference."""
+    name_rows(axis, names)
+    axis.axvline(0, color="0.4", linewidth=0.8)
+    name, series, value = by
+    for row in rows:
+        mark, place = marks[row[series]], list(marks).index(row[series])
+        y = names.index(row[name]) + 0.5 * ((place + 0.5) / len(marks) - 0.5)
+        axis.plot([row["low"], row["high"]], [y, y], color=mark["color"], linewidth=1.1)
+        axis.plot(row[value], y, **mark, markersize=4)
 
 
 def log_scale(axis: Axes, zero: bool = False) -> None:

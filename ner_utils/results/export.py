@@ -7,6 +7,7 @@ object a run. `docs/using-results.md` explains both.
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import pandas as pd
@@ -36,7 +37,7 @@ def tidy(results: Results) -> pd.DataFrame:
     percent; the F1 of a type is the measure ``f1.<type>``."""
     rows = []
     for item in results.stored:
-        values = {name: value for name, value in measures(item).items() if value == value}  # NaN: has none
+        values = {name: value for name, value in measures(item).items() if not math.isnan(value)}
         values |= {f"f1.{kind}": 100 * score["f1"] for kind, score in item.metrics["types"].items()}
         names = (item.run.dataset_name, item.run.system, item.run.label, item.run.seed)
         rows += [[*names, measure, round(value, 4)] for measure, value in values.items()]
@@ -51,11 +52,12 @@ def records(results: Results) -> list[dict[str, Any]]:
 
 def _record(results: Results, item: Stored) -> dict[str, Any]:
     run, values, manifest = item.run, measures(item), item.manifest
-    counts, groups = resampling.tabulate({run.system: [item.counts]}, run.dataset.types)
+    tables, groups = results.counts[run.dataset_name]
+    counts = tables[run.system][[results.study.seeds_of(run.system).index(run.seed)]]
     scores = {name: round(values[name], 2) for name in ("precision", "recall")}
     for metric in METRICS:
         drawn = results.study.protocol.resamples
-        bounds = resampling.interval(counts[run.system], groups, metric, drawn, SEED).percent("value")
+        bounds = resampling.interval(counts, groups, metric, drawn, SEED).percent("value")
         scores[metric] = {name: round(value, 2) for name, value in bounds.items()}
     scores["types"] = {kind: round(100 * each["f1"], 2) for kind, each in item.metrics["types"].items()}
     return {
@@ -65,7 +67,7 @@ def _record(results: Results, item: Stored) -> dict[str, Any]:
         "train_sentences": 0 if run.untrained else run.train_sentences,  # null: all
         "test_sentences": item.metrics["sentences"],
         "scores": scores,
-        "cost": {name: round(values[name], 3) for name in COSTS if values[name] == values[name]},
+        "cost": {name: round(values[name], 3) for name in COSTS if not math.isnan(values[name])},
         "fingerprint": run.fingerprint,
         "commit": manifest["commit"],
         "machine": manifest["machine"],

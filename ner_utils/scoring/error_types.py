@@ -29,24 +29,33 @@ def sort(
     agree, ``both``: neither does. ``place``: a predicted span without a partner has the type and the words of
     a missed one elsewhere in the sentence; ``sentences`` are their tokens.
     """
-    partner = scoring.pair(gold, predicted).alike
-    paired = partner >= 0
-    right, paired_spans = gold.columns[partner[paired]], predicted.columns[paired]
-    same_place = (right[:, 1:3] == paired_spans[:, 1:3]).all(axis=1)
-    same_type = right[:, 3] == paired_spans[:, 3]
-    none = len(gold.types)
+    partner, kind = kinds(gold, predicted)
+    paired, none = partner >= 0, len(gold.types)
     missed_spans = np.ones(len(gold.columns), bool)
     missed_spans[partner[paired]] = False
     confusion = np.zeros((none + 1, none + 1), np.int64)
-    np.add.at(confusion, (right[:, 3], paired_spans[:, 3]), 1)
+    np.add.at(confusion, (gold.kind[partner[paired]], predicted.kind[paired]), 1)
     np.add.at(confusion[none], predicted.kind[~paired], 1)
     np.add.at(confusion[:, none], gold.kind[missed_spans], 1)
-    wrong = (same_place & ~same_type, ~same_place & same_type, ~same_place & ~same_type)
-    masks = (same_place & same_type, *wrong, ~paired, missed_spans)
-    correct, *wrong, spurious, missed = (int(mask.sum()) for mask in masks)
     moved = _moved(gold.columns[missed_spans], predicted.columns[~paired], sentences)
-    values = (correct, *wrong, moved, spurious - moved, missed - moved)
-    return dict(zip(KINDS, values, strict=True)), confusion
+    numbers = Counter(kind.tolist())
+    numbers.update(missed=int(missed_spans.sum()) - moved, place=moved, spurious=-moved)
+    return {each: numbers[each] for each in KINDS}, confusion
+
+
+def kinds(gold: SpanTable, predicted: SpanTable) -> tuple[np.ndarray, np.ndarray]:
+    """For each predicted span the index of its gold partner, -1 where it has none, and its kind: one of
+    `KINDS`, without place and missed; [spans]."""
+    partner = scoring.pair(gold, predicted).alike
+    paired = np.flatnonzero(partner >= 0)
+    right, paired_spans = gold.columns[partner[paired]], predicted.columns[paired]
+    same_place = (right[:, 1:3] == paired_spans[:, 1:3]).all(axis=1)
+    same_type = right[:, 3] == paired_spans[:, 3]
+    kind = np.full(len(partner), "spurious")
+    kind[paired] = np.select(
+        [same_place & same_type, same_place, same_type], ["correct", "type", "boundary"], "both"
+    )
+    return partner, kind
 
 
 def _moved(missed: np.ndarray, spurious: np.ndarray, sentences: Sequence[Sequence[str]]) -> int:

@@ -13,7 +13,7 @@ import difflib
 import re
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ner_utils import paths
 
@@ -48,9 +48,14 @@ def key(*parts: str) -> str:
     return ".".join(re.sub(r"[^\w.-]", lambda match: f"-{ord(match[0]):x}-", part) for part in parts)
 
 
-def result(name: str, spread: bool = False) -> str:
-    r"""A ``\result``, with its interval in brackets if ``spread``."""
-    low_high = rf" (\result{{{name}.low}} to \result{{{name}.high}})" if spread else ""
+def compared(pair: Mapping[str, Any], *parts: str) -> str:
+    """A key of a comparison, given by a row of `Results.comparisons`."""
+    return key(pair["dataset"], f"{pair['a']}-vs-{pair['b']}", *parts)
+
+
+def result(name: str, ends: str = "") -> str:
+    r"""A ``\result``, with its interval in brackets, whose ``ends`` are keys with .low and .high."""
+    low_high = rf" (\result{{{ends}.low}} to \result{{{ends}.high}})" if ends else ""
     return rf"\result{{{name}}}{low_high}"
 
 

@@ -4,30 +4,33 @@ conclusion. The thesis prints them with ``\lead{name}``; `thesis/leads/<study>.t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ner_utils.analyses import QUESTIONS, costs, flexibility, label_efficiency, robustness
 from ner_utils.rendering.latex import escape, listed
 from ner_utils.results.study import ALPHA, Results
-from ner_utils.thesis.claims import claim, key, result
+from ner_utils.thesis.claims import claim, compared, key, result
+from ner_utils.thesis.numbers import result_values
 
 Row = dict[str, Any]
+Known = Mapping[str, Any]  # results by key
 LISTED = 5  # comparisons, at most, that are named one by one
 
 
 def leads(results: Results) -> dict[str, str]:
     """What the results say, by section; sections without a finding are left out. Sections of questions that
     a companion study answers speak of that study."""
-    shown = results.undisturbed
+    shown, known = results.undisturbed, result_values(results)
     made = {
         "quality": _quality(shown),
         "conventions": _conventions(shown),
         "ensembles": _ensembles(shown),
         "types": _types(shown),
-        "differences": _differences(results),
-        "confidence": _confidence(results),
-        "contamination": _contamination(results),
+        "differences": _differences(results, known),
+        "confidence": _confidence(results, known),
+        "contamination": _contamination(results, known),
         "comparisons": _comparisons(results),
         "answers": _answers(shown),
         "learning": _learning(shown),
@@ -35,7 +38,7 @@ def leads(results: Results) -> dict[str, str]:
     }
     for name, make in OF_QUESTIONS.items():
         study = results.first_with(QUESTIONS[name].count_systems)
-        made[name] = make(study, "" if study is results else f"{study.name}.")
+        made[name] = make(study, known, "" if study is results else f"{study.name}.")
     texts = {name: " ".join(sentences) for name, sentences in made.items()}
     for name, parts in SUMMARIES.items():
         texts[name] = " ".join(filter(None, (texts[part] for part in parts)))
@@ -47,11 +50,6 @@ SUMMARIES = {
     "abstract": ("quality", "comparisons", "cost"),
     "conclusion": ("quality", "comparisons", "differences", "answers", "cost"),
 }
-
-
-def compared(pair: Row) -> str:
-    """The key of a comparison."""
-    return key(pair["dataset"], f"{pair['a']}-vs-{pair['b']}")
 
 
 def _on(row: Row, results: Results) -> str:
@@ -81,11 +79,10 @@ def _quality(results: Results) -> Iterator[str]:
     score = rf"strict {metric.removesuffix('_f1')} \Fone"
     for best, *others in _ranked(results):
         names = [key(row["dataset"], row["system"], metric) for row in (best, *others)]
-        text = (
-            rf"{escape(best['label'])} has the highest {score}{_on(best, results)}: {result(names[0], True)}"
-        )
+        scores = [result(name, name) for name in names]
+        text = rf"{escape(best['label'])} has the highest {score}{_on(best, results)}: {scores[0]}"
         if others:
-            text += f", before {escape(others[0]['label'])} with {result(names[1], True)}"
+            text += f", before {escape(others[0]['label'])} with {scores[1]}"
         predicate = " and ".join(f"{names[0]} >= {other}" for other in names[1:])
         yield claim(predicate or f"{names[0]} >= 0", f"{text}.")
 
@@ -111,7 +108,7 @@ def _ensembles(results: Results) -> Iterator[str]:
         verb = "scores higher than each member" if ahead else "does not score higher than each member"
         best = f"max({', '.join([*members.values(), '0'])})"
         scores = listed([f"{escape(label)} {result(name)}" for label, name in members.items()])
-        text = rf"{escape(run.label)} {verb}: micro \Fone {result(score, True)}, against {scores}."
+        text = rf"{escape(run.label)} {verb}: micro \Fone {result(score, score)}, against {scores}."
         yield claim(f"{score} {'>' if ahead else '<='} {best}", text)
 
 
@@ -126,34 +123,31 @@ def _types(results: Results) -> Iterator[str]:
         yield claim(f"{ends[0]} >= {ends[1]}", text)
 
 
-def _differences(results: Results) -> Iterator[str]:
-    known = QUESTIONS["differences"].numbers(results)
+def _differences(results: Results, known: Known) -> Iterator[str]:
+    words = {"1 token": "of one token", "3 or more": "of three or more tokens"}
     for pair in _pairs(results):
-        at = (pair["dataset"], f"{pair['a']}-vs-{pair['b']}", "mention length")
-        short, long = sorted(("1 token", "3 or more"), key=lambda part: -known[(*at, part, "difference")])
-        names = {part: key(*at, part) for part in (short, long)}
-        words = {"1 token": "of one token", "3 or more": "of three or more tokens"}
+        names = {compared(pair, "mention length", bucket): text for bucket, text in words.items()}
+        gains = {name: known.get(f"{name}.difference", math.nan) for name in names}
+        if any(map(math.isnan, gains.values())):  # no such mentions, or a system on disturbed sentences
+            continue
+        more, less = sorted(gains, key=gains.__getitem__, reverse=True)
+        spread = {name: result(f"{name}.difference", name) for name in names}
         a, b = _names(pair)
         text = (
-            rf"The \Fone of {a} minus that of {b}{_on(pair, results)} is larger for mentions {words[short]}, "
+            rf"The \Fone of {a} minus that of {b}{_on(pair, results)} is larger for mentions {names[more]}, "
         )
-        text += f"{_spread(names[short])}, than for mentions {words[long]}, {_spread(names[long])}."
-        yield claim(f"{names[short]}.difference >= {names[long]}.difference", text)
+        text += f"{spread[more]}, than for mentions {names[less]}, {spread[less]}."
+        yield claim(f"{more}.difference >= {less}.difference", text)
 
 
-def _spread(name: str) -> str:
-    return rf"\result{{{name}.difference}} (\result{{{name}.low}} to \result{{{name}.high}})"
-
-
-def _confidence(results: Results) -> Iterator[str]:
-    known = QUESTIONS["confidence"].numbers(results)
+def _confidence(results: Results, known: Known) -> Iterator[str]:
     for pair in _pairs(results):
         parts, conditions = [], []
         for side in ("a", "b"):
-            at = (pair["dataset"], pair[side], "confidence")
-            if (*at, "right") in known:
-                over = known[(*at, "before", "mean")] > known[(*at, "right")]
-                mean, right = key(*at, "before", "mean"), key(*at, "right")
+            at = key(pair["dataset"], pair[side], "confidence")
+            mean, right = f"{at}.before.mean", f"{at}.right"
+            if right in known:
+                over = known[mean] > known[right]
                 conditions.append(f"{mean} {'>' if over else '<='} {right}")
                 text = (
                     f"{escape(pair[f'label_{side}'])} is {'overconfident' if over else 'not overconfident'}"
@@ -163,13 +157,11 @@ def _confidence(results: Results) -> Iterator[str]:
             yield claim(" and ".join(conditions), f"{listed(parts)}{_on(pair, results)}.")
 
 
-def _contamination(results: Results) -> Iterator[str]:
-    known = QUESTIONS["contamination"].numbers(results)
+def _contamination(results: Results, known: Known) -> Iterator[str]:
     for dataset in results.study.datasets:
-        ends = [(dataset, "contamination", end) for end in ("gap_low", "gap_high")]
-        if all(end in known for end in ends):
-            low, high = (key(*end) for end in ends)
-            alike = known[ends[0]] <= 0 <= known[ends[1]]
+        low, high = (key(dataset, "contamination", end) for end in ("gap_low", "gap_high"))
+        if low in known:
+            alike = known[low] <= 0 <= known[high]
             predicate = f"{low} <= 0 and {high} >= 0" if alike else f"{low} > 0 or {high} < 0"
             text = f"The pretrained models complete sentences of {escape(results.corpus_label(dataset))} "
             text += f"{'no better' if alike else 'differently'} than their counterparts"
@@ -234,13 +226,12 @@ def _learning(results: Results) -> Iterator[str]:
 
 def _cost(results: Results) -> Iterator[str]:
     for pair in _pairs(results):
-        times = {side: costs.timed(results, pair["dataset"], pair[side]).mean for side in ("a", "b")}
+        systems = {side: costs.timed(results, pair["dataset"], pair[side]) for side in ("a", "b")}
         by_order: dict[tuple[str, str], list[str]] = {}
         conditions = []
         for how, what in (("median", "for a sentence"), ("batches", "in batches"), ("training", "to train")):
-            fast, slow = sorted(times, key=lambda side: times[side][how])
-            sides = (costs.timed(results, pair["dataset"], pair[side]) for side in (slow, fast))
-            ratio = costs.ratio(*sides, how)
+            fast, slow = sorted(systems, key=lambda side: systems[side].mean[how])
+            ratio = costs.ratio(systems[slow], systems[fast], how)
             if ratio is None or ratio.low <= 1:
                 continue
             # The ratio is stored as that of a over b.
@@ -248,7 +239,7 @@ def _cost(results: Results) -> Iterator[str]:
             conditions.append(f"{name}.low >= {least}" if slow == "a" else f"{name}.high <= 1 / {least}")
             many = f"at least {least} times as long" if least > 1 else "longer"
             by_order.setdefault((slow, fast), []).append(f"{many} {what}")
-        label = {side: escape(pair[f"label_{side}"]) for side in times}
+        label = {side: escape(system.label) for side, system in systems.items()}
         takes = [
             f"{label[slow]}, compared with {label[fast]}, takes {listed(parts)}"
             for (slow, fast), parts in by_order.items()
@@ -257,7 +248,7 @@ def _cost(results: Results) -> Iterator[str]:
             yield claim(" and ".join(conditions), f"{'; '.join(takes)}{_on(pair, results)}.")
 
 
-def _flexible(results: Results, prefix: str) -> Iterator[str]:
+def _flexible(results: Results, known: Known, prefix: str) -> Iterator[str]:
     frame = flexibility.scores(results)
     if "held_out.f1" not in frame:
         return
@@ -266,12 +257,12 @@ def _flexible(results: Results, prefix: str) -> Iterator[str]:
         rows = block.sort_values("held_out.f1", ascending=False, kind="stable").to_dict("records")
         names = [prefix + key(row["dataset"], row["system"], "flexibility.held_out") for row in rows]
         text = r"No system that did not learn the types held out has a higher \Fone on them than "
-        text += f"{escape(rows[0]['label'])}{_on(rows[0], results)}: {result(f'{names[0]}.f1')} "
-        text += rf"(\result{{{names[0]}.low}} to \result{{{names[0]}.high}})."
+        text += f"{escape(rows[0]['label'])}{_on(rows[0], results)}: "
+        text += f"{result(f'{names[0]}.f1', names[0])}."
         yield claim(" and ".join(f"{names[0]}.f1 >= {name}.f1" for name in names), text)
 
 
-def _labels(results: Results, prefix: str) -> Iterator[str]:
+def _labels(results: Results, known: Known, prefix: str) -> Iterator[str]:
     frame = label_efficiency.series(results)
     for name, rows in frame.groupby("series", sort=False) if len(frame) else ():
         few, many = (prefix + key(row["dataset"], row["system"]) for _, row in rows.iloc[[0, -1]].iterrows())
@@ -282,18 +273,16 @@ def _labels(results: Results, prefix: str) -> Iterator[str]:
         yield claim(f"{many}.micro_f1 {'>' if rises else '<='} {few}.micro_f1", text)
 
 
-def _disturbed(results: Results, prefix: str) -> Iterator[str]:
+def _disturbed(results: Results, known: Known, prefix: str) -> Iterator[str]:
     frame = robustness.changes(results)
-    known = robustness.numbers(results)
     for (dataset, base), rows in frame.groupby(["dataset", "base_system"], sort=False) if len(frame) else ():
-        lower = known[dataset, base, "robustness", "mean_change"] < 0
         name = prefix + key(dataset, base, "robustness", "mean_change")
-        text = rf"On average, disturbances {'lower' if lower else 'do not lower'} the \Fone of "
-        text += f"{escape(rows['base'].iloc[0])} (by {result(name, True)} points)."
-        yield claim(f"{name} {'<' if lower else '>='} 0", text)
+        text = rf"On average, disturbances {'lower' if known[name] < 0 else 'do not lower'} the \Fone of "
+        text += f"{escape(rows['base'].iloc[0])} (by {result(name, name)} points)."
+        yield claim(f"{name} {'<' if known[name] < 0 else '>='} 0", text)
 
 
-OF_QUESTIONS: dict[str, Callable[[Results, str], Iterator[str]]] = {
+OF_QUESTIONS: dict[str, Callable[[Results, Known, str], Iterator[str]]] = {
     "flexible": _flexible,
     "label_efficiency": _labels,
     "disturbed": _disturbed,

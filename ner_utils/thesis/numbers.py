@@ -15,13 +15,14 @@ from typing import NamedTuple
 import pandas as pd
 
 from ner_utils.analyses import QUESTIONS
+from ner_utils.config import tuned
 from ner_utils.rendering import benchmarks, latex
 from ner_utils.rendering.latex import escape
 from ner_utils.results import provenance
 from ner_utils.results.measures import SHARES
 from ner_utils.results.study import Results, computed_once
 from ner_utils.thesis import setup_tables
-from ner_utils.thesis.claims import key
+from ner_utils.thesis.claims import compared, key
 
 # Measures with a digit after the point in running text; shares have one and a percent sign.
 DECIMALS = ("micro_f1", "macro_f1", "precision", "recall", "f1", "dev_f1", "dev_f1_at_lowest_loss")
@@ -132,10 +133,9 @@ def _of_systems(results: Results) -> Iterator[tuple[str, Number]]:
 
 def _of_comparisons(results: Results) -> Iterator[tuple[str, Number]]:
     for row in results.comparisons.to_dict("records"):
-        name = key(row["dataset"], f"{row['a']}-vs-{row['b']}")
-        for part, value in (row | {"points": abs(row["difference"])}).items():
-            if part in ("difference", "points", "low", "high", "smallest"):
-                yield f"{name}.{part}", _number("f1", value)
+        name, points = compared(row), {"points": abs(row["difference"])}
+        for part in ("difference", "points", "low", "high", "smallest"):
+            yield f"{name}.{part}", _number("f1", (row | points)[part])
         for part in ("p", "p_holm"):
             yield f"{name}.{part}", Number(row[part], latex.p_value(row[part]))
 
@@ -146,8 +146,8 @@ def _of_tuning(results: Results) -> Iterator[tuple[str, Number]]:
         scores = [100 * trial["dev_f1"] for trial in search["trials"]]
         minutes = search["seconds"] / 60
         yield f"{name}.trials", _number("trials", len(scores))
-        if (declared := search.get("declared", 0)) is not None:
-            yield f"{name}.declared", _number("dev_f1", scores[declared])
+        if (declared := tuned.declared_f1(search)) is not None:
+            yield f"{name}.declared", _number("dev_f1", 100 * declared)
         yield f"{name}.chosen", _number("dev_f1", scores[search["best"]])
         yield f"{name}.minutes", Number(minutes, latex.number(minutes, 1))
 

@@ -124,6 +124,13 @@ def test_the_generated_leads(made_up, overrides):
     assert 2 <= int(least) <= medians[[a, b]].max() / medians[[a, b]].min() / 1.3
 
 
+def test_a_comparison_on_disturbed_sentences_has_no_lead_on_lengths(made_up):
+    """Mentions are counted by length on undisturbed sentences alone."""
+    results = made_up("protocol.comparisons=[[minilm-typos,minilm-120]]", "demo")
+    made = leads(results)
+    assert "differences" not in made and made["comparisons"]
+
+
 @pytest.mark.parametrize(
     "path",
     [

@@ -1,7 +1,8 @@
-"""What all formats share: numbered lines of a file, and the errors that readers raise."""
+"""What all formats share: numbered lines of a file, values of JSON, and the errors that readers raise."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -46,3 +47,13 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
 def filled_lines(path: Path) -> Iterator[tuple[int, str]]:
     """`numbered_lines` without blank ones."""
     return ((number, line) for number, line in numbered_lines(path) if line.strip())
+
+
+def distinct_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object whose keys are distinct; Python would silently keep the last of two equal keys."""
+    if len(values := dict(pairs)) < len(pairs):
+        raise ValueError("a key occurs twice")
+    return values
+
+
+JSON = json.JSONDecoder(object_pairs_hook=distinct_keys)

@@ -42,7 +42,7 @@ def lengths_of(run: Run) -> Lengths:
     dev = run.dev_sample if writes and run.dev_sample else sizes["dev"]
     train = min(run.train_sentences or sizes["train"], sizes["train"])
     predicted = (run.test_sentences or sizes["test"]) + (not run.untrained) * run.dev_evaluations * dev
-    at_hand = data.at_hand(run.dataset_name, run.dataset)
+    at_hand = data.at_hand(run.dataset_name, run.dataset, "train")
     if at_hand:
         sentences = data.load_split(run.dataset_name, run.dataset, "train")
         texts = [(sentence.text, shape.target(sentence) if writes else "") for sentence in sentences]

@@ -89,6 +89,7 @@ def with_mention(mention, text="ab"):
         ('[\n{"text": "a", "entities": []},\n{"text": ]', ":3: no JSON"),
         ('[\n{"text": "a", "entities": []}\n{}]', ":3: no JSON .expected , or ]"),
         ('{"text": "a", "entities": []', ":1: expected a JSON value on the line"),
+        ('{"text": "a", "spans": [], "spans": []}', ":1: expected a JSON value .*a key occurs twice"),
         ("7", ":1: expected an object with a text"),
         (with_mention([0, 1]), ":1: expected a mention as"),
         (with_mention(["0", 1, "PER"]), ":1: expected a mention as"),

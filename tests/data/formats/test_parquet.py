@@ -101,7 +101,7 @@ def test_a_pattern_is_all_files_of_a_split(tmp_path, monkeypatch):
     assert list(data.digests("news", settings)) == [
         f"train-*.parquet train-{part}.parquet" for part in (0, 1)
     ]
-    assert data.at_hand("news", settings)
+    assert all(data.at_hand("news", settings, split) for split in data.SPLITS)
 
 
 def test_a_revision_without_such_files_says_what_there_is(tmp_path, monkeypatch, no_other_corpora):

@@ -53,5 +53,5 @@ def _row(
             flaws.append(f"{path}:{number}: {name}: the text of the mention is not at its offsets")
             return None
         stated = None
-    covered = text[start:end].replace("\n", " ")
+    covered = text[start:end]
     return Row(number, str(start), str(end), covered if stated is None else stated, kind, len(parts) > 1)

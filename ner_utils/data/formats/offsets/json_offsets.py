@@ -9,13 +9,12 @@ mentions in the first annotation that was not cancelled.
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from ner_utils.config.dataset import Dataset
-from ner_utils.data.formats.lines import DataError, filled_lines, whole_text
+from ner_utils.data.formats.lines import JSON, DataError, filled_lines, whole_text
 from ner_utils.data.formats.offsets.standoff import Row, document_name, read_document
 from ner_utils.data.sentence import Sentence
 from ner_utils.messages import shortened
@@ -24,7 +23,6 @@ from ner_utils.messages import shortened
 MENTIONS = ("entities", "spans", "labels", "label", "annotations", "completions")
 STARTS, ENDS = ("start", "start_offset", "begin"), ("end", "end_offset")
 TYPES = ("label", "type", "labels", "entity", "tag")
-_DECODER = json.JSONDecoder()
 _SPACE = " \t\r\n"
 
 
@@ -54,7 +52,7 @@ def _records(path: Path) -> Iterator[tuple[int, Any]]:
     if not text.lstrip(_SPACE).startswith("[") or _is_pair(_value(text.lstrip().partition("\n")[0])):
         for number, line in filled_lines(path):
             try:
-                yield number, json.loads(line)
+                yield number, JSON.decode(line)
             except (ValueError, RecursionError) as error:
                 why = shortened(str(error), 100)
                 raise DataError(f"{path}:{number}: expected a JSON value on the line ({why})") from None
@@ -63,7 +61,7 @@ def _records(path: Path) -> Iterator[tuple[int, Any]]:
     while text[at : at + 1] != "]":
         number = text.count("\n", 0, at) + 1
         try:
-            value, end = _DECODER.raw_decode(text, at)
+            value, end = JSON.raw_decode(text, at)
         except (ValueError, RecursionError) as error:
             raise DataError(f"{path}:{number}: no JSON ({shortened(str(error), 100)})") from None
         yield number, value
@@ -81,7 +79,7 @@ def _is_pair(value: Any) -> bool:
 def _value(line: str) -> Any:
     """The JSON value of a line, None where it is none."""
     with contextlib.suppress(ValueError, RecursionError):
-        return json.loads(line)
+        return JSON.decode(line)
 
 
 def _skip(text: str, at: int) -> int:
