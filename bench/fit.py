@@ -199,8 +199,7 @@ def full_size(folders: dict[str, str]) -> list[dict[str, Any]]:
 def matrix() -> list[dict[str, Any]]:
     """Every model on a card: as configured, sparing, and as it predicts."""
     rows = []
-    for name in config.names("models"):
-        model = config.load_model(name)
+    for name, model in config.pretrained_models().items():
         values = config.runs_of("demo")[0].model_dump() | {"system": name, "label": model.label}
         run = Run.model_validate(values | {"model": model.model_dump()})
         lengths = lengths_of(run)._replace(batch=TOKENS[model.approach])
@@ -219,8 +218,8 @@ PUBLISHED = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "do
 def adapters() -> dict[str, dict[str, int]]:
     """Number of linear layers of each Qwen3.5 that carry an adapter, and with paper A's list of names."""
     numbers = {}
-    for name in (name for name in config.names("models") if name.startswith("qwen3.5")):
-        model = config.load_model(name)
+    models = config.pretrained_models().items()
+    for name, model in ((name, model) for name, model in models if name.startswith("qwen3.5")):
         sizes = footprint.count(json.dumps(model.architecture), 0)
         numbers[name] = {
             key: len(sizes.adapted(model.lora.model_copy(update={"target_modules": targets})))

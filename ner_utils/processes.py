@@ -19,16 +19,20 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
+import psutil
+
 from ner_utils import paths
 
 CONTROL_GROUPS = Path("/sys/fs/cgroup")  # where Linux shows the limits of containers and of Slurm's jobs
+PERIOD = 1.0  # seconds after which other processes are checked again
 GROUPS_OF_PROCESS = Path("/proc/self/cgroup")
 
 
@@ -182,3 +186,22 @@ def release_memory() -> None:
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc keeps freed blocks otherwise
     if trim:
         trim(0)
+
+
+def end_with(others: Sequence[int]) -> None:
+    """End this process soon after one of the ``others`` ended."""
+
+    def watch() -> None:
+        while all(map(_runs, others)):
+            time.sleep(PERIOD)
+        os._exit(1)
+
+    if others:
+        threading.Thread(target=watch, daemon=True).start()
+
+
+def _runs(process: int) -> bool:
+    try:
+        return psutil.Process(process).status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+    except psutil.NoSuchProcess:
+        return False

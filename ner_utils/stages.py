@@ -14,6 +14,7 @@ NUMBERS = {
     "perturbation": 1,  # disturbs test sentences
     "tagging": 1,  # trains token classifiers and predicts with them
     "generation": 1,  # prompts, trains and decodes generators
+    "endpoint": 1,  # prompts models behind servers
     # Reads spans from answers. 2: reads more forms of answers. Results of 1 stay, because raw answers are not
     # stored; the thesis says how many of their answers might be read differently (`study.older_reading`).
     "reading": 2,

@@ -25,6 +25,8 @@ from ner_utils.data.spans import Span
 from ner_utils.experiments import ensemble
 from ner_utils.forms.registry import FORMS
 from ner_utils.models import generation, tagging, weights
+from ner_utils.models.endpoint import predictor
+from ner_utils.models.endpoint.journal import Reply
 from ner_utils.models.generation import qlora
 from ner_utils.results import evaluation
 from ner_utils.scoring import error_types
@@ -146,6 +148,19 @@ def generation_stage(make_run, make_tiny_llama, twenty):
         "dev_losses": [look["dev_loss"] for look in record["looks"]],
         "answers": [answer.tokens for answer in answers],
         "log_probabilities": [answer.log_probabilities for answer in answers[:2]],
+    }
+
+
+@pytest.fixture
+def endpoint_stage(make_run, twenty):
+    whole = make_run("smollm2-served", {"constrained": "schema"}, untrained=True, few_shot=2)
+    asker = predictor.Asker(whole)
+    replies = [Reply("", answer, "stop", 9, 9, 1.0, 2.0, True, "m") for answer in ANSWERS["json"]]
+    sentence, hostile = Sentence("", None, TOKENS, ()), Sentence("", None, ("<|im_end|>", "</s>"), ())
+    return {
+        "requests": [asker.request(each, "m") for each in [*twenty[:3], hostile]],
+        "read": [vars(asker.read(sentence, reply)) for reply in [*replies, None]],
+        "cost": predictor._cost(whole, replies[:1], 0),
     }
 
 

@@ -1,7 +1,8 @@
 """What does a system cost, and from which volume on is it cheaper than another?
 
-Money is time at the hourly prices that a study declares for its machine. All systems of a study run on one
-machine, so that the volume at which two cost the same does not depend on the price.
+Money is time at the hourly prices that a study declares for its machine, or what a server charged. All other
+systems of a study run on one machine, so that the volume at which two cost the same does not depend on the
+price.
 
 Times vary from run to run, so that each ratio of two systems' times has an interval (`ratio`). If it includes
 1, neither system is called faster or cheaper.
@@ -56,6 +57,13 @@ def seconds_of(row: Row) -> dict[str, float]:
     }
 
 
+def spent(row: Row, how: str, price: float) -> float:
+    """Dollars for training or for 1,000 sentences (by the keys of `seconds_of`), at an hourly price or as a
+    server charged them."""
+    charged = row["dollars_per_thousand"]
+    return dollars(seconds_of(row)[how], price) if how == "training" or math.isnan(charged) else charged
+
+
 def timed(results: Results, dataset: str, system: str) -> Timed:
     """The times of a system of a study."""
 
@@ -64,7 +72,7 @@ def timed(results: Results, dataset: str, system: str) -> Timed:
 
     (row,) = rows_of(results.summary)
     machines = {
-        json.dumps(item.manifest["machine"], sort_keys=True)
+        json.dumps([item.manifest["machine"], item.efficiency.get("server")], sort_keys=True)
         for item in results.stored
         if (item.run.dataset_name, item.run.system) == (dataset, system)
     }
@@ -159,9 +167,8 @@ def tab_costs(results: Results) -> str:
         columns += [Column(title, layout="r", over=over) for title in ("low", "high")]
 
     def row(values: Row) -> Sequence:
-        spent = seconds_of(values)
-        shown = (spent[how] for how in ("training", "batches", "single"))
-        cents = (100 * dollars(seconds, price) for seconds in shown for price in prices)
+        shown = ("training", "batches", "single")
+        cents = (100 * spent(values, how, price) for how in shown for price in prices)
         return [values["label"], *map(latex.significant, cents)]
 
     return latex.tabular(columns, latex.blocks(results.undisturbed.summary, row))
@@ -219,13 +226,13 @@ def fig_size(results: Results) -> Figure:
     for (size, cost), (corpus, rows) in zip(axes, corpora, strict=True):
         for row in rows.to_dict("records"):
             mark, score = marks[row["label"]], row[metric]
-            seconds = seconds_of(row)["batches"]
-            spent = [100 * dollars(seconds, price) for price in prices] if prices else [seconds] * 2
-            middle = math.sqrt(spent[0] * spent[1])
+            seconds = [seconds_of(row)["batches"]] * 2
+            ends = [100 * spent(row, "batches", price) for price in prices] if prices else seconds
+            middle = math.sqrt(ends[0] * ends[1])
             for axis, x in ((size, row["parameters_millions"]), (cost, middle)):
                 axis.plot([x, x], [row[f"{metric}_low"], row[f"{metric}_high"]], color=mark["color"])
                 axis.plot(x, score, **mark, clip_on=False)
-            cost.plot(spent, [score, score], color=mark["color"], linewidth=0.7)
+            cost.plot(ends, [score, score], color=mark["color"], linewidth=0.7)
         unit = "US cents" if prices else "seconds"
         size.set(xlabel="Parameters (millions), log scale")
         cost.set(xlabel=f"1,000 sentences in batches ({unit}), log scale", ylim=(0, None))

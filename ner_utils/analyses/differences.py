@@ -92,7 +92,7 @@ def stored_reports(results: Results) -> Compared:
     """The findings on all systems of a study."""
     stored = findings.study_findings(results, "differences")
     reports = {results.corpus_label(dataset): report for dataset, report in stored.items()}
-    writing = {run.system for run in results.systems if run.model.approach == "generation"}
+    writing = {run.system for run in results.systems if run.writes}
     return Compared(reports, findings.labels(results), results.families, writing)
 
 

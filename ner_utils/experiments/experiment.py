@@ -117,6 +117,10 @@ def predictor_of(run: Run) -> Callable[..., tuple[list[Prediction], dict[str, An
         from ner_utils.models.tagging import predict_with_tagger
 
         return predict_with_tagger
+    if run.model.approach == "endpoint":
+        from ner_utils.models.endpoint.predictor import predict_with_endpoint
+
+        return predict_with_endpoint
     from ner_utils.models.generation.generator import predict_with_generator
 
     return predict_with_generator

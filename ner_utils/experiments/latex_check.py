@@ -33,7 +33,7 @@ def quoted_texts(runs: Iterable[Run]) -> dict[str, str]:
             of_corpus + key: getattr(corpus, key) for key in ("label", "description", "licence", "language")
         }
         texts |= {f"{of_corpus}types.{kind}": f"{kind} {words}" for kind, words in corpus.types.items()}
-        if run.model.approach == "generation":
+        if run.writes:
             instruction = form(run.model, corpus).instruction()
             texts[f"{of_study}systems.{run.system}: its instruction on {run.dataset_name}"] = instruction
     return texts

@@ -23,6 +23,9 @@ def check_run(run: Run, sentences: dict[str, list[Sentence]]) -> Iterator[str]:
     """Encode the sentences of each split as the run will; yields a warning where some will be cut. Raises
     `ConfigError` for what would fail, and `WeightsError` where the weights are not at hand."""
     where = f"params/studies/{run.study}.yaml: systems.{run.system}"
+    if not run.has_weights:
+        _check_endpoint(run, sentences["test"], where)
+        return
     source = weights.resolve(run.model.weights)
     most, limit = positions(source), run.model.training.max_length
     if most and limit > most and not run.untrained:
@@ -33,6 +36,23 @@ def check_run(run: Run, sentences: dict[str, list[Sentence]]) -> Iterator[str]:
         yield from _check_tagging(run, source, sentences, where)
     else:
         yield from _check_generation(run, source, sentences, most, where)
+
+
+def _check_endpoint(run: Run, sentences: Sequence[Sentence], where: str) -> None:
+    """Reach the server, and print the most that the run can cost."""
+    from ner_utils.models.endpoint import predictor  # late: it takes a second to import
+
+    try:
+        most = predictor.check_server(run, sentences)
+    except (ConfigError, RuntimeError, ValueError) as error:
+        raise ConfigError(f"{where}: {error}") from None
+    if run.model.server.dollars:
+        limit = run.model.server.most_dollars
+        print(
+            f"{run.system} on {run.dataset_name} can cost ${most:.2f} at most"
+            + (f", and is stopped before it has cost ${limit:g}" if limit else ""),
+            flush=True,
+        )
 
 
 def positions(source: str) -> int | None:

@@ -12,17 +12,11 @@ import argparse
 import logging
 import os
 import sys
-import threading
-import time
 from pathlib import Path
 from typing import Any
 
-import psutil
-
-from ner_utils import config, files, messages
+from ner_utils import config, files, messages, processes
 from ner_utils.experiments.memory import fit
-
-PERIOD = 1.0  # seconds after which the workflow's processes are checked again
 
 
 def run(notebook: Path, log: Path, parameters: dict[str, Any]) -> str:
@@ -56,28 +50,9 @@ def _advice(parameters: dict[str, Any]) -> str:
         trained = config.load_run(*(parameters[name] for name in names))
     except (KeyError, config.ConfigError):
         return ""
-    if trained.members:
+    if not trained.has_weights:
         return ""
     return f"; {fit.advice(trained, 'prediction' if trained.untrained else 'training')}"
-
-
-def end_with(processes: list[int]) -> None:
-    """End this process, and with it the kernel, soon after one of the ``processes`` ended."""
-
-    def watch() -> None:
-        while all(map(_runs, processes)):
-            time.sleep(PERIOD)
-        os._exit(1)
-
-    if processes:
-        threading.Thread(target=watch, daemon=True).start()
-
-
-def _runs(process: int) -> bool:
-    try:
-        return psutil.Process(process).status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
-    except psutil.NoSuchProcess:
-        return False
 
 
 def main() -> None:
@@ -89,7 +64,7 @@ def main() -> None:
     parser.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "NUMBER"))
     options = parser.parse_args()
     if "SLURM_JOB_ID" not in os.environ:  # a job is the cluster's, and may be on another machine
-        end_with([int(process) for process in os.environ.get("NER_BATCH", "").split()])
+        processes.end_with([int(process) for process in os.environ.get("NER_BATCH", "").split()])
     os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")  # or the kernel warns about its debugger
     logging.basicConfig(level="INFO", format="%(message)s")
     numbers = {name: int(text) for name, text in options.p}

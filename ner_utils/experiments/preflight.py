@@ -35,13 +35,13 @@ def check_study(study: str, overrides: str = "") -> None:
     for run in pending:
         _check_mentions(run, corpora[run.dataset_name])
     _warn(latex_check.check_texts(latex_check.quoted_texts(pending)))
-    pending = [run for run in pending if not run.members]  # an ensemble has no weights
-    if pending:
-        needs = fit.needs_here(pending)
+    pending = [run for run in pending if not run.members]
+    if here := [run for run in pending if run.has_weights]:
+        needs = fit.needs_here(here)
         if os.environ.get("PROFILE", "local") == "local":  # elsewhere, jobs ask for their memory
-            _warn(fit.warnings(pending, needs))
-        print(f"the study needs {fit.disk(pending, needs)}", flush=True)
-    for model in {run.model.weights: run.model for run in pending}.values():  # in the study's order
+            _warn(fit.warnings(here, needs))
+        print(f"the study needs {fit.disk(here, needs)}", flush=True)
+    for model in {run.model.weights: run.model for run in here}.values():  # in the study's order
         weights.check_architecture(weights.resolve(model.weights), model)
     # Seeds differ only in the sentences that they draw, so the first one is checked.
     for run in {(run.study, run.dataset_name, run.system): run for run in reversed(pending)}.values():

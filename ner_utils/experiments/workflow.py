@@ -14,6 +14,8 @@ from ner_utils.config.run import Run
 from ner_utils.experiments.memory.estimate import resources
 from ner_utils.results import findings, provenance, stale
 
+# By approach, the notebook that trains and predicts.
+NOTEBOOKS = {"tagging": "02_encoder", "generation": "03_qlora", "endpoint": "18_endpoints"}
 NOTHING = "(?!)"  # a regular expression that matches no text
 
 
@@ -69,8 +71,7 @@ class Workflow:
 
     def training_notebook(self, wildcards: Any) -> list[str]:
         """The notebook that trains a step's run."""
-        name = "02_encoder" if self.run(wildcards).model.approach == "tagging" else "03_qlora"
-        return [f"notebooks/{name}.ipynb"]
+        return [f"notebooks/{NOTEBOOKS[self.run(wildcards).model.approach]}.ipynb"]
 
     def first_system(self, wildcards: Any) -> str:
         """The first system of a study: notebooks show its sentences."""

@@ -11,6 +11,10 @@ from functools import lru_cache
 from typing import Any
 
 _SHAPE = re.compile(r"<[|｜].*[|｜]>")  # of tokens that no list names, such as Qwen's <|fim_prefix|>
+# Control tokens of most models, where the tokenizer is not known.
+_USUAL = re.compile(
+    r"<[|｜][^<>]*[|｜]>|</?s>|\[/?INST\]|</?(?:bos|eos|pad|unk|think|(?:start|end)_of_turn)>", re.IGNORECASE
+)
 
 
 @lru_cache(maxsize=8)
@@ -33,10 +37,10 @@ def control_tokens(tokenizer: Any) -> tuple[str, ...]:
     )
 
 
-def as_text(text: str, control: tuple[str, ...]) -> str:
-    """The text without any token of ``control``: a blank is put after the first character of each. Mentions
-    are compared without white space, so this does not affect them."""
-    pattern = _pattern(control)
+def as_text(text: str, control: tuple[str, ...] | None = None) -> str:
+    """The text without any token of ``control``, or without the usual ones: a blank is put after the first
+    character of each. Mentions are compared without white space, so this does not affect them."""
+    pattern = _USUAL if control is None else _pattern(control)
     while pattern.search(text):  # tokens may overlap
         text = pattern.sub(lambda match: f"{match[0][0]} {match[0][1:]}", text)
     return text

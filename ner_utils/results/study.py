@@ -55,6 +55,12 @@ def _check_same_corpus(study: str, stored: list[Stored], audits: dict[str, dict[
                     )
 
 
+def _family(run: Run) -> str:
+    if run.has_weights:
+        return run.model.weights.model_dump_json()
+    return run.model.server.model or run.model.server.serves if run.writes else "ensemble"
+
+
 def computed_once(function: Callable[..., Any]) -> Callable[..., Any]:
     """Decorator of functions of a study's `Results`: several callers need the value, which may take seconds.
     It is computed at the first call with the same further arguments, and kept with the results."""
@@ -110,7 +116,7 @@ class Results:
     def families(self) -> dict[str, str]:
         """By the systems' labels, what identifies their pretrained weights; of ensembles, their kind."""
         runs = (item.run for item in (self.whole or self).stored)
-        return {run.label: "ensemble" if run.members else run.model.weights.model_dump_json() for run in runs}
+        return {run.label: _family(run) for run in runs}
 
     @cached_property
     def systems(self) -> list[Run]:

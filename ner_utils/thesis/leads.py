@@ -190,7 +190,7 @@ def _comparisons(results: Results) -> Iterator[str]:
 def _answers(results: Results) -> Iterator[str]:
     """The largest shares of unreadable answers and of ungrounded items among trained systems that write."""
     for _, block in results.summary.groupby("corpus", sort=False):
-        rows = block[(block["approach"] == "generation") & block["dev_f1"].notna()].to_dict("records")
+        rows = block[(block["kind"] == "generator") & block["dev_f1"].notna()].to_dict("records")
         parts, conditions = [], []
         for measure, what in (
             ("failed", "unreadable answers"),

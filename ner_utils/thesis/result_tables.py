@@ -129,7 +129,7 @@ def comparisons(results: Results) -> str:
 
 def parse(results: Results) -> str:
     """How generated answers could be read, and the share of items that were dropped."""
-    generative = results.summary[results.summary["approach"] == "generation"]
+    generative = results.summary[results.summary["kind"] == "generator"]
     if generative.empty:
         return latex.statement("No system of this study writes answers.")
     columns = {"label": Column("System", layout="p{3cm}"), "sentences": Column("Answers", 0)}

@@ -181,8 +181,11 @@ def provenance(results: Results) -> str:
     facts: dict[str, dict[str, list[str]]] = {}
     for item in results.stored:
         machine, versions = item.manifest["machine"], item.manifest["versions"]
-        threads, python = item.efficiency["threads"], item.manifest["python"]
-        for title, value in {**machine, "threads": threads, "python": python, **versions}.items():
+        measured = {key: item.efficiency[key] for key in ("threads", "server") if key in item.efficiency}
+        if server := measured.get("server"):
+            measured["server"] = f"{', '.join(server['models'])} at {server['url']}"
+        facts_of = {**machine, **measured, "python": item.manifest["python"], **versions}
+        for title, value in facts_of.items():
             systems = facts.setdefault(title, {}).setdefault(str(value).partition("+")[0], [])
             systems += [item.run.label] if item.run.label not in systems else []
     return _facts(
@@ -210,7 +213,7 @@ def runs(results: Results) -> str:
 def prompts(results: Results) -> str:
     """The prompts and answers of generative systems, for each corpus, on an example."""
     texts = {}
-    for run in (item.run for item in results.stored if item.run.model.approach == "generation"):
+    for run in (item.run for item in results.stored if item.run.writes):
         shape = form(run.model, run.dataset)
         kinds = {name.lower(): kind for kind, name in run.dataset.types.items()}
         spans = (Span(*at, kinds[name]) for name, at in EXAMPLE_MENTIONS.items() if name in kinds)

@@ -180,13 +180,14 @@ def test_all_problems_are_reported_at_once(params):
 
 
 def test_sections_are_strict_at_every_level(sections):
-    """No key takes any mapping but the overrides, which are checked where they are applied."""
+    """No key takes any mapping but the overrides, which are checked where they are applied, and what a server
+    gets as it is."""
     assert {Dataset, schema.Lora, study.Study, study.Protocol} <= set(sections)
     for section in sections:
         assert section.model_config["extra"] == "forbid"
         assert section.model_config["strict"] and section.model_config["frozen"]
         for key, field in section.model_fields.items():
             inner = [field.annotation, *typing.get_args(field.annotation)]
-            assert key == "overrides" or typing.Any not in inner
+            assert key in ("overrides", "request") or typing.Any not in inner
             models = [kind for kind in inner if isinstance(kind, type) and issubclass(kind, BaseModel)]
             assert all(issubclass(kind, Strict) for kind in models)

@@ -71,7 +71,7 @@ def tiny_footprint(name, gpu=False, batch=BATCH, sparing=False, **changes):
     return footprint.footprint(tiny(name, **changes), 5, True, gpu, batch, sparing)
 
 
-@pytest.mark.parametrize("name", config.names("models"))
+@pytest.mark.parametrize("name", config.pretrained_models())
 def test_every_architecture_has_the_published_number_of_parameters(name):
     model = config.load_model(name)
     sizes = footprint.count(json.dumps(model.architecture), 9 * (model.approach == "tagging"))
@@ -312,7 +312,7 @@ def test_a_text_model_is_found_inside_a_checkpoint_with_a_vision_tower(tmp_path)
 def test_stored_estimates_are_those_of_today():
     """One model of each kind again: a stored table must not outlive the code that made it."""
     stored = {row["model"]: row for row in STORED["models"]}
-    assert set(stored) == set(config.names("models"))
+    assert set(stored) == set(config.pretrained_models())
     for name, batch in {"minilm": Batch(256, 256, 0, 0), "smollm2-135m": Batch(256, 192, 64, 100)}.items():
         today = footprint.footprint(config.load_model(name), 31, True, True, batch)
         assert stored[name]["prediction"] == today.prediction

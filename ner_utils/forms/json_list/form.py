@@ -38,6 +38,14 @@ class JsonForm(Form):
     def _item(self, tokens: Sequence[str], span: Span) -> dict[str, Any]:
         return {"text": surface(tokens, span), "type": self.types[span.type]}
 
+    def schema(self) -> dict[str, Any]:
+        """The JSON schema of an answer, for servers: they take objects alone, so the list is ``entities``."""
+        return _object({"entities": {"type": "array", "items": _object(self._properties())}})
+
+    def _properties(self) -> dict[str, Any]:
+        """The JSON schemas of an entity's values."""
+        return {"text": {"type": "string"}, "type": {"type": "string", "enum": list(self.types.values())}}
+
     def grammar(self, tokens: Sequence[str] | None) -> Grammar:
         return Grammar(
             {
@@ -93,6 +101,9 @@ class JsonOccurrenceForm(JsonForm):
         number = 1 + places.index((span.start, span.end))
         return super()._item(tokens, span) | {"occurrence": number}
 
+    def _properties(self) -> dict[str, Any]:
+        return super()._properties() | {"occurrence": {"type": "integer"}}
+
     def _entity(self, tokens: Sequence[str] | None) -> dict[str, list[Edge]]:
         if tokens is None:
             digits = re.compile(rb"[0-9]*")
@@ -114,6 +125,12 @@ class JsonOccurrenceForm(JsonForm):
     def _occurrence(self, fields: dict[str, Any]) -> int | None:
         number = fields.get("occurrence")
         return max(0, number) if type(number) is int else 0
+
+
+def _object(properties: dict[str, Any]) -> dict[str, Any]:
+    """The JSON schema of an object that has these keys and no others."""
+    keys = {"required": list(properties), "additionalProperties": False}
+    return {"type": "object", "properties": properties, **keys}
 
 
 def _escaped(text: str) -> str:

@@ -2,36 +2,21 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import random
 from collections.abc import Collection
-from dataclasses import replace
 from typing import Any
 
 from transformers import AutoTokenizer
 
-from ner_utils import data
 from ner_utils.config.run import Run
 from ner_utils.data.corpus import IGNORED, Sentence
-from ner_utils.forms.registry import form
+from ner_utils.forms.conversation import Conversation
 from ner_utils.models.control_tokens import as_text, control_tokens
 from ner_utils.models.generation.chat_templates import ChatTemplate
 
 
-def examples(run: Run) -> list[Sentence]:
-    """The examples of a few-shot prompt: training sentences drawn with the run's seed, by turns one with
-    mentions and one without."""
-    if not run.few_shot:
-        return []
-    train = data.load_split(run.dataset_name, run.dataset, "train")
-    train = random.Random(run.seed).sample(train, len(train))
-    full, empty = ([s for s in train if bool(s.spans) is some] for some in (True, False))
-    shown = [s for pair in itertools.zip_longest(full, empty) for s in pair if s]
-    return shown[: run.few_shot]
-
-
-class Prompter:
+class Prompter(Conversation):
     """Turns sentences into the token ids of prompts and answers, ``without`` some types of the corpus.
 
     Raises `ValueError` where a model's tokenizer has no pad token besides its end token, or its chat template
@@ -39,9 +24,8 @@ class Prompter:
     """
 
     def __init__(self, run: Run, source: str, without: Collection[str] = ()) -> None:
-        self.format, self.loss = form(run.model, run.dataset, without), run.model.loss
-        self.shuffles, self.seed = run.model.type_order == "shuffled", run.seed
-        self.examples = examples(run)
+        super().__init__(run, without)
+        self.loss, self.shuffles, self.seed = run.model.loss, run.model.type_order == "shuffled", run.seed
         self.name = f"{run.system} ({run.model.label})"
         self.tokenizer = AutoTokenizer.from_pretrained(source, padding_side="left")
         if run.model.pad_token:
@@ -65,21 +49,12 @@ class Prompter:
     def prompt(self, sentence: Sentence, learning: bool = False) -> str:
         """The text that the model continues."""
         instruction = self._instruction(sentence, learning)
-        turns = [(self.plain_text(shown.text), self.answer(shown)) for shown in self.examples]
-        text = self.plain_text(sentence.text)
-        if not self.template:  # a base model reads plain text
-            shown = [f"Text: {question}\nAnswer:\n{answer}" for question, answer in turns]
-            parts = [instruction, *shown, f"Text: {text}\nAnswer:\n"]
-            return (self.tokenizer.bos_token or "") + "\n\n".join(parts)
-        messages = []
-        for question, answer in turns:
-            messages += [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
-        messages.append({"role": "user", "content": text})
-        if self._system_turn:
-            messages.insert(0, {"role": "system", "content": instruction})
-        else:
-            messages[0]["content"] = f"{instruction}\n\n{messages[0]['content']}"
-        return self.template.render(messages)
+        if self.template:
+            return self.template.render(self.messages(sentence, instruction, self._system_turn))
+        # A base model reads plain text.
+        shown = [f"Text: {question}\nAnswer:\n{answer}" for question, answer in self.turns()]
+        parts = [instruction, *shown, f"Text: {self.plain_text(sentence.text)}\nAnswer:\n"]
+        return (self.tokenizer.bos_token or "") + "\n\n".join(parts)
 
     def _check(self) -> None:
         """Raise `ValueError` unless a prompt holds the instruction, the examples and the sentence."""
@@ -100,10 +75,6 @@ class Prompter:
             return self.format.instruction()
         types = list(self.format.types)
         return self.format.instruction(random.Random(f"{self.seed} {sentence.id}").sample(types, len(types)))
-
-    def answer(self, sentence: Sentence) -> str:
-        """The answer that training teaches."""
-        return self.format.target(replace(sentence, tokens=tuple(map(self.plain_text, sentence.tokens))))
 
     def ends(self, model: Any) -> list[int]:
         """Ids of the tokens that end an answer: first the one that training teaches, then those of the
