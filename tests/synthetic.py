@@ -10,6 +10,8 @@ from ner_utils.config.run import Run
 from ner_utils.data import audit
 from ner_utils.data.predictions import Prediction
 from ner_utils.experiments import ensemble, experiment
+from ner_utils.models.endpoint import predictor
+from ner_utils.models.endpoint.journal import Reply
 from ner_utils.results import evaluation, findings
 
 # How much of the gold a system finds, and with which share of it wrong.
@@ -74,6 +76,7 @@ def _predict(run: Run, sentence, chance: random.Random) -> Prediction:
     # A span is surer where it is right, and a little too sure everywhere.
     other = random.Random(f"{run.system} {run.seed} {sentence.id}")
     sure = tuple(-other.random() * (0.3 if span in sentence.spans else 0.8) for span in spans)
+    sure = sure if run.has_weights else None  # a server states no confidences
     if run.model.approach == "tagging":
         repaired = tuple(at for at in range(len(spans)) if other.random() < 0.05)
         return Prediction(sentence.id, tuple(spans), repaired=repaired, confidences=sure)
@@ -87,11 +90,16 @@ def _predict(run: Run, sentence, chance: random.Random) -> Prediction:
     }
     dropped = {reason: int(happened) for reason, happened in dropped.items()}
     if status == "failed":
-        spans, sure = [], ()
+        spans, sure = [], sure and ()
     return Prediction(sentence.id, tuple(spans), status, dropped, confidences=sure)
 
 
 def _efficiency(run: Run, chance: random.Random) -> dict:
+    if run.model.approach == "endpoint":
+        times = [float(begin) for begin in range(40)]
+        replies = [Reply(f"{at}", "[]", "stop", 120, 14, at, at + 0.8, at < 3, "m-1") for at in times]
+        cost = predictor._cost(run, replies, 0)
+        return cost | ({"dollars": 0.01} if run.model.server.dollars else {})
     tagging = run.model.approach == "tagging"
     p50 = (14 if tagging else 2300) * chance.uniform(0.9, 1.1)
     cost = {

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ner_utils import analyses
+from ner_utils import analyses, paths, thesis
 from ner_utils.analyses import costs
 from ner_utils.analyses.costs import Timed
 from ner_utils.rendering import latex
@@ -118,3 +118,18 @@ def test_of_a_study(plain_results):
         < 1
     )
     assert found[f"{name}.time.training"] == pytest.approx(681.7 / 1953.2)
+
+
+def test_a_server_costs_what_it_charged(sketch, made_up):
+    """Its money is no time, its parameters and memory are not known, and no time is compared with it."""
+    hosted = "hosted: {model: smollm2-served, zero_shot: true, label: Hosted}"
+    sketch("served", ["minilm: {model: minilm}", hosted], "[[minilm, hosted]]")
+    results = made_up('hosted:model.server.dollars={"read":1.0,"written":10.0}', "served")
+    thesis.write_for_thesis(results)
+    generated = paths.THESIS / "generated" / "served"
+    charged = 100 * 1000 * 0.01 / len(results.stored[0].counts)  # cents for 1,000 sentences
+    row = f"Hosted & 0 & 0{f' & {charged:.1f}' * 4}"
+    assert row in (generated / "tab_costs.tex").read_text()
+    assert "MiniLM (22M) & Hosted & -- & --" in (generated / "tab_break_even.tex").read_text()
+    assert "Hosted & {--} & {--} & 0 & {--} & 800" in (generated / "tab_efficiency.tex").read_text()
+    assert "server & smollm2-135m at this machine" in (generated / "tab_provenance.tex").read_text()
