@@ -7,11 +7,11 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export TOKENIZERS_PARALLELISM := false
 export HF_HUB_DISABLE_TELEMETRY := 1
 # Through the environment, so that no quotation mark in them ends an argument of the shell.
-export STUDY OVERRIDES
+export STUDY OVERRIDES SYSTEM SEED
 # Threads that wait for each other sleep: on a busy machine, training is several times as fast as with spinning.
 export OMP_WAIT_POLICY ?= passive
 BATCH = @NER_BATCH=$$PPID scripts/batch.sh "$$STUDY" "$$OVERRIDES"
-.PHONY: help study tune dry-run fit thesis test test-fast bench bench-gpu lab setup
+.PHONY: help study tune dry-run fit thesis model test test-fast bench bench-gpu lab setup
 
 help:           # list these commands
 	@sed -nE 's/^([a-z-]+):[^#]*# (.*)/  make \1\t\2/p' Makefile | expand -t 18
@@ -41,6 +41,9 @@ test:           # all tests
 
 test-fast:      # the tests that neither train nor run notebooks, LaTeX or a workflow: two minutes
 	@$(TESTS) -n 2 -m "not slow"
+
+model: setup    # a trained model as a folder that transformers loads, with its card: SYSTEM=… SEED=…
+	@python -m ner_utils.sharing.model_folder "$$STUDY" "$$SYSTEM" "$${SEED:-1}" $(OPTIONS)
 
 bench: setup    # speed against plain library calls, side by side; and on a busy machine
 	@python bench/bench.py && python bench/score.py && python bench/busy.py

@@ -84,7 +84,8 @@ def probe(run: Run, prompted: dict[str, list[Sentence]]) -> dict[str, list[int]]
     prompter = generation.Prompter(base, weights.resolve(run.model.weights))
     tokenizer = prompter.tokenizer
     model = generation.load_for_prediction(base, None)
-    decoder = generation.Decoder(model, [], tokenizer.pad_token_id, prompter.ends(model), LIMIT)
+    ends = prompter.ends(model.generation_config)
+    decoder = generation.Decoder(model, [], tokenizer.pad_token_id, ends, LIMIT)
     begin, repeats = tokenizer.bos_token or "", {}
     for name, sentences in prompted.items():
         prompts = [prompter.ids(begin + prompter.plain_text(" ".join(halves(s)[0]))) for s in sentences]

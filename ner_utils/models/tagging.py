@@ -213,6 +213,13 @@ def train_tagger(
     }
 
 
+def load_trained(run: Run, checkpoint: Path) -> Any:
+    """The model of a checkpoint, ready to predict, an adapter merged into its base."""
+    if run.model.lora:
+        return backbones.for_prediction(_load_base(run), checkpoint, merge=True)
+    return load_tagger(checkpoint).to(backbones.device()).eval()
+
+
 def predict_with_tagger(
     run: Run, checkpoint: Path, sentences: Sequence[Sentence]
 ) -> tuple[list[Prediction], dict[str, Any]]:
@@ -223,10 +230,7 @@ def predict_with_tagger(
     names = tag_names(run.dataset)
     tokenizer = load_tokenizer(str(checkpoint), run.model.pad_token)
     how = (tokenizer, run.model.training.max_length, run.model.labelled)
-    if run.model.lora:
-        model = backbones.for_prediction(_load_base(run), checkpoint, merge=True)
-    else:
-        model = load_tagger(checkpoint).to(device).eval()
+    model = load_trained(run, checkpoint)
     watch, alone = efficiency.Stopwatch(), {}
 
     def tag(rows: Sequence[dict]) -> np.ndarray:

@@ -18,7 +18,7 @@ def test_prompt_and_answer(tiny, twenty):
     assert twenty[0].text in prompt
     assert prompter.format.instruction() in prompt
     model = generation.load_for_prediction(tiny, None)
-    assert prompter.ends(model) == [prompter.tokenizer.eos_token_id]
+    assert prompter.ends(model.generation_config) == [prompter.tokenizer.eos_token_id]
 
 
 def test_pad_token_must_differ_from_the_end_token(tiny):

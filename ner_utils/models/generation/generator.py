@@ -70,7 +70,7 @@ class Generator:
         self.watch = efficiency.Stopwatch()
         self.cut_off, self.failures = 0, Failures(run.dataset.private)
         tokenizer, limit = prompter.tokenizer, run.model.max_new_tokens
-        self.ends = prompter.ends(model)
+        self.ends = prompter.ends(model.generation_config)
         self.decoder = Decoder(model, prompter.shared_prefix(), tokenizer.pad_token_id, self.ends, limit)
         self.constraints = None
         if run.model.constrained != "none":

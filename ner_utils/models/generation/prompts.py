@@ -76,10 +76,10 @@ class Prompter(Conversation):
         types = list(self.format.types)
         return self.format.instruction(random.Random(f"{self.seed} {sentence.id}").sample(types, len(types)))
 
-    def ends(self, model: Any) -> list[int]:
+    def ends(self, settings: Any) -> list[int]:
         """Ids of the tokens that end an answer: first the one that training teaches, then those of the
         tokenizer and of the model's generation config."""
-        declared = model.generation_config.eos_token_id
+        declared = settings.eos_token_id
         declared = declared if isinstance(declared, list) else [declared]
         known = [self.end, self.tokenizer.eos_token_id, *declared]
         return list(dict.fromkeys(end for end in known if end is not None))

