@@ -96,7 +96,7 @@ if not config.get("from_results"):
             + (": {resources.gpu} GPUs, {resources.mem_mb} MB, {resources.runtime} minutes" if JOB else "")
         input:
             notebook=of_any_age(ALL.training_notebook),
-            base=of_any_age(ALL.base),
+            needed=of_any_age(ALL.needed),
         output: f"results/{RUN}/manifest-{{fingerprint}}.json"
         log: f"runs/{RUN}/train-{{fingerprint}}.ipynb"
         wildcard_constraints: seed=r"\d+", study=f"(?!{ENSEMBLES})[^/]+"

@@ -46,9 +46,10 @@ def dollars(seconds: float, price: float) -> float:
 
 
 def seconds_of(row: Row) -> dict[str, float]:
-    """Seconds of training with its evaluations on dev, and of 1,000 sentences: in the batches that are best
-    for the system, one at a time, and if all took as long as the median one."""
-    training = (row[name] for name in ("training_seconds", "looks_seconds"))
+    """Seconds of training, with its evaluations on dev and the labelling of sentences by another system; and
+    of 1,000 sentences: in the batches that are best for the system, one at a time, and if all took as long as
+    the median one."""
+    training = (row[name] for name in ("training_seconds", "looks_seconds", "labelling_seconds"))
     return {
         "training": sum(0.0 if math.isnan(seconds) else seconds for seconds in training),
         "batches": 1000 / row["sentences_per_second"],

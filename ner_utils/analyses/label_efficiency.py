@@ -29,7 +29,7 @@ def series(results: Results) -> pd.DataFrame:
     """
     models = []
     for run in results.systems:
-        if run.model.approach != "ensemble" and not (run.untrained or run.base):
+        if run.model.approach != "ensemble" and not (run.untrained or run.base or run.labels):
             settings = run.model.model_dump() | {"held_out": run.held_out}
             length = {key: settings["training"].pop(key) for key in ("epochs", "patience")}
             model = json.dumps(settings, sort_keys=True)

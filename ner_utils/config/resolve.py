@@ -76,7 +76,12 @@ def _resolve(
     if chosen.ensemble_of:
         return _ensemble(settings, keys)
     model = load_model(chosen.model, chosen.overrides)
-    base = _resolve(study, settings, dataset, chosen.weights_of, seed) if chosen.weights_of else None
+    base, labels = (
+        _resolve(study, settings, dataset, other, 0 if settings.systems[other].zero_shot else seed)
+        if other
+        else None
+        for other in (chosen.weights_of, chosen.labels_from)
+    )
     run = Run(
         **keys,
         label=chosen.label or model.label,
@@ -85,6 +90,8 @@ def _resolve(
         few_shot=chosen.few_shot or 0,
         train_sentences=base.train_sentences if base else chosen.train_sentences,
         base=base,
+        labels=labels,
+        labelled_sentences=chosen.labelled_sentences,
         selected_by=chosen.selected_by,
         held_out=base.held_out if base else tuple(chosen.held_out),
         perturbed=chosen.perturbed,

@@ -38,6 +38,8 @@ class Run(Strict):
     train_sentences: Positive | None
     base: Run | None = None  # the run with whose weights this one predicts
     selected_by: Literal["f1", "loss"] = "f1"  # the criterion for the checkpoint, on dev
+    labels: Run | None = None  # the run that labels more sentences to train on
+    labelled_sentences: Positive | None = None
     held_out: tuple[str, ...] = ()  # types that training neither showed nor named
     perturbed: str | None = None  # how its test sentences are disturbed
     members: tuple[Run, ...] = ()  # of an ensemble
@@ -115,6 +117,8 @@ class Run(Strict):
             "held_out": list(self.held_out),
             "few_shot": self.few_shot,
             "weights_of": self.base and self.base.fingerprint,
+            "labels_from": self.labels and self.labels.fingerprint,
+            "labelled_sentences": self.labelled_sentences,
             "stages": {name: n for name, n in self.stages.items() if n > 1 and name != "reading"},
         }
         protocol |= {key: value for key, value in optional.items() if value}

@@ -48,6 +48,8 @@ class System(Strict):
     few_shot: Positive | None = None  # not trained; so many examples in the prompt, others for each seed
     weights_of: str | None = None  # another system of the study, with whose weights this one predicts
     selected_by: Literal["f1", "loss"] = "f1"  # with weights_of: its checkpoint of the lowest loss
+    labels_from: str | None = None  # another system of the study, which labels more sentences to train on
+    labelled_sentences: Positive | None = None  # so many; None is all others of train
     held_out: list[str] = []  # types that training neither shows nor names, but test has
     perturbed: Literal[*PERTURBATIONS] | None = None  # how its test sentences are disturbed
     overrides: dict[str, Any] = {}
@@ -69,6 +71,12 @@ class System(Strict):
             raise ValueError("selected_by: needs weights_of, the system whose checkpoints these are")
         if self.held_out and (self.untrained or self.weights_of):
             raise ValueError("held_out: only for systems that are trained")
+        if self.labels_from and (self.untrained or self.weights_of or self.held_out or self.space):
+            raise ValueError("labels_from: only for systems that are trained as declared, on all types")
+        if self.labels_from and not self.train_sentences:
+            raise ValueError("labels_from: needs train_sentences, the number of annotated ones")
+        if self.labelled_sentences and not self.labels_from:
+            raise ValueError("labelled_sentences: needs labels_from, the system that labels them")
         if (self.settings == "tuned") != bool(self.space):
             raise ValueError("space: expected with settings: tuned, and only then")
         if self.settings == "tuned" and (self.untrained or self.weights_of):
@@ -134,6 +142,8 @@ class Study(Strict):
                 raise ValueError(f"systems.{name}.settings: needs protocol.tuning")
             if system.ensemble_of:
                 self._check_ensemble(name, system.ensemble_of)
+            if system.labels_from:
+                self._check_labels(name, system)
         named = {"protocol.comparisons": [name for pair in self.protocol.comparisons for name in pair]}
         for key, names in (named | {"main_systems": self.main_systems}).items():
             if unknown := set(names) - set(self.systems):
@@ -149,6 +159,20 @@ class Study(Strict):
                     "seed"
                 )
         return self
+
+    def _check_labels(self, name: str, system: System) -> None:
+        where, labeller = f"systems.{name}.labels_from", self.systems.get(system.labels_from)
+        if labeller is None or labeller.ensemble_of or labeller.labels_from or labeller.perturbed:
+            raise ValueError(f"{where}: {system.labels_from!r} is no single system of this study")
+        seeds = self.seeds_of(system.labels_from)
+        if seeds != [0] and not set(self.seeds_of(name)) <= set(seeds):
+            raise ValueError(f"{where}: {system.labels_from} lacks a seed of {name}")
+        if not labeller.untrained:
+            gold = self.systems[labeller.weights_of] if labeller.weights_of else labeller
+            if (gold.train_sentences or system.train_sentences + 1) > system.train_sentences:
+                raise ValueError(
+                    f"{where}: {system.labels_from} was trained on sentences that it would label"
+                )
 
     def _check_ensemble(self, name: str, members: list[str]) -> None:
         if not self.protocol.dev_predictions:

@@ -6,6 +6,7 @@ from ner_utils.data.selection import (
     dev_sample,
     dev_sentences,
     draw,
+    sentences_to_label,
     test_sentences,
     training_sentences,
     without_held_out,

@@ -25,6 +25,13 @@ def training_sentences(run: Run, corpus: dict[str, list[Sentence]]) -> list[Sent
     return without_held_out(run, draw(corpus["train"], run.train_sentences, run.seed))
 
 
+def sentences_to_label(run: Run, corpus: dict[str, list[Sentence]]) -> list[Sentence]:
+    """The further sentences of train that another system labels for the run: those that its draw has next."""
+    train, first = corpus["train"], run.train_sentences
+    further = random.Random(run.seed).sample(train, len(train))[first:]
+    return further[: run.labelled_sentences]
+
+
 def without_held_out(run: Run, sentences: list[Sentence]) -> list[Sentence]:
     """The sentences without the mentions of the types that the run must not see in training."""
     if not run.held_out:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ner_utils import data, efficiency, files, paths, processes
+from ner_utils import data, efficiency, files, paths, processes, scoring
 from ner_utils.config.run import Run
 from ner_utils.data import predictions
 from ner_utils.data.corpus import Sentence
@@ -37,7 +38,8 @@ def train_run(run: Run, corpus: Corpus, checkpoints: bool = True) -> dict[str, A
     run.scratch.mkdir(parents=True, exist_ok=True)
     with processes.lock(run.scratch / "lock", "trains this run"), files.naming(run.scratch):
         sentences, dev = data.training_sentences(run, corpus), data.without_held_out(run, corpus["dev"])
-        record = _train_with_halved_batches(run, sentences, dev)
+        labelled, labelling = _label_sentences(run, corpus) if run.labels else ([], {})
+        record = _train_with_halved_batches(run, sentences + labelled, dev) | labelling
         provenance.write_json(run.scratch / "training.json", record)
         files.write_checksums(run.scratch, ["training.json"])
         merges = run.model.approach == "generation" and run.model.lora and run.model.merge_adapter
@@ -48,6 +50,26 @@ def train_run(run: Run, corpus: Corpus, checkpoints: bool = True) -> dict[str, A
             processes.in_fresh_process(merge, run, run.scratch / record["best_checkpoint"])
     _warn_of_doubtful_times(run, record)
     return record
+
+
+def _label_sentences(run: Run, corpus: Corpus) -> tuple[list[Sentence], dict[str, Any]]:
+    """The sentences that another run labels, with the mentions that it predicts; the number of sentences, the
+    seconds that it took, and the strict F1 of these labels, which nothing is chosen by. Both are kept in the
+    scratch folder."""
+    sentences = data.sentences_to_label(run, corpus)
+    kept, times = run.scratch / "labels.jsonl", run.scratch / "labelling.json"
+    if not times.is_file():
+        checkpoint = best_checkpoint(
+            run.labels, {} if run.labels.untrained else train_run(run.labels, corpus)
+        )
+        predicted, cost = predict_sentences(run.labels, checkpoint, sentences)
+        predictions.write_predictions(kept, predicted)
+        provenance.write_json(times, {"labelling_seconds": sum(cost["prediction_seconds"].values())})
+    predicted = predictions.read_predictions(kept, sentences)
+    f1 = scoring.score([each.spans for each in sentences], [each.spans for each in predicted]).f1
+    labelled = [replace(each, spans=said.spans) for each, said in zip(sentences, predicted, strict=True)]
+    record = json.loads(times.read_text(encoding="utf-8"))
+    return labelled, record | {"labelled_sentences": len(labelled), "labels_f1": f1}
 
 
 def _finished_record(run: Run, checkpoints: bool) -> dict[str, Any] | None:

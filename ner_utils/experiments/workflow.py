@@ -52,10 +52,10 @@ class Workflow:
         """The manifest of a step's run."""
         return manifests([self.run(wildcards)])
 
-    def base(self, wildcards: Any) -> list[str]:
-        """The manifest of the run whose weights a step's run uses, if there is one."""
-        base = self.run(wildcards).base
-        return manifests([base] if base else [])
+    def needed(self, wildcards: Any) -> list[str]:
+        """Manifests of the runs whose weights or labels a step's run uses."""
+        run = self.run(wildcards)
+        return manifests(filter(None, (run.base, run.labels)))
 
     def members(self, wildcards: Any) -> list[str]:
         """Manifests of the members of an ensemble."""

@@ -6,7 +6,9 @@ no sentence can be predicted, the model is at fault, and the run ends with the f
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,7 @@ from ner_utils.data import IGNORED
 from ner_utils.data.corpus import Sentence
 from ner_utils.data.predictions import Prediction
 from ner_utils.data.spans import spans_from_tags
+from ner_utils.files import write_whole
 from ner_utils.messages import shortened, visible
 from ner_utils.models import backbones
 
@@ -88,6 +91,18 @@ def prediction_of(
             min(0.0, float(np.mean([sure[word] for word in range(*span[:2])]))) for span in spans
         ),
     )
+
+
+def keep_answers(path: Path, sentences: Sequence[Sentence], answers: Sequence[str]) -> None:
+    """Store raw answers by the sentences' ids, beside those of other sentences that the file holds."""
+    rows = {}
+    if path.is_file():
+        lines = path.read_text(encoding="utf-8").splitlines()
+        rows = {row["id"]: row for row in map(json.loads, lines)}
+    for sentence, answer in zip(sentences, answers, strict=True):
+        rows[sentence.id] = {"id": sentence.id, "answer": answer}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows.values()).encode())
 
 
 def differing(alone: Mapping[str, Prediction], predicted: Iterable[Prediction]) -> int:

@@ -36,6 +36,8 @@ def measures(item: Stored) -> dict[str, float]:
         "mentions": metrics["micro"]["support"],
         **{key: metrics.get(key) for key in ("sentences", "predicted", "answered")},
         **{key: cost.get(key) for key in ("training_seconds", "looks_seconds", "steps")},
+        **{key: cost.get(key) for key in ("labelling_seconds", "labelled_sentences")},
+        "labels_f1": _percent(cost.get("labels_f1")),
         **{key: cost.get(key) for key in ("sentences_per_second", "batch_size")},
         **{f"latency_{key}": latency[key] for key in ("mean_ms", "p50_ms", "p95_ms")},
         "differing": latency.get("differing"),
@@ -60,6 +62,10 @@ def measures(item: Stored) -> dict[str, float]:
         values |= {"dev_f1": chosen["dev_f1"], "dev_f1_at_lowest_loss": lowest["dev_f1"]}
         values |= {"loss_agrees": 100 * (chosen is lowest), "last_look_best": 100 * (chosen is rows[-1])}
     return {key: float("nan") if value is None else float(value) for key, value in values.items()}
+
+
+def _percent(share: float | None) -> float | None:
+    return None if share is None else 100 * share
 
 
 def _millions(cost: Mapping[str, Any], key: str) -> float | None:

@@ -159,6 +159,9 @@ def _settings(results: Results) -> pd.DataFrame:
 def _settings_of(run: Run, source: str) -> dict[str, str | None]:
     model = run.model
     settings = {"settings": source, "kind": model.kind, "training_sentences": run.train_sentences or "all"}
+    if run.labels:
+        more = run.labelled_sentences or "all other"
+        settings["labelled_sentences"] = f"{more}, by {run.labels.label}"
     settings |= model.training.model_dump()
     if model.approach == "generation":
         settings |= {name: getattr(model, name) for name in _WRITING}

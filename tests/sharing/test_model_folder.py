@@ -151,7 +151,11 @@ class Hub(BaseHTTPRequestHandler):
             for line in map(json.loads, body.splitlines()):
                 if line["key"] == "file":
                     self.files[line["value"]["path"]] = base64.b64decode(line["value"]["content"])
-            reply = {"commitUrl": "https://huggingface.co/me/tagger/commit/0", "commitOid": "0", "success": True}
+            reply = {
+                "commitUrl": "https://huggingface.co/me/tagger/commit/0",
+                "commitOid": "0",
+                "success": True,
+            }
         elif "validate-yaml" in self.path:
             reply = {"errors": [], "warnings": []}
         elif not self.path.startswith("/api/repos/create"):

@@ -40,7 +40,10 @@ def lengths_of(run: Run) -> Lengths:
     drawn = run.dataset.drawn.shares if run.dataset.drawn else {}
     sizes |= {name: round(share * sizes["train"]) for name, share in drawn.items()}
     dev = run.dev_sample if writes and run.dev_sample else sizes["dev"]
-    train = min(run.train_sentences or sizes["train"], sizes["train"])
+    train = run.train_sentences or sizes["train"]
+    if run.labels:
+        train += run.labelled_sentences or sizes["train"]
+    train = min(train, sizes["train"])
     predicted = (run.test_sentences or sizes["test"]) + (not run.untrained) * run.dev_evaluations * dev
     at_hand = data.at_hand(run.dataset_name, run.dataset, "train")
     if at_hand:

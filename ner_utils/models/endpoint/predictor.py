@@ -28,7 +28,7 @@ from ner_utils.models.control_tokens import as_text
 from ner_utils.models.endpoint.client import Client, NoReply, digest, max_tokens, worst
 from ner_utils.models.endpoint.journal import BudgetError, Journal, Reply, dollars
 from ner_utils.models.endpoint.local_server import serving
-from ner_utils.models.prediction import Failures
+from ner_utils.models.prediction import Failures, keep_answers
 
 CUT_OFF = "length"  # why an answer ended that reached the most tokens
 GIVEN_UP = 3  # sentences in a row without a reply, after which the server is taken to be down
@@ -129,10 +129,8 @@ def predict_with_endpoint(
             ) from None
         replies = [journal.replies.get(digest(request)) for request in requests]
         spent = journal.spent(server.dollars)
-    with (run.scratch / "answers.jsonl").open("w", encoding="utf-8") as file:
-        for sentence, reply in zip(sentences, replies, strict=True):
-            row = {"id": sentence.id, "answer": asker.text(reply) if reply else ""}
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+    raw = [asker.text(reply) if reply else "" for reply in replies]
+    keep_answers(run.scratch / "answers.jsonl", sentences, raw)
     predictions = [asker.read(*pair) for pair in zip(sentences, replies, strict=True)]
     there = [reply for reply in replies if reply]
     return predictions, _cost(run, there, len(failures)) | ({"dollars": spent} if server.dollars else {})

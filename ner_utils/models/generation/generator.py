@@ -7,7 +7,6 @@ weights would round them again, and products with 4-bit weights are slow. `qlora
 from __future__ import annotations
 
 import bisect
-import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,7 +24,7 @@ from ner_utils.models import backbones, weights
 from ner_utils.models.generation.answers import Answer
 from ner_utils.models.generation.decoding import Decoder
 from ner_utils.models.generation.prompts import Prompter
-from ner_utils.models.prediction import Failures, cost_of_prediction, differing
+from ner_utils.models.prediction import Failures, cost_of_prediction, differing, keep_answers
 
 
 # ----------------------------------------------------------------------------- models
@@ -212,10 +211,7 @@ def predict_with_generator(
     generator.watch.clear()
     generator.cut_off, generator.failures = 0, Failures(run.dataset.private)
     predictions, raw = generator.predict(sentences)
-    run.scratch.mkdir(parents=True, exist_ok=True)
-    with (run.scratch / "answers.jsonl").open("w", encoding="utf-8") as file:
-        for sentence, answer in zip(sentences, raw, strict=True):
-            file.write(json.dumps({"id": sentence.id, "answer": answer}, ensure_ascii=False) + "\n")
+    keep_answers(run.scratch / "answers.jsonl", sentences, raw)
     cost = cost_of_prediction(generator.watch, len(sentences), generator.failures) | {
         "batch_size": generator.rows,
         "prediction_truncation": {"cut_off_answers": generator.cut_off},
