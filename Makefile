@@ -11,7 +11,7 @@ export STUDY OVERRIDES SYSTEM SEED
 # Threads that wait for each other sleep: on a busy machine, training is several times as fast as with spinning.
 export OMP_WAIT_POLICY ?= passive
 BATCH = @NER_BATCH=$$PPID scripts/batch.sh "$$STUDY" "$$OVERRIDES"
-.PHONY: help study tune dry-run fit thesis model test test-fast bench bench-gpu lab setup
+.PHONY: help study tune dry-run fit thesis model overleaf clean-runs test test-fast bench bench-gpu lab setup
 
 help:           # list these commands
 	@sed -nE 's/^([a-z-]+):[^#]*# (.*)/  make \1\t\2/p' Makefile | expand -t 18
@@ -44,6 +44,12 @@ test-fast:      # the tests that neither train nor run notebooks, LaTeX or a wor
 
 model: setup    # a trained model as a folder that transformers loads, with its card: SYSTEM=… SEED=…
 	@python -m ner_utils.sharing.model_folder "$$STUDY" "$$SYSTEM" "$${SEED:-1}" $(OPTIONS)
+
+overleaf: thesis  # one zip of the thesis that compiles where there is no kit
+	@python -m ner_utils.sharing.overleaf "$$STUDY"
+
+clean-runs:     # list what nothing in runs/ needs any more; YES=1 deletes it
+	@python -m ner_utils.experiments.clean_runs $(if $(YES),--yes)
 
 bench: setup    # speed against plain library calls, side by side; and on a busy machine
 	@python bench/bench.py && python bench/score.py && python bench/busy.py

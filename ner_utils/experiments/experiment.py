@@ -18,6 +18,9 @@ from ner_utils.experiments.memory import fit
 from ner_utils.results import provenance
 
 Corpus = dict[str, list[Sentence]]
+# The state of an optimizer in a checkpoint, twice as large as the trained weights; only a training that goes
+# on needs it.
+STATE = ("optimizer.pt", "scheduler.pt", "rng_state.pth")
 
 
 # -------------------------------------------------------------------------- training
@@ -205,15 +208,34 @@ def write_results(
             predictions.write_predictions(run.results / name, rows)
         provenance.write_json(run.results / "efficiency.json", record | cost)
         manifest = provenance.write_manifest(run, [*rows_of, "efficiency.json"])
-    # Other systems may predict with the chosen checkpoints. Merged weights can be made from these again, and
-    # are large. The run whose checkpoints this one uses has some again where it was trained again for it.
-    kept = {record.get("best_checkpoint"), record.get("lowest_loss_checkpoint")}
-    sealed = [each for each in (run, run.base) if each and provenance.is_done(each)]
-    merged = [folder for each in sealed for folder in each.scratch.glob("*merged-*")]
-    for folder in [*run.scratch.glob("checkpoint-*"), *merged]:
-        if folder.name not in kept:
-            shutil.rmtree(folder)
+    # The run whose checkpoints this one uses has merged weights again where it was trained again for it.
+    for each in (run, run.base):
+        if each and provenance.is_done(each):
+            delete(leftovers(each, record))
     return manifest
+
+
+def leftovers(run: Run, record: dict[str, Any]) -> list[Path]:
+    """What nothing needs any more in the scratch folder of a run with a result. Other systems may predict
+    with the checkpoints that dev chose, but merged weights can be made from these again, and no training goes
+    on from there."""
+    kept = {record.get("best_checkpoint"), record.get("lowest_loss_checkpoint")}
+    folders = [*run.scratch.glob("checkpoint-*"), *run.scratch.glob("*merged-*")]
+    unneeded = [folder for folder in folders if folder.name not in kept]
+    return unneeded + [folder / name for folder in folders if folder.name in kept for name in STATE]
+
+
+def delete(unneeded: Sequence[Path]) -> None:
+    """Delete files and folders; the checksums of a checkpoint forget its files first."""
+    for path in unneeded:
+        if path.is_dir():
+            shutil.rmtree(path)
+    for folder in {path.parent for path in unneeded if path.is_file()}:
+        gone = {path.name for path in unneeded if path.parent == folder}
+        stays = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+        files.write_checksums(folder, [name for name in stays if name not in {*gone, files.CHECKSUMS}])
+        for path in (path for path in unneeded if path.parent == folder):
+            path.unlink(missing_ok=True)
 
 
 # -------------------------------------------------------------------------- messages

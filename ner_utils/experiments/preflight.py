@@ -16,9 +16,10 @@ from ner_utils import config, data, messages
 from ner_utils.config.run import Run
 from ner_utils.config.strict_yaml import ConfigError
 from ner_utils.data.corpus import DataError, Sentence
-from ner_utils.experiments import latex_check, model_check
+from ner_utils.experiments import model_check
 from ner_utils.experiments.memory import fit
 from ner_utils.models import weights
+from ner_utils.rendering import latex_check
 from ner_utils.results import provenance
 
 

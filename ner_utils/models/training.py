@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -208,7 +209,9 @@ def arguments(run: Run, parts: int) -> dict[str, Any]:
         "greater_is_better": True,
         "restore_callback_states_from_checkpoint": True,
         "logging_steps": 5,
-        "report_to": "none",
+        "report_to": os.environ.get("NER_REPORT_TO", "none").split(","),
+        "run_name": paths.run_id(run.dataset_name, run.system, run.seed),
+        "project": run.study,
         "disable_tqdm": True,
         "dataloader_pin_memory": gpu,
     }
@@ -237,6 +240,8 @@ def last_checkpoint(folder: Path, ended: Callable[[dict], bool]) -> tuple[Path, 
             reason = "not saved to its end" if names == [files.CHECKSUMS] else f"damaged ({', '.join(names)})"
             print(f"{paths.relative(path)} is {reason} and is not used", flush=True)
             continue
+        if not (path / "optimizer.pt").is_file():
+            continue  # of a run with a result: no training can go on from there
         state = json.loads((path / "trainer_state.json").read_text(encoding="utf-8"))
         whole[state["global_step"]] = path, state
     for _, (path, state) in sorted(whole.items(), reverse=True):

@@ -8,9 +8,9 @@ from trial_study import DATASET, STUDY, row
 from ner_utils import config, data
 from ner_utils.config.strict_yaml import ConfigError
 from ner_utils.data.corpus import DataError
-from ner_utils.experiments import latex_check, preflight
+from ner_utils.experiments import preflight
 from ner_utils.models.weights import WeightsError
-from ner_utils.rendering import latex
+from ner_utils.rendering import latex, latex_check
 
 pytestmark = pytest.mark.slow
 

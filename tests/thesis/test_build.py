@@ -89,6 +89,24 @@ def test_a_clone_builds_the_thesis_from_committed_results(clone):
     assert "Nothing to be done" in output
 
 
+def test_its_archive_compiles_where_there_is_no_kit(clone, tmp_path):
+    assert workflow(clone, BUILT)[0] == 0
+    code, output = run(clone, sys.executable, "-m", "ner_utils.sharing.overleaf", BUILT)
+    assert (code, output) == (0, f"thesis/overleaf-{BUILT}.zip\n")
+    shutil.unpack_archive(clone / "thesis" / f"overleaf-{BUILT}.zip", tmp_path)
+    code, output = run(tmp_path, "latexmk", "-pdf", "-interaction=nonstopmode", "thesis.tex")
+    assert code == 0, output
+    assert "undefined" not in (tmp_path / "thesis.log").read_text(errors="replace")
+    assert text_of(tmp_path / "thesis.pdf") == text_of(clone / "thesis" / f"thesis-{BUILT}.pdf")
+    figures_there = tmp_path / "figures" / BUILT
+    pdf, png, svg = (
+        sorted(path.stem for path in figures_there.glob(f"*.{kind}")) for kind in ("pdf", "png", "svg")
+    )
+    assert pdf == png == svg and "fig_f1" in pdf
+    code, output = run(clone, sys.executable, "-m", "ner_utils.sharing.overleaf", "formats")
+    assert code == 1 and "run make thesis STUDY=formats" in output
+
+
 @pytest.fixture(scope="module")
 def project(plain_study):
     """A project with a thesis of one page, and everything that the analysis writes for it."""

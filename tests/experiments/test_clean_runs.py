@@ -1,0 +1,51 @@
+"""What is deleted when a run has its result, and what `make clean-runs` lists."""
+
+from ner_utils import config, files, paths
+from ner_utils.experiments import clean_runs, experiment
+from ner_utils.models import training
+
+
+def checkpoint(folder, *names):
+    folder.mkdir(parents=True)
+    for name in ("model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth", *names):
+        (folder / name).write_text("1" * 1000)
+    (folder / "trainer_state.json").write_text('{"global_step": 7, "best_global_step": 7, "log_history": []}')
+    files.write_checksums(folder)
+    return folder
+
+
+def test_the_state_of_the_optimizer_goes_and_the_checkpoint_stays_whole(tmp_path):
+    folder = checkpoint(tmp_path / "checkpoint-7")
+    experiment.delete([folder / name for name in (*experiment.STATE, "no such file")])
+    names = {path.name for path in folder.iterdir()}
+    assert names == {"model.safetensors", "trainer_state.json", files.CHECKSUMS}
+    assert files.verify_checksums(folder) == []
+    assert training.last_checkpoint(tmp_path, lambda state: True) is None  # no training goes on from there
+
+
+def test_what_nothing_needs(plain_results, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(paths, "RUNS", tmp_path)
+    item = next(each for each in plain_results.stored if each.run.system == "smollm2-qlora")
+    run, best = item.run, item.efficiency["best_checkpoint"]
+    made = {name: checkpoint(run.scratch / name) for name in (best, "checkpoint-9999", f"merged-{best}")}
+    (run.scratch / "answers.jsonl").write_text("kept")
+    old = checkpoint(run.scratch.with_name("0123456789ab") / "checkpoint-3")
+    (old.parent / "replies.jsonl").write_text("paid for")
+    mine = checkpoint(tmp_path / "mine" / "checkpoint-1")
+    monkeypatch.setattr(clean_runs.config, "runs_of", lambda study: [run] if study == "plain" else [])
+    found = clean_runs.unneeded()
+    state = {made[best] / name for name in experiment.STATE}
+    assert found.keys() == {made["checkpoint-9999"], made[f"merged-{best}"], old, *state}
+    assert found[old] == "no study has this configuration"
+
+    monkeypatch.setattr("sys.argv", ["clean_runs"])
+    clean_runs.main()
+    assert (
+        made["checkpoint-9999"].is_dir() and "can be freed: make clean-runs YES=1" in capsys.readouterr().out
+    )
+    monkeypatch.setattr("sys.argv", ["clean_runs", "--yes"])
+    clean_runs.main()
+    assert not any(path.exists() for path in found) and "were freed" in capsys.readouterr().out
+    assert files.verify_checksums(made[best]) == [] and mine.is_dir()
+    assert (run.scratch / "answers.jsonl").is_file() and (old.parent / "replies.jsonl").is_file()
+    assert config.names("studies")
