@@ -18,7 +18,8 @@ Columns = dict[str | tuple[str, str], Column]  # by key of a frame's column
 
 def all_tables(results: Results) -> dict[str, str]:
     """The tables of this file and of `setup_tables`, by file names without suffix."""
-    whole = (setup_tables.protocol, setup_tables.provenance, setup_tables.runs, comparisons, companions)
+    whole = (setup_tables.protocol, setup_tables.provenance, setup_tables.runs)
+    whole += (setup_tables.checklist, comparisons, companions)
     undisturbed = (setup_tables.corpus, setup_tables.audit, setup_tables.hyperparameters)
     undisturbed += (setup_tables.own_settings, setup_tables.prompts)
     undisturbed += (scores, conventions, ensembles, types, parse, efficiency)

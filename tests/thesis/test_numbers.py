@@ -11,7 +11,7 @@ from ner_utils.rendering import latex
 from ner_utils.thesis import build, claims, result_tables, setup_tables
 from ner_utils.thesis.numbers import result_numbers, result_values
 
-TABLES = "audit companions comparisons conventions corpus efficiency ensembles guide hyperparameters ledger "
+TABLES = "audit checklist companions comparisons conventions corpus efficiency ensembles guide hyperparameters ledger "
 TABLES += "own_settings parse prompts protocol provenance results runs types"
 HOSTILE = r"A_b & {c} 100% #1 $x$ \input{y} ~^"
 
@@ -191,3 +191,15 @@ def test_the_overview_is_with_the_results(plain_results):
         assert f"| {row['label']} | {row['train_sentences']:,.0f} | {row['micro_f1']:.1f} (" in text
     widths = {line.count("|") for line in text.splitlines() if line.startswith("|")}
     assert widths == {8}
+
+
+def test_the_checklist_counts_a_shared_training_once(plain_results):
+    text = setup_tables.checklist(plain_results)
+    assert "1; 3 runs, all of them reported" in text and "no search in this study" in text
+    item = next(each for each in plain_results.stored if each.run.system == "minilm")
+    alone = setup_tables._seconds(item)
+    assert alone > item.efficiency["training_seconds"] + item.efficiency["looks_seconds"]
+    shared = item.run.model_copy(update={"base": item.run})
+    same = type(item)(shared, item.manifest, item.metrics, item.efficiency, item.counts)
+    predicted = item.metrics["sentences"] / item.efficiency["sentences_per_second"]
+    assert setup_tables._seconds(same) == pytest.approx(predicted)
