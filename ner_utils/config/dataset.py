@@ -13,8 +13,9 @@ from ner_utils.config.strict_yaml import Strict
 # ------------------------------------------------------------------------------ tags
 # Prefixes of the tags of a scheme. IOB1 writes B- only where a mention of the same type ends just before
 # (Ramshaw and Marcus 1995, aclanthology.org/W95-0107); BIOES marks last tokens and single ones, too, and
-# BILOU (Ratinov and Roth 2009, aclanthology.org/W09-1119) and BMES are BIOES by other letters.
-SCHEMES = {"iob2": "BI", "iob1": "BI", "bioes": "BIES", "bilou": "BILU", "bmes": "BMES"}
+# BILOU (Ratinov and Roth 2009, aclanthology.org/W09-1119) and BMES are BIOES by other letters. IO writes the
+# type alone, so that two mentions of one type side by side are one.
+SCHEMES = {"iob2": "BI", "iob1": "BI", "bioes": "BIES", "bilou": "BILU", "bmes": "BMES", "io": "I"}
 PLAIN = ("iob2", "iob1", "bioes")  # those that the functions here tell apart
 _IN_BIOES = {"L": "E", "U": "S", "M": "I"}
 UNTYPED = "mention"  # the type of tags that name none
@@ -22,7 +23,7 @@ UNTYPED = "mention"  # the type of tags that name none
 
 def plain(scheme: str) -> str:
     """The scheme whose letters `plain_tag` gives to tags of this one."""
-    return scheme if scheme in PLAIN else "bioes"
+    return {"io": "iob1"}.get(scheme, scheme if scheme in PLAIN else "bioes")
 
 
 def plain_tag(tag: str, letters: str = "BIESLUM", untyped: str = UNTYPED) -> str:
@@ -32,6 +33,8 @@ def plain_tag(tag: str, letters: str = "BIESLUM", untyped: str = UNTYPED) -> str
     if tag == "O":
         return tag
     letter, dash, kind = tag.partition("-")
+    if letters == SCHEMES["io"] and tag.strip() and not dash and tag not in letters:
+        return f"I-{tag}"
     if len(letter) != 1 or letter not in letters or (dash and not kind.strip()):
         raise ValueError(f"expected O, or one of {', '.join(letters)} with a dash and a type")
     return f"{_IN_BIOES.get(letter, letter)}-{kind or untyped}"
@@ -41,6 +44,7 @@ def plain_tags(types: Sequence[str], scheme: str) -> dict[str, str]:
     """The tags that files of a corpus may hold, each with its `plain_tag`; a tag needs no type where there is
     one type alone."""
     tags = tag_names(types, scheme) + (list(SCHEMES[scheme]) if len(types) == 1 else [])
+    tags += types if scheme == "io" else []
     plain = {tag: plain_tag(tag, SCHEMES[scheme], types[0]) for tag in tags}
     return plain | {tag.replace("-", "_", 1): meaning for tag, meaning in plain.items()}  # B_PER
 
@@ -97,7 +101,7 @@ class Drawn(Strict):
 FIELDS = ("tokens", "ner_tags", "text", "id", "document", "sentence", "token", "tag")
 # The formats, each with the keys that not all of them have.
 FORMATS = {
-    "conll": ("columns", "separator", "scheme", "domain", "languages"),
+    "conll": ("columns", "separator", "header", "scheme", "domain", "languages"),
     "jsonl": ("fields", "tags", "scheme", "domain", "languages"),
     "parquet": ("fields", "tags", "scheme", "domain", "languages"),
     "csv": ("fields", "scheme", "languages"),
@@ -121,10 +125,13 @@ class Dataset(Strict):
     licence: str
     language: str
     format: Literal[*FORMATS]
-    columns: list[str] = ["token", "tag"]  # of conll; others may stand between and around these two
+    # Of conll; others may stand between and around these two. Those that begin with "tag:" have the tags of
+    # other levels of annotation, whose mentions are counted and not read.
+    columns: list[str] = ["token", "tag"]
     # Names of a file's fields, where they are not these: {tokens: words}.
     fields: dict[Literal[*FIELDS], Words] = {}
-    separator: Literal["tab", "space"] = "tab"
+    separator: Literal["tab", "space", "comma"] = "tab"
+    header: bool = False  # whether the first line names the columns
     scheme: Literal[*SCHEMES] = "iob2"  # of tags
     tags: list[str] = []  # names of integer tags, beginning with that of 0
     overlaps: Literal["refuse", "longest"] = "refuse"  # of mentions with offsets

@@ -84,7 +84,7 @@ class Run(Strict):
         """All that decides the predictions, and nothing else (no labels, no name of the study)."""
         # Keys with default values are left out, so that a new key with a default keeps old fingerprints.
         decisive = {"format", "types", "splits", "hub", "columns", "separator", "scheme", "tags"}
-        decisive |= {"overlaps", "flaws", "fields", "sentences", "drawn"}
+        decisive |= {"overlaps", "flaws", "fields", "sentences", "drawn", "header"}
         dataset = self.dataset.model_dump(include=decisive, exclude_defaults=True)
         for split in dataset["splits"].values():
             for file in (split, split.get("annotations", {})):

@@ -18,7 +18,7 @@ import pandas as pd
 from ner_utils import paths, sealed, stages
 from ner_utils.config.dataset import Dataset
 from ner_utils.data.corpus import DataError, Sentence, digests
-from ner_utils.data.formats.lines import DROPPED
+from ner_utils.data.formats.lines import DROPPED, OTHER_LEVEL
 from ner_utils.data.formats.offsets.standoff import CHANGES
 from ner_utils.data.spans import Span, surface, times_in
 from ner_utils.sealed import ResultError
@@ -93,6 +93,7 @@ def _count_split(sentences: Sequence[Sentence], dataset: Dataset) -> dict[str, A
       positions is ambiguous there
     - in corpora with offsets, each of `standoff.CHANGES`
     - in corpora with ``flaws: drop``, ``dropped_flaws``: skipped mentions and lines
+    - ``other_level_mentions``: those of other levels of annotation, where there are any
     """
     mentions = _mentions(sentences)
     documents = {sentence.document for sentence in sentences}
@@ -122,6 +123,7 @@ def _count_split(sentences: Sequence[Sentence], dataset: Dataset) -> dict[str, A
         "repeated_mentions": sum(times_in(each.tokens, span) > 1 for each, span in mentions),
         **({reason: treated[reason] for reason in CHANGES} if any(s.offsets for s in sentences) else {}),
         **({DROPPED: treated[DROPPED]} if dataset.flaws == "drop" else {}),
+        **({OTHER_LEVEL: treated[OTHER_LEVEL]} if treated[OTHER_LEVEL] else {}),
     }
 
 

@@ -57,6 +57,7 @@ FINDINGS = {
     "Mentions across the end of a sentence, joined": ("split_mentions", None),
     "Mentions with a boundary inside a token, widened": ("widened_mentions", None),
     "Mentions and lines that contradict themselves, dropped": ("dropped_flaws", None),
+    "Mentions of other levels of annotation, not read": ("other_level_mentions", None),
 }
 
 

@@ -11,8 +11,8 @@ from ner_utils.rendering import latex
 from ner_utils.thesis import build, claims, result_tables, setup_tables
 from ner_utils.thesis.numbers import result_numbers, result_values
 
-TABLES = "audit checklist companions comparisons conventions corpus efficiency ensembles guide hyperparameters ledger "
-TABLES += "own_settings parse prompts protocol provenance results runs types"
+TABLES = "audit checklist companions comparisons conventions corpus efficiency ensembles guide "
+TABLES += "hyperparameters ledger own_settings parse prompts protocol provenance results runs types"
 HOSTILE = r"A_b & {c} 100% #1 $x$ \input{y} ~^"
 
 

@@ -11,17 +11,30 @@ from ner_utils.config.dataset import Dataset
 from ner_utils.messages import brief, shortened
 
 DROPPED = "dropped_flaws"  # in `Sentence.treated`: a flaw that was skipped
+OTHER_LEVEL = "other_level_mentions"  # in `Sentence.treated`: a mention of a level that is not read
 
 
 class DataError(Exception):
     """A corpus that cannot be used. The message names file, line and what was expected."""
 
 
-def unknown(where: str, what: str, value: Any, dataset: Dataset) -> DataError:
+class UnknownType(DataError):
+    """A tag or type that the corpus does not declare. ``kind`` is the type, if it may be one."""
+
+    def __init__(self, message: str, kind: str | None) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+def unknown(where: str, what: str, value: Any, dataset: Dataset) -> UnknownType:
     """The error for a tag or type that the corpus does not declare."""
+    kind = value if isinstance(value, str) and value.strip() else None
+    if what == "tag" and kind:
+        kind = kind[2:] if kind[1:2] in ("-", "_") and kind[2:].strip() else None
     # The value of a private corpus is not quoted: if the columns are wrong, it may be a word of the text.
     value = "" if dataset.private else f" {brief(value)}"
-    return DataError(f"{where}: unknown {what}{value}; types are {shortened(', '.join(dataset.types))}")
+    message = f"{where}: unknown {what}{value}; types are {shortened(', '.join(dataset.types))}"
+    return UnknownType(message, None if dataset.private else kind)
 
 
 def whole_text(path: Path) -> str:

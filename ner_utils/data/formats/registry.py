@@ -5,12 +5,12 @@ A new format is one file with a reader, one line in `READERS`, and its name in t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from ner_utils.config.dataset import Dataset
-from ner_utils.data.formats.lines import DROPPED, DataError
+from ner_utils.data.formats.lines import DROPPED, DataError, UnknownType
 from ner_utils.data.formats.offsets.bioc_files import read_bioc
 from ner_utils.data.formats.offsets.biocreative import read_biocreative
 from ner_utils.data.formats.offsets.brat import read_brat
@@ -36,6 +36,7 @@ READERS: dict[str, Callable[..., Iterator[Sentence]]] = {
     "bioc": read_bioc,
 }
 SHOWN = 5  # flaws in one message
+MOST = 40  # unknown types in one message
 
 
 def read(dataset: Dataset, *files: Path) -> Iterator[Sentence]:
@@ -46,16 +47,37 @@ def read(dataset: Dataset, *files: Path) -> Iterator[Sentence]:
     """
     flaws: list[str] = []
     before = None
-    for sentence in READERS[dataset.format](dataset, flaws, *files):
-        if before:
-            yield before
-        before = _with_dropped(sentence, flaws) if dataset.flaws == "drop" else sentence
+    try:
+        for sentence in READERS[dataset.format](dataset, flaws, *files):
+            if before:
+                yield before
+            before = _with_dropped(sentence, flaws) if dataset.flaws == "drop" else sentence
+    except UnknownType as error:
+        raise _all_unknown(dataset, files, error) from None
     if flaws and dataset.flaws != "drop":
         more = [f"and {len(flaws) - SHOWN} more"] if len(flaws) > SHOWN else []
         advice = "`flaws: drop` in the corpus' file leaves such lines or mentions out, and counts them"
         raise DataError("\n".join([*flaws[:SHOWN], *more, advice]))
     if before:
         yield _with_dropped(before, flaws)
+
+
+def _all_unknown(dataset: Dataset, files: Sequence[Path], first: UnknownType) -> UnknownType:
+    """The first unknown type of a split with all other ones, so that they can be declared at once."""
+    found, error = [], first
+    while error and error.kind and error.kind not in (*dataset.types, *found) and len(found) < MOST:
+        found.append(error.kind)
+        types = dataset.types | {kind: f"{number}" for number, kind in enumerate(found)}
+        error = None
+        try:
+            for _ in READERS[dataset.format](dataset.model_copy(update={"types": types}), [], *files):
+                pass
+        except UnknownType as next_one:
+            error = next_one
+        except DataError:
+            break
+    others = ", ".join(found[1:])
+    return UnknownType(f"{first}; other unknown types: {others}" if others else str(first), first.kind)
 
 
 def _with_dropped(sentence: Sentence, flaws: list[str]) -> Sentence:

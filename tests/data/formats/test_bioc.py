@@ -1,9 +1,11 @@
 """BioC, XML and JSON alike: passages with gaps, sentences, discontinuous annotations, hostile files."""
 
+import json
+
 import bioc
 import pytest
 from bioc import biocjson, biocxml
-from corpus_files import dataset, surfaces
+from corpus_files import dataset, read_texts, surfaces
 
 from ner_utils.data.formats import registry
 from ner_utils.data.formats.lines import DataError
@@ -88,3 +90,18 @@ def test_files_that_are_no_bioc(tmp_path, text):
     (tmp_path / "x").write_text(text)
     with pytest.raises(DataError, match="x: no BioC"):
         list(registry.read(dataset("bioc"), tmp_path / "x"))
+
+
+@pytest.mark.parametrize("key", ["documents", "PubTator3"])
+def test_parts_that_publishers_leave_out(tmp_path, key):
+    """As in BioRED's JSON and in that of PubTator 3's API."""
+    mention = {
+        "infons": {"type": "Disease"},
+        "text": "flu",
+        "locations": [{"offset": 4, "length": 3}],
+        "id": "0",
+    }
+    document = {"id": "1", "passages": [{"offset": 0, "text": "The flu.", "annotations": [mention]}]}
+    document["relations"] = [{"id": "R0", "infons": {"entity1": "0"}}]
+    (sentence,) = read_texts(tmp_path, dataset("bioc"), json.dumps({key: [document]}))
+    assert surfaces([sentence]) == [("Disease", "flu")]

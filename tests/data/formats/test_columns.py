@@ -217,3 +217,63 @@ def test_dropped_flaws_are_counted(read):
     (sentence,) = read(dataset("conll", flaws="drop"), text)
     assert (sentence.tokens, sentence.spans) == (("a", "b"), (Span(0, 2, "Disease"),))
     assert sentence.treated == ("dropped_flaws",) * 3
+
+
+GERMEVAL = """\
+#\thttp://example.org/1\t[2010-07-04]\t
+1\tBern\tB-LOC\tO
+2\tWater\tB-ORG\tB-LOC
+3\tBoard\tI-ORG\tI-ORG
+
+#\thttp://example.org/2\t[2010-07-05]\t
+1\t#\tO\tS-ORG
+"""
+
+
+def test_other_levels_are_counted_and_a_first_column_may_be_a_comment(read):
+    columns = ["index", "token", "tag", "tag:inner"]
+    first, second = read(dataset("conll", types=NEWS, columns=columns), GERMEVAL)
+    assert surfaces([first]) == [("LOC", "Bern"), ("ORG", "Water Board")]
+    assert second.tokens == ("#",)
+    # I-ORG after B-LOC goes on; nothing of this level is read, whatever its types are.
+    assert (first.treated, second.treated) == (("other_level_mentions",), ("other_level_mentions",))
+
+
+def test_commas_and_quoted_cells(read):
+    text = '-DOCSTART-,O\n,O\nBern,B-LOC\n",",O\n"a ""b""",O\n,O\n,O\nWater,B-ORG\n'
+    first, second = read(dataset("conll", types=NEWS, separator="comma"), text)
+    assert first.tokens == ("Bern", ",", 'a "b"') and first.document == second.document
+    assert surfaces([first, second]) == [("LOC", "Bern"), ("ORG", "Water")]
+    with pytest.raises(DataError, match=":2: no CSV"):
+        read(dataset("conll", types=NEWS, separator="comma"), 'a,O\n"b,O\n')
+
+
+def test_a_header_is_skipped_where_it_is_declared(read):
+    text = "Word\tTag\nBern\tB-LOC\n"
+    (sentence,) = read(dataset("conll", types=NEWS, header=True), text)
+    assert sentence.tokens == ("Bern",)
+    with pytest.raises(DataError, match=":1: unknown tag 'Tag'"):
+        read(dataset("conll", types=NEWS), text)
+
+
+def test_bare_types(read):
+    text = "a\tLOC\nb\tLOC\nc\tORG\nd\tO\ne\tI-ORG\n"
+    (sentence,) = read(dataset("conll", types=NEWS, scheme="io"), text)
+    assert sentence.spans == (Span(0, 2, "LOC"), Span(2, 3, "ORG"), Span(4, 5, "ORG"))
+    assert sentence.repaired == 0
+    (sentence,) = read(dataset("jsonl", types=NEWS, scheme="io"), '{"tokens": ["a"], "ner_tags": ["LOC"]}')
+    assert sentence.spans == (Span(0, 1, "LOC"),)
+    with pytest.raises(DataError, match=":1: unknown tag 'B-LOC'"):
+        read(dataset("conll", types=NEWS, scheme="io"), "a\tB-LOC\n")
+
+
+def test_all_unknown_types_are_named_at_once(read):
+    text = "a\tB-LOC\nb\tB-new_one\nc\tB_PER\n\nd\tI-new_one\ne\tB-other\nf\t[x]\n"
+    with pytest.raises(DataError) as caught:
+        read(dataset("conll", types=NEWS), text)
+    message = str(caught.value)
+    assert ":2: unknown tag 'B-new_one'; types are ORG, LOC" in message
+    assert message.endswith("; other unknown types: PER, other")
+    with pytest.raises(DataError) as caught:
+        read(dataset("conll", types=NEWS, private=True), text)
+    assert "new_one" not in str(caught.value) and "PER" not in str(caught.value)

@@ -114,3 +114,52 @@ def test_a_private_corpus_is_not_quoted(read):
     with pytest.raises(DataError) as refused:
         read(dataset("offsets", types=NEWS, private=True), with_mention({"text": "Geheim"}, "Geheim"))
     assert "Geheim" not in str(refused.value)
+
+
+def test_records_of_gliner(read):
+    record = {
+        "tokenized_text": ["Ada", "Lovelace", "left", "Bern", "."],
+        "ner": [[0, 1, "PER"], [3, 3, "LOC"]],
+    }
+    other = {"tokenized_text": ["Zoë", "stayed"], "ner": [[0, 0, "PER"]]}
+    rows = read(dataset("offsets", types=NEWS), json.dumps([record, other], ensure_ascii=False))
+    assert surfaces(rows) == EXPECTED
+    assert len({row.document for row in rows}) == 2  # though both stand on one line
+    for wrong, message in (([[0, 5, "PER"]], "a mention from -1"), ([[1, 0, "PER"]], "a mention from -1")):
+        with pytest.raises(DataError, match=message):
+            read(dataset("offsets", types=NEWS), json.dumps(record | {"ner": wrong}))
+    for wrong, message in (([["a", 0, "PER"]], "first token, last token"), (None, "a list under ner")):
+        with pytest.raises(DataError, match=message):
+            read(dataset("offsets", types=NEWS), json.dumps(record | {"ner": wrong}))
+
+
+def test_a_list_inside_of_an_object(read):
+    whole = {"classes": ["PER", "LOC"], "annotations": [[TEXT, {"entities": TRIPLES}], None]}
+    for text in (json.dumps(whole), json.dumps(whole, indent=4)):
+        with pytest.raises(DataError, match="an empty record"):
+            read(dataset("offsets", types=NEWS), text)
+        rows = read(dataset("offsets", types=NEWS, flaws="drop"), text)
+        assert surfaces(rows) == EXPECTED and rows[-1].treated == ("dropped_flaws",)
+
+
+@pytest.mark.parametrize(
+    ("record", "message"),
+    [
+        ({"text": TEXT, "spans": OBJECTS, "answer": "reject"}, "not annotated: its answer is reject"),
+        ({"text": TEXT, "answer": "ignore"}, "not annotated: its answer is ignore"),
+        (TASK | {"annotations": []}, "nobody submitted"),
+        (TASK | {"annotations": [{"was_cancelled": True, "result": RESULT}]}, "nobody submitted"),
+    ],
+)
+def test_records_that_nobody_annotated_are_no_gold(record, message, read):
+    """A rejected or skipped record would pass for a text without mentions."""
+    lines = json.dumps(record) + "\n" + json.dumps({"text": "Bern", "spans": [], "answer": "accept"})
+    with pytest.raises(DataError, match=message):
+        read(dataset("offsets", types=NEWS), lines)
+    (sentence,) = read(dataset("offsets", types=NEWS, flaws="drop"), lines)
+    assert sentence.tokens == ("Bern",) and sentence.treated == ("dropped_flaws",)
+
+
+def test_prodigy_leaves_the_key_of_mentions_out(read):
+    (sentence,) = read(dataset("offsets", types=NEWS), '{"text": "Bern", "answer": "accept"}')
+    assert sentence.spans == ()

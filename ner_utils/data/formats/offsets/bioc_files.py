@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ner_utils.config.dataset import Dataset
-from ner_utils.data.formats.lines import DataError, whole_text
+from ner_utils.data.formats.lines import JSON, DataError, whole_text
 from ner_utils.data.formats.offsets.standoff import Row, document_name, read_document
 from ner_utils.data.sentence import Sentence
 from ner_utils.messages import shortened
@@ -42,10 +43,32 @@ def _documents(path: Path) -> list[BioCDocument]:
     text = whole_text(path)
     try:
         if text.lstrip().startswith("{"):
-            return biocjson.loads(text).documents
+            return biocjson.loads(json.dumps(_complete(JSON.decode(text)))).documents
         return biocxml.loads(text).documents
     except (XMLSyntaxError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{path}: no BioC ({shortened(str(error), 100)})") from None
+
+
+# Of a part in JSON, the parts that it contains.
+_INSIDE = {
+    "documents": ("passages", "annotations"),
+    "passages": ("sentences", "annotations"),
+    "sentences": ("annotations",),
+    "annotations": (),
+}
+
+
+def _complete(values: dict[str, Any], inside: tuple[str, ...] = ("documents",)) -> dict[str, Any]:
+    """A part in JSON with the keys that publishers leave out (BioRED, PubTator 3) and the library expects;
+    without relations, which are not read. Raises `KeyError` for a document without passages."""
+    if "passages" in inside and "passages" not in values:
+        raise KeyError("passages")
+    whole = {"source": "", "date": "", "key": "", "version": "", "infons": {}, "text": None} | values
+    whole["documents"] = values.get("documents", values.get("PubTator3"))
+    return whole | {
+        "relations": [],
+        **{key: [_complete(each, _INSIDE[key]) for each in whole.get(key) or ()] for key in inside},
+    }
 
 
 def _passages(path: Path, name: str, document: BioCDocument) -> list[str]:

@@ -9,6 +9,8 @@ mentions in the first annotation that was not cancelled.
 from __future__ import annotations
 
 import contextlib
+import itertools
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,21 +25,31 @@ from ner_utils.messages import shortened
 MENTIONS = ("entities", "spans", "labels", "label", "annotations", "completions")
 STARTS, ENDS = ("start", "start_offset", "begin"), ("end", "end_offset")
 TYPES = ("label", "type", "labels", "entity", "tag")
+TOKENS = "tokenized_text"  # of GLiNER
 _SPACE = " \t\r\n"
+# A list of records in an object, as some tools export it.
+_LIST_INSIDE = re.compile(
+    r'"annotations"\s*:\s*\[(?=\s*(?:\[|null))|"(?:examples|data)"\s*:\s*\[(?=\s*(?:[\[{]|null))'
+)
 
 
 def read_json_offsets(dataset: Dataset, flaws: list[str], path: Path) -> Iterator[Sentence]:
     """Read the records of a file. Raises `DataError` for a record of another form."""
     seen: set[str] = set()
-    for number, record in _records(path):
-        where = f"{path}:{number}"
+    for index, (number, record) in enumerate(_records(path, dataset.field("text")), 1):
+        where = f"{path}:{number}"  # an array may be on one line
         if _is_pair(record):
             record = {dataset.field("text"): record[0], **record[1]}
+        if reason := _not_annotated(record):
+            flaws.append(f"{where}: {reason}")
+            continue
         if not isinstance(record, dict):
             raise DataError(f"{where}: expected an object with a text and mentions")
+        if TOKENS in record:
+            record = _with_offsets(record, dataset.field("text"), where)
         text = _text(record, dataset.field("text"), where)
         identity = record.get(dataset.field("id"))
-        document = f"{path.name}:{number}" if identity is None else str(identity)
+        document = f"{path.name}:{index}" if identity is None else str(identity)
         if document in seen:
             flaws.append(f"{where}: {document_name(document, dataset)} occurs twice")
             continue
@@ -46,10 +58,49 @@ def read_json_offsets(dataset: Dataset, flaws: list[str], path: Path) -> Iterato
         yield from read_document(dataset, flaws, path, document, [text], list(filter(None, rows)))
 
 
-def _records(path: Path) -> Iterator[tuple[int, Any]]:
+def _not_annotated(record: Any) -> str:
+    """Why a record has no gold annotation: nobody annotated it, or somebody rejected it."""
+    if record is None:
+        return "an empty record"
+    if not isinstance(record, dict):
+        return ""
+    if (answer := record.get("answer", "accept")) in ("reject", "ignore"):  # Prodigy's
+        return f"not annotated: its answer is {answer}"
+    if isinstance(record.get("data"), dict):  # Label Studio's
+        made = record.get("annotations", record.get("completions"))
+        skipped = (not isinstance(each, dict) or each.get("was_cancelled") for each in made or ())
+        if isinstance(made, list) and all(skipped):
+            return "not annotated: nobody submitted an annotation"
+    return ""
+
+
+def _with_offsets(record: dict[str, Any], field: str, where: str) -> dict[str, Any]:
+    """A record of GLiNER, whose mentions are the first and the last token, as one with offsets."""
+    tokens, mentions = record[TOKENS], record.get("ner")
+    if not isinstance(tokens, list) or not {str}.issuperset(map(type, tokens)):
+        raise DataError(f"{where}: {TOKENS} must be strings")
+    if not isinstance(mentions, list):
+        raise DataError(f"{where}: no mentions; expected a list under ner")
+    begins = [0, *itertools.accumulate(len(token) + 1 for token in tokens)]
+    made = []
+    for mention in mentions:
+        if not isinstance(mention, list) or [type(part) for part in mention] != [int, int, str]:
+            raise DataError(f"{where}: expected a mention as [first token, last token, type]")
+        first, last, kind = mention
+        inside = 0 <= first <= last < len(tokens)
+        made.append([begins[first], begins[last + 1] - 1, kind] if inside else [-1, -1, kind])
+    return record | {field: " ".join(tokens), "entities": made}
+
+
+def _records(path: Path, field: str) -> Iterator[tuple[int, Any]]:
     """The values of a file with the lines on which they begin."""
     text = whole_text(path)
-    if not text.lstrip(_SPACE).startswith("[") or _is_pair(_value(text.lstrip().partition("\n")[0])):
+    head = text.lstrip(_SPACE)
+    first = _value(head.partition("\n")[0])
+    whole = head.startswith("{") and not (isinstance(first, dict) and field in first)
+    wrapped = _LIST_INSIDE.search(text) if whole else None
+    is_list = head.startswith("[") and not _is_pair(first)
+    if not (is_list or wrapped):
         for number, line in filled_lines(path):
             try:
                 yield number, JSON.decode(line)
@@ -57,7 +108,7 @@ def _records(path: Path) -> Iterator[tuple[int, Any]]:
                 why = shortened(str(error), 100)
                 raise DataError(f"{path}:{number}: expected a JSON value on the line ({why})") from None
         return
-    at = _skip(text, text.index("[") + 1)
+    at = _skip(text, wrapped.end() if wrapped else text.index("[") + 1)
     while text[at : at + 1] != "]":
         number = text.count("\n", 0, at) + 1
         try:
@@ -104,6 +155,8 @@ def _mentions(record: dict[str, Any], where: str) -> list[Any]:
         if isinstance(found := record.get(key), list):
             break
     else:
+        if "answer" in record:  # Prodigy leaves the key out where there is no mention
+            return []
         raise DataError(f"{where}: no mentions; expected a list under one of {', '.join(MENTIONS)}")
     results = [each for each in found if isinstance(each, dict) and "result" in each]
     if key in ("annotations", "completions") and (results or not found):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import csv
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ner_utils.config.dataset import Dataset, plain, plain_tags
-from ner_utils.data.formats.lines import DataError, numbered_lines, unknown
+from ner_utils.data.formats.lines import OTHER_LEVEL, DataError, numbered_lines, unknown
 from ner_utils.data.sentence import Sentence
 from ner_utils.data.spans import spans_from_tags
 from ner_utils.messages import shortened
@@ -25,8 +27,10 @@ def read_columns(dataset: Dataset, flaws: list[str], path: Path) -> Iterator[Sen
     """Read a file in columns, among them ``token`` and ``tag``; see `read_blocks`."""
     meanings, scheme = plain_tags(list(dataset.types), dataset.scheme), plain(dataset.scheme)
     token, tag = (dataset.columns.index(name) for name in ("token", "tag"))
+    levels = [place for place, name in enumerate(dataset.columns) if name.startswith("tag:")]
     domain_column = dataset.columns.index(dataset.domain) if dataset.domain else None
-    for document, numbers, rows in read_blocks(path, dataset.separator, token, tag, dataset.columns):
+    settings = (dataset.separator, token, tag, dataset.columns, dataset.header)
+    for document, numbers, rows in read_blocks(path, *settings):
         for number, row in zip(numbers, rows, strict=True):
             if row[tag] not in meanings:
                 raise unknown(f"{path}:{number}", "tag", row[tag], dataset)
@@ -37,28 +41,46 @@ def read_columns(dataset: Dataset, flaws: list[str], path: Path) -> Iterator[Sen
             # The tokens of a sentence should agree about the domain; the last one counts.
             domain = None if domain_column is None else kept[-1][domain_column]
             tokens = tuple(row[token] for row in kept)
-            yield Sentence("", document, tokens, tuple(spans), repaired, domain=domain)
+            others = sum(_begins([row[place] for row in kept]) for place in levels)
+            treated = (OTHER_LEVEL,) * others
+            yield Sentence("", document, tokens, tuple(spans), repaired, treated=treated, domain=domain)
+
+
+def _begins(tags: Sequence[str]) -> int:
+    """The number of mentions of a sentence on a level that is not read, whatever their types."""
+    letters = [tag[:1] or "O" for tag in tags]
+    pairs = itertools.pairwise(["O", *letters])
+    return sum(letter in "BSU" or (letter in "IM" and before == "O") for before, letter in pairs)
 
 
 def read_blocks(
-    path: Path, separator: str, token: int, tag: int, columns: Sequence[str] | None = None
+    path: Path,
+    separator: str,
+    token: int,
+    tag: int,
+    columns: Sequence[str] | None = None,
+    header: bool = False,
 ) -> Iterator[tuple[str | None, list[int], list[list[str]]]]:
     """Read a file in columns: for each sentence its document, the numbers of its lines, and their cells.
 
     Blank lines and the beginning of a document end a sentence.
-    ``separator`` is ``tab`` or ``space``; with ``space``, a line that holds a tab is split at tabs.
+    ``separator`` is ``tab``, ``space`` or ``comma``; with ``space``, a line that holds a tab is split at
+    tabs; with ``comma``, cells may be quoted, and a line without a token is blank.
     ``token`` and ``tag`` are indices of columns. Each line must have as many columns as ``columns`` names,
-    or, without names, as the first line; empty cells after the last column are ignored.
+    or, without names, as the first line; a ``header`` is skipped; empty cells after the last column are
+    ignored.
 
     A line before the first token of a sentence is a comment if it looks like metadata of CoNLL-U or
     MultiCoNER, or if it begins with ``#`` and a space, has another number of columns and does not end in a
-    tag. So ``#`` can be a token. Raises `DataError` with file and line.
+    tag. So ``#`` can be a token; a first column of another kind, which is ``#``, makes a line a comment.
+    Raises `DataError` with file and line.
     """
     document, documents = None, 0
     numbers: list[int] = []
     rows: list[list[str]] = []
     width, first = (len(columns), 0) if columns else (0, 0)
-    for number, line in numbered_lines(path):
+    lines = _cells_by_tabs(path, token) if separator == "comma" else numbered_lines(path)
+    for number, line in itertools.islice(lines, int(header), None):
         blank = not line.strip()  # in WNUT-17, the line between two sentences holds a tab
         if separator == "space":
             line = line.strip(" ")
@@ -72,11 +94,11 @@ def read_blocks(
                 name = next(filter(None, border.groups()), None)
                 document = name.strip() if name else f"{path.name}-{documents}"
             continue
-        if separator == "tab" or "\t" in line:
+        if separator != "space" or "\t" in line:
             cells = line.split("\t")
         else:
             cells = [cell for cell in line.split(" ") if cell]
-        if line[0] == "#" and _is_comment(line, cells, width):
+        if line[0] == "#" and ((token and cells[0] == "#") or _is_comment(line, cells, width)):
             if rows:
                 raise DataError(f"{path}:{number}: a comment inside a sentence; is a blank line missing?")
             continue
@@ -96,6 +118,18 @@ def read_blocks(
         rows.append(cells)
     if rows:
         yield document, numbers, rows
+
+
+def _cells_by_tabs(path: Path, token: int) -> Iterator[tuple[int, str]]:
+    """The lines of a file with commas, with tabs in their place, and blank ones for those without a token."""
+    for number, line in numbered_lines(path):
+        try:
+            cells = next(csv.reader([line], strict=True), [])
+        except csv.Error as error:
+            raise DataError(f"{path}:{number}: no CSV ({error})") from None
+        cells = [cell.replace("\t", " ") for cell in cells]
+        there = -len(cells) <= token < len(cells) and cells[token].strip()
+        yield number, "\t".join(cells) if there else ""
 
 
 def _is_comment(line: str, cells: Sequence[str], width: int) -> bool:
