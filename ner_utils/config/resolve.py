@@ -13,7 +13,14 @@ from ner_utils.config.strict_yaml import ConfigError
 from ner_utils.config.study import Study
 
 # What a run takes from its study's protocol.
-PROTOCOL_KEYS = ("dev_evaluations", "dev_sample", "test_sentences", "dev_predictions", "latency_sentences")
+PROTOCOL_KEYS = (
+    "dev_evaluations",
+    "dev_sample",
+    "test_sentences",
+    "dev_predictions",
+    "latency_sentences",
+    "window",
+)
 
 
 def load_run(

@@ -20,6 +20,7 @@ from ner_utils.config.schema import (
     Strict,
     Writer,
 )
+from ner_utils.config.study import Window
 
 FORMAT = 1  # of stored predictions; the behaviour of stages has its numbers in `stages`
 
@@ -49,6 +50,7 @@ class Run(Strict):
     test_sentences: Positive | None
     dev_predictions: Positive | None = None
     latency_sentences: Positive
+    window: Window | None = None
 
     @property
     def results(self) -> Path:
@@ -112,6 +114,7 @@ class Run(Strict):
             "test_sentences": self.test_sentences,
             "dev_predictions": self.dev_predictions,
             "perturbed": self.perturbed,
+            "window": self.window and self.window.model_dump(),
             "members": [member.fingerprint for member in self.members],
             "selected_by": self.selected_by if self.selected_by != "f1" else None,
             "held_out": list(self.held_out),

@@ -91,6 +91,19 @@ class Tuning(Strict):
     seed: Seed
 
 
+class Window(Strict):
+    """Parts of long sentences, in words. A mention that is no longer than the overlap is whole in one."""
+
+    words: Positive
+    overlap: Positive
+
+    @model_validator(mode="after")
+    def _goes_on(self) -> Window:
+        if 2 * self.overlap >= self.words:
+            raise ValueError("overlap: expected less than half of words")
+        return self
+
+
 class Protocol(Strict):
     """Decisions that are made before a study runs."""
 
@@ -103,6 +116,7 @@ class Protocol(Strict):
     dev_sample: Positive | None  # sentences for each evaluation of a generator; None is all of dev
     test_sentences: Positive | None = None  # a sample of test, the same for all runs; None is all
     dev_predictions: Positive | None = None  # dev sentences to predict, for temperatures and ensembles
+    window: Window | None = None  # longer sentences are read in such parts, by all systems
     tuning: Tuning | None = None
     # The lowest and the highest price of an hour on such a machine.
     dollars_per_hour: Annotated[list[Price], Field(min_length=2, max_length=2)] | None = None

@@ -6,6 +6,8 @@ from ner_utils.data.selection import (
     dev_sample,
     dev_sentences,
     draw,
+    in_parts,
+    join_predictions,
     sentences_to_label,
     test_sentences,
     training_sentences,

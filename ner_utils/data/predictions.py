@@ -14,6 +14,7 @@ from ner_utils.data.sentence import Sentence
 from ner_utils.data.spans import Span
 from ner_utils.sealed import ResultError
 
+STATUSES = ("ok", "recovered", "failed")  # how an answer was read, from good to bad
 DIGITS = 4  # decimal places of stored confidences
 
 

@@ -42,7 +42,8 @@ def train_run(run: Run, corpus: Corpus, checkpoints: bool = True) -> dict[str, A
     with processes.lock(run.scratch / "lock", "trains this run"), files.naming(run.scratch):
         sentences, dev = data.training_sentences(run, corpus), data.without_held_out(run, corpus["dev"])
         labelled, labelling = _label_sentences(run, corpus) if run.labels else ([], {})
-        record = _train_with_halved_batches(run, sentences + labelled, dev) | labelling
+        train, dev = (data.in_parts(run, each) for each in (sentences + labelled, dev))
+        record = _train_with_halved_batches(run, train, dev) | labelling
         provenance.write_json(run.scratch / "training.json", record)
         files.write_checksums(run.scratch, ["training.json"])
         merges = run.model.approach == "generation" and run.model.lora and run.model.merge_adapter
@@ -168,15 +169,18 @@ def predict_sentences(
     """
     try:
         with files.naming(run.scratch):
-            predicted, cost = processes.in_fresh_process(predictor_of(run), run, checkpoint, sentences)
+            parts = data.in_parts(run, sentences)
+            predicted, cost = processes.in_fresh_process(predictor_of(run), run, checkpoint, parts)
     except processes.Killed as error:
         raise _memory_error(run, "prediction", error) from None
     except Exception as error:
         if not processes.is_out_of_memory(error):
             raise
         raise _memory_error(run, "prediction", 1) from None
+    if cost["sentences_per_second"]:
+        cost["sentences_per_second"] *= len(sentences) / len(parts)
     _warn_of_doubtful_times(run, cost)
-    return predicted, cost
+    return data.join_predictions(run, sentences, predicted), cost
 
 
 def predict_dev_sentences(run: Run, checkpoint: Path | None, corpus: Corpus) -> list[Prediction]:

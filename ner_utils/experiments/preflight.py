@@ -72,10 +72,10 @@ def _check_labels(runs: Sequence[Run]) -> None:
 
 def _sentences_of(run: Run, corpus: dict[str, list[Sentence]]) -> dict[str, list[Sentence]]:
     """The sentences of each split that a run reads."""
-    sentences = {"test": data.test_sentences(run, corpus)}
+    splits = {"test": data.test_sentences(run, corpus)}
     if not (run.untrained or run.base or run.members):
-        sentences |= {"train": data.training_sentences(run, corpus), "dev": corpus["dev"]}
-    return sentences
+        splits |= {"train": data.training_sentences(run, corpus), "dev": corpus["dev"]}
+    return {name: data.in_parts(run, sentences) for name, sentences in splits.items()}
 
 
 def _check_mentions(run: Run, corpus: dict[str, list[Sentence]]) -> None:

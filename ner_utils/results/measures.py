@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from ner_utils import scoring
+from ner_utils.data.predictions import STATUSES
 from ner_utils.forms.base import DROPPED
 from ner_utils.results.evaluation import Stored
 
-STATUSES = ("ok", "recovered", "failed")
 OF_ANSWERS = (*STATUSES, "cut_off", "ungrounded_rate", *(f"dropped.{reason}" for reason in DROPPED))
 PARAMETERS = {"parameters": "total", "trainable": "trainable"}
 SHARES = (*OF_ANSWERS, "loss_agrees", "last_look_best", "empty_share", "unseen_share")

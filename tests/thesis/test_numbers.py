@@ -194,12 +194,12 @@ def test_the_overview_is_with_the_results(plain_results):
 
 
 def test_the_checklist_counts_a_shared_training_once(plain_results):
-    text = setup_tables.checklist(plain_results)
+    text = result_tables.checklist(plain_results)
     assert "1; 3 runs, all of them reported" in text and "no search in this study" in text
     item = next(each for each in plain_results.stored if each.run.system == "minilm")
-    alone = setup_tables._seconds(item)
+    alone = result_tables._seconds(item)
     assert alone > item.efficiency["training_seconds"] + item.efficiency["looks_seconds"]
     shared = item.run.model_copy(update={"base": item.run})
     same = type(item)(shared, item.manifest, item.metrics, item.efficiency, item.counts)
     predicted = item.metrics["sentences"] / item.efficiency["sentences_per_second"]
-    assert setup_tables._seconds(same) == pytest.approx(predicted)
+    assert result_tables._seconds(same) == pytest.approx(predicted)
