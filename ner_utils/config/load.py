@@ -11,7 +11,7 @@ from typing import Any
 
 from ner_utils import messages, paths
 from ner_utils.config.dataset import Dataset, Split
-from ner_utils.config.schema import NAME, Model, Pretrained
+from ner_utils.config.schema import CHOSEN, FORMS, NAME, WORDINGS, Model, Pretrained
 from ner_utils.config.strict_yaml import ConfigError, check, read_yaml, read_yaml_file, unknown_key, value_of
 from ner_utils.config.study import PERSON, Study, System
 
@@ -117,10 +117,25 @@ def load_study(name: str, overrides: str = "") -> Study:
         if other not in set(names("studies")) - {name}:
             raise ConfigError(f"{where}: companions: {other!r} is no other study in params/studies")
     datasets = {dataset: load_dataset(dataset) for dataset in study.datasets}
+    systems = {
+        name: _with_forms(system, f"{where}: systems.{name}.overrides")
+        for name, system in study.systems.items()
+    }
+    study = check(Study, study.model_copy(update={"systems": systems}).model_dump(), where)
     for system, settings in study.systems.items():
         if not settings.ensemble_of:
             _check_system(study, settings, datasets, f"{where}: systems.{system}")
     return study
+
+
+def _with_forms(system: System, where: str) -> System:
+    """The system; one whose output form is to be chosen, as tuned over all forms and wordings."""
+    model = system.model and load_model(system.model, system.overrides, where)
+    if getattr(model, "output_format", None) != CHOSEN:
+        return system
+    space = {"output_format": list(FORMS), "wording": list(WORDINGS), **system.space}
+    overrides = {"wording": 1, **system.overrides, "output_format": space["output_format"][0]}
+    return system.model_copy(update={"settings": "tuned", "space": space, "overrides": overrides})
 
 
 def _override(study: dict, text: str) -> None:

@@ -176,12 +176,17 @@ class TaggingModel(Pretrained):
         return "encoder" if encoder else "LLM tagger"
 
 
+FORMS = ("json", "json-occurrence", "inline", "bio")  # of answers
+WORDINGS = (1, 2, 3)  # of the instruction: the same request in other words
+CHOSEN = "chosen"  # a search on dev chooses form and wording
+
+
 class Writer(Strict):
     """What models that write the entities of a sentence have."""
 
     kind: ClassVar[str] = "generator"  # as of `TaggingModel`
-    output_format: Literal["json", "json-occurrence", "inline", "bio"]
-    wording: Literal[1, 2, 3] = 1  # of the instruction: the same request in other words
+    output_format: Literal[*FORMS, CHOSEN]
+    wording: Literal[*WORDINGS] = 1
     type_names: dict[str, Words] = {}  # words for types in place of the corpus' own
     definitions: bool = False  # whether the instruction explains the types as the corpus defines them
     max_new_tokens: Positive
@@ -264,7 +269,7 @@ class EndpointModel(Writer):
 
     @model_validator(mode="after")
     def _has_schema(self) -> EndpointModel:
-        if self.constrained == "schema" and not self.output_format.startswith("json"):
+        if self.constrained == "schema" and self.output_format not in ("json", "json-occurrence"):
             raise ValueError("constrained: a JSON schema needs output_format json or json-occurrence")
         return self
 

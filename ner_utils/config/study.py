@@ -79,8 +79,8 @@ class System(Strict):
             raise ValueError("labelled_sentences: needs labels_from, the system that labels them")
         if (self.settings == "tuned") != bool(self.space):
             raise ValueError("space: expected with settings: tuned, and only then")
-        if self.settings == "tuned" and (self.untrained or self.weights_of):
-            raise ValueError("settings: only systems that are trained can be tuned")
+        if self.settings == "tuned" and self.weights_of:
+            raise ValueError("settings: a system that uses the weights of another cannot be tuned")
         return self
 
 

@@ -25,7 +25,9 @@ def identity(run: Run, system: System, settings: Tuning) -> str:
         key: choice if isinstance(choice, list) else choice.model_dump()
         for key, choice in system.space.items()
     }
-    text = json.dumps([decisive.fingerprint, space, settings.trials, settings.seed])
+    decisions = [decisive.fingerprint, space, settings.trials, settings.seed]
+    decisions += [run.dev_sample] if run.untrained else []  # a training has it in its fingerprint
+    text = json.dumps(decisions)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -14,7 +14,7 @@ import shutil
 import sys
 from typing import Any
 
-from ner_utils import config, data, sealed
+from ner_utils import config, data, scoring, sealed
 from ner_utils.config import tuned
 from ner_utils.config.run import Run
 from ner_utils.config.strict_yaml import value_of
@@ -31,9 +31,7 @@ def search_settings(run: Run, system: System, settings: Tuning) -> dict[str, Any
     The sampler is optuna's TPE (Bergstra et al. 2011), or its grid where the space lists as many settings as
     there are trials. The objective is a trial's best F1 on dev.
     """
-    import optuna  # late, as the next: they take seconds to import
-
-    from ner_utils.models import training
+    import optuna  # late: it takes seconds to import
 
     corpus = data.load(run.dataset_name, run.dataset)
     corpus = {split: corpus[split] for split in ("train", "dev")}  # a search must not see test
@@ -47,13 +45,7 @@ def search_settings(run: Run, system: System, settings: Tuning) -> dict[str, Any
             return done["dev_f1"]
         model = config.load_model(system.model, {**system.overrides, **values})
         tried = run.model_copy(update={"model": model, "seed": settings.seed, "study": f"{run.study}/tuning"})
-        try:
-            record = experiment.train_run(tried, corpus, checkpoints=False)
-            seconds, starts = record["training_seconds"] + record["looks_seconds"], record["starts"]
-            score = max(look["dev_f1"] for look in record["looks"])
-        except training.Diverged as error:  # these settings score nothing
-            print(error, flush=True)
-            score, seconds, starts = 0.0, 0.0, 1
+        score, seconds, starts = _try(tried, corpus)
         trials.append({"values": values, "dev_f1": score, "seconds": seconds, "starts": starts})
         print(f"{run.system}, trial {len(trials)} of {settings.trials}: {tuned.describe(values)}: ", end="")
         print(f"dev F1 {100 * score:.1f}, {seconds:.0f} s", flush=True)
@@ -86,6 +78,25 @@ def search_settings(run: Run, system: System, settings: Tuning) -> dict[str, Any
     return result
 
 
+def _try(run: Run, corpus: experiment.Corpus) -> tuple[float, float, int]:
+    """The best F1 on dev of a trial, its seconds and starts; of a system that is not trained, its F1 on the
+    sample of dev."""
+    from ner_utils.models import training  # late: it takes seconds to import
+
+    if run.untrained:
+        sample = data.draw(corpus["dev"], run.dev_sample, run.seed)
+        predicted, cost = experiment.predict_sentences(run, None, sample)
+        score = scoring.score([each.spans for each in sample], [each.spans for each in predicted])
+        return score.f1, sum(cost["prediction_seconds"].values()), 1
+    try:
+        record = experiment.train_run(run, corpus, checkpoints=False)
+    except training.Diverged as error:  # these settings score nothing
+        print(error, flush=True)
+        return 0.0, 0.0, 1
+    best = max(look["dev_f1"] for look in record["looks"])
+    return best, record["training_seconds"] + record["looks_seconds"], record["starts"]
+
+
 def _suggest(trial, key: str, choice: Range | list) -> Any:
     if isinstance(choice, list):
         return trial.suggest_categorical(key, choice)
@@ -109,9 +120,10 @@ def main(study: str, overrides: str = "") -> None:
     for dataset in settings.datasets:
         data.load(dataset, config.load_dataset(dataset))
         for name, system in systems.items():
-            seed = (system.seeds or settings.seeds)[0]
+            seed = settings.seeds_of(name)[0]
             run = config.load_run(study, dataset, name, seed, overrides, declared=True)
-            weights.check_architecture(weights.resolve(run.model.weights), run.model)
+            if run.has_weights:
+                weights.check_architecture(weights.resolve(run.model.weights), run.model)
             pending.append((run, system))
     for run, system in pending:
         try:

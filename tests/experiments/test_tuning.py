@@ -184,3 +184,60 @@ def test_refused(study, add_study, old, new, message):
 def test_a_study_without_anything_to_tune():
     with pytest.raises(ConfigError, match=r"demo.yaml: no system has settings: tuned"):
         tuning.main("demo")
+
+
+CHOSEN = """
+title: Chosen
+kind: demonstration
+question: Which form?
+datasets: [demo]
+seeds: [1]
+systems:
+  asked:
+    model: smollm2-135m
+    zero_shot: true
+    overrides: {output_format: chosen, max_new_tokens: 8}
+protocol:
+  {primary_metric: micro_f1, comparisons: [], dev_evaluations: 1, dev_sample: 3, test_sentences: 4,
+   latency_sentences: 1, resamples: 50, tuning: {trials: 12, seed: 7}}
+"""
+
+
+@pytest.mark.slow
+def test_form_and_wording_are_chosen_on_dev(add_study, tmp_path, monkeypatch, demo):
+    for name in ("RESULTS", "RUNS"):
+        monkeypatch.setattr(paths, name, tmp_path / name.lower())
+    add_study("chosen", CHOSEN)
+    with pytest.raises(ConfigError, match="not tuned yet; run make tune STUDY=chosen"):
+        config.load_run("chosen", "demo", "asked", 0)
+    asked, predict = [], experiment.predict_sentences
+
+    def count(run, checkpoint, sentences):
+        asked.append((run.model.output_format, run.model.wording, [each.id for each in sentences]))
+        return predict(run, checkpoint, sentences)
+
+    monkeypatch.setattr(experiment, "predict_sentences", count)
+    monkeypatch.setattr(experiment.processes, "in_fresh_process", lambda work, *rest: work(*rest))
+    tuning.main("chosen")
+    assert len({each[:2] for each in asked}) == 12 and len(asked) == 12
+    dev = {sentence.id for sentence in demo["dev"]}
+    assert all(len(ids) == 3 and set(ids) <= dev for _, _, ids in asked)
+    run = config.load_run("chosen", "demo", "asked", 0)
+    stored = tuned.stored(run)
+    best = max(trial["dev_f1"] for trial in stored["trials"])
+    chosen = {"output_format": run.model.output_format, "wording": run.model.wording}
+    assert {"values": chosen, "dev_f1": best} in [
+        {"values": trial["values"], "dev_f1": trial["dev_f1"]} for trial in stored["trials"]
+    ]
+    tuning.main("chosen")
+    assert len(asked) == 12  # nothing is tried again
+
+
+def test_the_space_of_forms_can_be_narrowed(add_study):
+    narrow = """    settings: tuned
+    space: {output_format: [inline, bio], wording: [2, 3]}
+    overrides: {wording: 2, """
+    add_study("chosen", CHOSEN.replace("    overrides: {", narrow))
+    system = config.load_study("chosen").systems["asked"]
+    assert system.space == {"output_format": ["inline", "bio"], "wording": [2, 3]}
+    assert system.overrides["output_format"] == "inline" and system.overrides["wording"] == 2
