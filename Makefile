@@ -10,6 +10,8 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 export STUDY OVERRIDES SYSTEM SEED
 # Threads that wait for each other sleep: on a busy machine, training is several times as fast as with spinning.
 export OMP_WAIT_POLICY ?= passive
+# Memory in pages of 2 MB, which glibc asks for only if told before a process starts: bench/log.md.
+export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 BATCH = @NER_BATCH=$$PPID scripts/batch.sh "$$STUDY" "$$OVERRIDES"
 .PHONY: help study tune dry-run fit thesis model overleaf clean-runs test test-fast bench bench-gpu lab setup
 

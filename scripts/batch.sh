@@ -6,7 +6,8 @@ cd "$(dirname "$0")/.."
 export STUDY=$1 OVERRIDES=$2
 shift 2
 export NER_BATCH="${NER_BATCH:-} $$"  # its notebooks end with it, see ner_utils/experiments/notebook.py
-export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}  # see Makefile; jobs of a cluster inherit it
+export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}  # see Makefile, as for the next; jobs of a cluster inherit both
+export GLIBC_TUNABLES=${GLIBC_TUNABLES:-glibc.malloc.hugetlb=1}
 # The lock ends with its process, however that ends; children must not inherit it. It holds on this machine
 # alone: against a study on another login node, only the locks of the runs protect.
 exec 9>runs/.lock

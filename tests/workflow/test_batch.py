@@ -32,11 +32,16 @@ def batch(tmp_path):
     return run
 
 
-@pytest.mark.parametrize(("given", "wanted"), [({}, "passive"), ({"OMP_WAIT_POLICY": "active"}, "active")])
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [({}, "passive"), ({"OMP_WAIT_POLICY": "active", "GLIBC_TUNABLES": "glibc.malloc.perturb=0"}, "active")],
+)
 def test_waiting_threads_sleep_unless_the_user_says_otherwise(batch, given, wanted):
     code, said = batch(given)
     assert code == 0, said
     assert f"OMP_WAIT_POLICY={wanted}\n" in said
+    pages = given.get("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")
+    assert f"GLIBC_TUNABLES={pages}\n" in said
     code = "import sys, ner_utils, os; print(os.environ['OMP_WAIT_POLICY'], 'torch' in sys.modules)"
     variables = {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"}
     found = subprocess.check_output(
