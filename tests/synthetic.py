@@ -98,8 +98,7 @@ def _efficiency(run: Run, chance: random.Random) -> dict:
     if run.model.approach == "endpoint":
         times = [float(begin) for begin in range(40)]
         replies = [Reply(f"{at}", "[]", "stop", 120, 14, at, at + 0.8, at < 3, "m-1") for at in times]
-        cost = predictor._cost(run, replies, 0)
-        return cost | ({"dollars": 0.01} if run.model.server.dollars else {})
+        return predictor._cost(run, replies, 0)
     tagging = run.model.approach == "tagging"
     p50 = (14 if tagging else 2300) * chance.uniform(0.9, 1.1)
     cost = {

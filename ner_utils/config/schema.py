@@ -254,6 +254,8 @@ class Server(Strict):
             parts = urlsplit(self.url)
             if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query:
                 raise ValueError("url: expected https://host/v1 or http://host/v1, without a key in it")
+        if fixed := {"model", "messages", "stream", "n"} & self.request.keys():
+            raise ValueError(f"request: {min(fixed)} cannot be changed")
         if self.most_dollars and not self.dollars:
             raise ValueError("most_dollars: needs the prices in dollars")
         return self

@@ -127,7 +127,9 @@ def test_a_server_costs_what_it_charged(sketch, made_up):
     results = made_up('hosted:model.server.dollars={"read":1.0,"written":10.0}', "served")
     thesis.write_for_thesis(results)
     generated = paths.THESIS / "generated" / "served"
-    charged = 100 * 1000 * 0.01 / len(results.stored[0].counts)  # cents for 1,000 sentences
+    charged = (
+        100 * 1000 * 40 * (120 * 1.0 + 14 * 10.0) / 1e6 / len(results.stored[0].counts)
+    )  # cents for 1,000 sentences
     row = f"Hosted & 0 & 0{f' & {charged:.1f}' * 4}"
     assert row in (generated / "tab_costs.tex").read_text()
     assert "MiniLM (22M) & Hosted & -- & --" in (generated / "tab_break_even.tex").read_text()

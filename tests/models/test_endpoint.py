@@ -100,6 +100,15 @@ def test_nothing_is_asked_twice(run_of, capsys):
     assert other["tokens"]["read"] == 500 and cost["latency"] == other["latency"]
 
 
+def test_other_sentences_of_a_run_have_a_latency_and_a_price_of_their_own(run_of):
+    """Dev sentences are predicted first."""
+    with answering() as server:
+        run = run_of(server.url, dollars=PRICES)
+        predict(run, some(5, "Bea"))
+        _, cost = predict(run, some(4))
+    assert cost["latency"]["sentences"] == 1 and cost["dollars"] == pytest.approx(0.0008)
+
+
 def test_a_line_that_was_cut_off_is_asked_again(run_of):
     with answering() as server:
         run = run_of(server.url)
@@ -235,6 +244,7 @@ def test_preflight_prints_the_most_that_a_run_can_cost(run_of, warned, capsys):
         ({"url": "https://user:pw@h/v1", "model": "m"}, "without a key in it"),
         ({"url": "https://h/v1?key=1", "model": "m"}, "without a key in it"),
         ({"url": "http://h/v1", "model": "m", "most_dollars": 1}, "needs the prices"),
+        ({"url": "http://h/v1", "model": "m", "request": {"stream": True}}, "stream cannot be changed"),
         ({"url": "http://h/v1", "model": "m", "key": "sk-123"}, "key"),
     ],
 )

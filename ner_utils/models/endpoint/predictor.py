@@ -114,8 +114,7 @@ def predict_with_endpoint(
     `RuntimeError` where the server does not answer or the money does not suffice: what was answered is kept,
     and the next call goes on from there.
     """
-    asker, server = Asker(run), run.model.server
-    failures = Failures(run.dataset.private)
+    asker, failures = Asker(run), Failures(run.dataset.private)
     with Journal(run.scratch / "replies.jsonl") as journal, connected(run, journal) as (client, model):
         requests = [asker.request(sentence, model) for sentence in sentences]
         try:
@@ -128,25 +127,23 @@ def predict_with_endpoint(
                 "again to go on"
             ) from None
         replies = [journal.replies.get(digest(request)) for request in requests]
-        spent = journal.spent(server.dollars)
     raw = [asker.text(reply) if reply else "" for reply in replies]
     keep_answers(run.scratch / "answers.jsonl", sentences, raw)
     predictions = [asker.read(*pair) for pair in zip(sentences, replies, strict=True)]
-    there = [reply for reply in replies if reply]
-    return predictions, _cost(run, there, len(failures)) | ({"dollars": spent} if server.dollars else {})
+    return predictions, _cost(run, list(filter(None, replies)), len(failures))
 
 
 def _ask_all(run: Run, client: Client, sentences, requests, failures: Failures) -> None:
     """Send the requests that have no reply yet."""
-    asked = {digest(request) for request in requests} - client.journal.replies.keys()
-    rows = []
+    names, kept = {digest(request) for request in requests}, client.journal.replies
+    asked, rows = names - kept.keys(), []
     for sentence, request in zip(sentences, requests, strict=True):
         if (name := digest(request)) in asked:  # a sentence that stands twice is sent once
             asked.remove(name)
             rows.append((sentence, request))
     if len(rows) < len(requests):
         print(f"{len(requests) - len(rows)} of {len(requests)} sentences are answered already", flush=True)
-    first = max(0, run.latency_sentences - sum(reply.alone for reply in client.journal.replies.values()))
+    first = max(0, run.latency_sentences - sum(kept[name].alone for name in names & kept.keys()))
     in_a_row = 0
 
     def settle(number: int, sentence: Sentence, error: Exception | None) -> None:
@@ -193,6 +190,7 @@ def _cost(run: Run, replies: Sequence[Reply], failed: int) -> dict[str, Any]:
         latency = {"mean_ms": float(np.mean(alone)), "p50_ms": float(p50), "p95_ms": float(p95)}
         latency["milliseconds"] = [round(each, 3) for each in alone]
     server = run.model.server
+    tokens = {side: sum(getattr(reply, side) for reply in replies) for side in ("read", "written")}
     models = [server.serves] if server.serves else sorted({reply.model for reply in replies})
     return {
         "prediction_seconds": {"model": busy},
@@ -202,6 +200,7 @@ def _cost(run: Run, replies: Sequence[Reply], failed: int) -> dict[str, Any]:
         "prediction_truncation": {"cut_off_answers": sum(reply.finish == CUT_OFF for reply in replies)},
         "failed_sentences": failed,
         "batch_size": server.at_once,
-        "tokens": {side: sum(getattr(reply, side) for reply in replies) for side in ("read", "written")},
+        "tokens": tokens,
+        **({"dollars": dollars(server.dollars, **tokens)} if server.dollars else {}),
         "server": {"url": server.url or "this machine", "models": models},
     }
