@@ -196,7 +196,7 @@ systems:
   asked:
     model: smollm2-135m
     zero_shot: true
-    overrides: {output_format: chosen, max_new_tokens: 8}
+    overrides: {output_format: chosen, max_new_tokens: 8, quantisation: null}
 protocol:
   {primary_metric: micro_f1, comparisons: [], dev_evaluations: 1, dev_sample: 3, test_sentences: 4,
    latency_sentences: 1, resamples: 50, tuning: {trials: 12, seed: 7}}
@@ -207,7 +207,10 @@ protocol:
 def test_form_and_wording_are_chosen_on_dev(add_study, tmp_path, monkeypatch, demo):
     for name in ("RESULTS", "RUNS"):
         monkeypatch.setattr(paths, name, tmp_path / name.lower())
-    add_study("chosen", CHOSEN)
+    few = """    settings: tuned
+    space: {output_format: [json, inline], wording: [1, 3]}
+    overrides: {"""
+    add_study("chosen", CHOSEN.replace("    overrides: {", few).replace("trials: 12", "trials: 4"))
     with pytest.raises(ConfigError, match="not tuned yet; run make tune STUDY=chosen"):
         config.load_run("chosen", "demo", "asked", 0)
     asked, predict = [], experiment.predict_sentences
@@ -219,7 +222,7 @@ def test_form_and_wording_are_chosen_on_dev(add_study, tmp_path, monkeypatch, de
     monkeypatch.setattr(experiment, "predict_sentences", count)
     monkeypatch.setattr(experiment.processes, "in_fresh_process", lambda work, *rest: work(*rest))
     tuning.main("chosen")
-    assert len({each[:2] for each in asked}) == 12 and len(asked) == 12
+    assert len({each[:2] for each in asked}) == 4 and len(asked) == 4
     dev = {sentence.id for sentence in demo["dev"]}
     assert all(len(ids) == 3 and set(ids) <= dev for _, _, ids in asked)
     run = config.load_run("chosen", "demo", "asked", 0)
@@ -230,7 +233,7 @@ def test_form_and_wording_are_chosen_on_dev(add_study, tmp_path, monkeypatch, de
         {"values": trial["values"], "dev_f1": trial["dev_f1"]} for trial in stored["trials"]
     ]
     tuning.main("chosen")
-    assert len(asked) == 12  # nothing is tried again
+    assert len(asked) == 4  # nothing is tried again
 
 
 def test_the_space_of_forms_can_be_narrowed(add_study):

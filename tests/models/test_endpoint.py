@@ -172,6 +172,14 @@ def test_no_server_at_all(run_of, warned):
         warned()
 
 
+def test_a_proxy_does_not_stand_before_this_machine(run_of, monkeypatch):
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    with answering(answer=ADA) as server:
+        predicted, _ = predict(run_of(server.url, tries=1), some(1))
+    assert predicted[0].status == "ok"
+
+
 def test_the_key_is_looked_for_before_anything_else(run_of, warned, monkeypatch):
     monkeypatch.delenv("A_KEY", raising=False)
     run_of("https://api.example.org/v1", key="A_KEY")

@@ -1,13 +1,9 @@
 """Folders of trained models: what plain transformers makes of them, their cards, and their upload."""
 
-import base64
 import json
-import os
 import re
 import subprocess
 import sys
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import yaml
@@ -132,78 +128,3 @@ def test_what_cannot_be_written(system, adapter, message, shared):
     run = config.load_run("two", "demo", system, 0 if system == "untrained" else 1)
     with pytest.raises(ConfigError, match=message):
         model_folder.write_model(shared[0], run, adapter)
-
-
-# ------------------------------------------------------------------------------ upload
-class Hub(BaseHTTPRequestHandler):
-    """What the hub's interface for uploads does with small files: it takes them into a commit."""
-
-    asked, files = [], {}
-
-    def do_POST(self):
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.asked.append((self.path, self.headers["Authorization"], body))
-        reply = {"url": "https://huggingface.co/me/tagger"}
-        if "/preupload/" in self.path:
-            names = [file["path"] for file in json.loads(body)["files"]]
-            reply = {"files": [{"path": p, "uploadMode": "regular", "shouldIgnore": False} for p in names]}
-        elif "/commit/" in self.path:
-            for line in map(json.loads, body.splitlines()):
-                if line["key"] == "file":
-                    self.files[line["value"]["path"]] = base64.b64decode(line["value"]["content"])
-            reply = {
-                "commitUrl": "https://huggingface.co/me/tagger/commit/0",
-                "commitOid": "0",
-                "success": True,
-            }
-        elif "validate-yaml" in self.path:
-            reply = {"errors": [], "warnings": []}
-        elif not self.path.startswith("/api/repos/create"):
-            self.send_error(404)
-            return
-        text = json.dumps(reply).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(text)))
-        self.end_headers()
-        self.wfile.write(text)
-
-    def log_message(self, *_):
-        pass
-
-
-PUSH = """
-import sys
-from pathlib import Path
-from ner_utils import config
-from ner_utils.sharing import model_folder
-print(model_folder.push(Path(sys.argv[1]), "me/tagger", config.load_run("first-look", "demo", "minilm", 1)))
-"""
-
-
-def test_a_folder_is_uploaded_to_a_private_repository(tmp_path, monkeypatch):
-    (tmp_path / "README.md").write_text("---\nlanguage: en\n---\nhello")
-    (tmp_path / "model.safetensors").write_bytes(b"123")
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    address = {"HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}", "HF_TOKEN": "hf_secret"}
-    done = subprocess.run(
-        [sys.executable, "-c", PUSH, str(tmp_path)],
-        env=os.environ | address,
-        capture_output=True,
-        text=True,
-        cwd=paths.ROOT,
-    )
-    server.shutdown()
-    server.server_close()
-    assert done.returncode == 0, done.stderr
-    assert Hub.files["model.safetensors"] == b"123" and b"hello" in Hub.files["README.md"]
-    (created,) = [json.loads(body) for path, _, body in Hub.asked if path.startswith("/api/repos/create")]
-    assert created["visibility"] == "private" and created["name"] == "tagger"
-    assert all(key == "Bearer hf_secret" for _, key, _ in Hub.asked)
-
-
-def test_a_model_of_a_private_corpus_is_not_uploaded(tmp_path):
-    run = config.load_run("first-look", "demo", "minilm", 1)
-    private = run.model_copy(update={"dataset": run.dataset.model_copy(update={"private": True})})
-    with pytest.raises(ConfigError, match="demo is private.*nothing was uploaded"):
-        model_folder.push(tmp_path, "me/tagger", private)

@@ -46,7 +46,10 @@ class Client:
         if not self.key:
             raise ConfigError(f"server.key: the environment has no variable {server.key}, or it is empty")
         # Tries are counted here, because each may cost money.
-        self._client = openai.OpenAI(base_url=url, api_key=self.key, max_retries=0, timeout=server.timeout)
+        settings = {"base_url": url, "api_key": self.key, "max_retries": 0, "timeout": server.timeout}
+        # A server on this machine is not behind the proxy that leads elsewhere.
+        proxy = {"http_client": openai.DefaultHttpx2Client(trust_env=False)} if server.is_local else {}
+        self._client = openai.OpenAI(**settings, **proxy)
 
     def check(self) -> None:
         """Raise `NoReply` unless the server is there, takes the key and knows the model."""

@@ -42,10 +42,11 @@ def serving(name: str) -> Iterator[tuple[str, str]]:
 
 
 def _wait(server: subprocess.Popen, address: str, log, name: str) -> None:
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end and server.poll() is None:
         with contextlib.suppress(urllib.error.URLError, OSError):
-            urllib.request.urlopen(address, timeout=5).close()
+            direct.open(address, timeout=5).close()
             return
         time.sleep(0.5)
     log.seek(0)
