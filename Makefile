@@ -50,7 +50,7 @@ model: setup    # a trained model as a folder that transformers loads, with its 
 overleaf: thesis  # one zip of the thesis that compiles where there is no kit
 	@python -m ner_utils.sharing.overleaf "$$STUDY"
 
-clean-runs:     # list what nothing in runs/ needs any more; YES=1 deletes it
+clean-runs: setup  # list what nothing in runs/ needs any more; YES=1 deletes it
 	@python -m ner_utils.experiments.clean_runs $(if $(YES),--yes)
 
 bench: setup    # speed against plain library calls, side by side; and on a busy machine

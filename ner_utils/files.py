@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -55,7 +55,17 @@ def write_checksums(folder: Path, names: Iterable[str] | None = None) -> None:
     if names is None:
         files = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
         names = (name for name in files if name != CHECKSUMS)
-    sums = {name: sha256(folder / name) for name in sorted(names)}
+    _write_sums(folder, {name: sha256(folder / name) for name in sorted(names)})
+
+
+def forget_checksums(folder: Path, names: Collection[str]) -> None:
+    """Take files out of ``checksums.json``, before they are deleted. The other files are not read, so that a
+    damaged one stays known as such."""
+    sums = json.loads((folder / CHECKSUMS).read_text(encoding="utf-8"))
+    _write_sums(folder, {name: sum_ for name, sum_ in sums.items() if name not in names})
+
+
+def _write_sums(folder: Path, sums: dict[str, str]) -> None:
     write_whole(folder / CHECKSUMS, (json.dumps(sums, indent=1) + "\n").encode())
 
 

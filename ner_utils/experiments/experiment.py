@@ -231,15 +231,13 @@ def leftovers(run: Run, record: dict[str, Any]) -> list[Path]:
 
 def delete(unneeded: Sequence[Path]) -> None:
     """Delete files and folders; the checksums of a checkpoint forget its files first."""
-    for path in unneeded:
-        if path.is_dir():
-            shutil.rmtree(path)
-    for folder in {path.parent for path in unneeded if path.is_file()}:
-        gone = {path.name for path in unneeded if path.parent == folder}
-        stays = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
-        files.write_checksums(folder, [name for name in stays if name not in {*gone, files.CHECKSUMS}])
-        for path in (path for path in unneeded if path.parent == folder):
-            path.unlink(missing_ok=True)
+    for folder in filter(Path.is_dir, unneeded):
+        shutil.rmtree(folder)
+    there = list(filter(Path.is_file, unneeded))
+    for folder in {path.parent for path in there}:
+        files.forget_checksums(folder, {path.name for path in there if path.parent == folder})
+    for path in there:
+        path.unlink()
 
 
 # -------------------------------------------------------------------------- messages

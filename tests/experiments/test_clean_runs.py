@@ -21,6 +21,9 @@ def test_the_state_of_the_optimizer_goes_and_the_checkpoint_stays_whole(tmp_path
     assert names == {"model.safetensors", "trainer_state.json", files.CHECKSUMS}
     assert files.verify_checksums(folder) == []
     assert training.last_checkpoint(tmp_path, lambda state: True) is None  # no training goes on from there
+    (folder / "model.safetensors").write_text("damaged")
+    experiment.delete([folder / "trainer_state.json"])
+    assert files.verify_checksums(folder) == ["model.safetensors"]  # a damaged file stays known as such
 
 
 def test_what_nothing_needs(plain_results, monkeypatch, tmp_path, capsys):

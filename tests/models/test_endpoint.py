@@ -109,12 +109,13 @@ def test_other_sentences_of_a_run_have_a_latency_and_a_price_of_their_own(run_of
     assert cost["latency"]["sentences"] == 1 and cost["dollars"] == pytest.approx(0.0008)
 
 
-def test_a_line_that_was_cut_off_is_asked_again(run_of):
+@pytest.mark.parametrize("bytes_lost", [9, 1])
+def test_a_line_that_was_cut_off_is_asked_again(bytes_lost, run_of):
     with answering() as server:
         run = run_of(server.url)
         predict(run, some(2))
         path = run.scratch / "replies.jsonl"
-        path.write_bytes(path.read_bytes()[:-9])
+        path.write_bytes(path.read_bytes()[:-bytes_lost])
         predict(run, some(2))
         assert len(server.asked) == 3
     with Journal(path) as journal:

@@ -56,9 +56,12 @@ class Journal:
         whole = 0
         for line in path.read_bytes().splitlines(keepends=True) if path.is_file() else ():
             try:
-                self._count(_ROW.validate_json(line))
+                row = _ROW.validate_json(line)
             except ValidationError:
                 break
+            if not line.endswith(b"\n"):  # the next reply would stand on the same line
+                break
+            self._count(row)
             whole += len(line)
         self._file = path.open("ab")
         self._file.truncate(whole)

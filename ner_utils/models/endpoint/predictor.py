@@ -135,15 +135,13 @@ def predict_with_endpoint(
 
 def _ask_all(run: Run, client: Client, sentences, requests, failures: Failures) -> None:
     """Send the requests that have no reply yet."""
-    names, kept = {digest(request) for request in requests}, client.journal.replies
-    asked, rows = names - kept.keys(), []
+    kept, asked = client.journal.replies, {}
     for sentence, request in zip(sentences, requests, strict=True):
-        if (name := digest(request)) in asked:  # a sentence that stands twice is sent once
-            asked.remove(name)
-            rows.append((sentence, request))
+        asked.setdefault(digest(request), (sentence, request))  # a sentence that stands twice is sent once
+    rows = [row for name, row in asked.items() if name not in kept]
     if len(rows) < len(requests):
         print(f"{len(requests) - len(rows)} of {len(requests)} sentences are answered already", flush=True)
-    first = max(0, run.latency_sentences - sum(kept[name].alone for name in names & kept.keys()))
+    first = max(0, run.latency_sentences - sum(kept[name].alone for name in asked.keys() & kept.keys()))
     in_a_row = 0
 
     def settle(number: int, sentence: Sentence, error: Exception | None) -> None:
