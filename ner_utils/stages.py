@@ -13,6 +13,7 @@ NUMBERS = {
     "data": 1,  # reads sentences from the files of a corpus
     "perturbation": 1,  # disturbs test sentences
     "tagging": 1,  # trains token classifiers and predicts with them
+    "gliner": 1,  # trains models of GLiNER2 and predicts with them
     "generation": 1,  # prompts, trains and decodes generators
     "endpoint": 1,  # prompts models behind servers
     # Reads spans from answers. 2: reads more forms of answers. Results of 1 stay, because raw answers are not

@@ -24,15 +24,20 @@ from ner_utils.data.predictions import Prediction
 from ner_utils.data.spans import Span
 from ner_utils.experiments import ensemble
 from ner_utils.forms.registry import FORMS
-from ner_utils.models import generation, tagging, weights
+from ner_utils.models import generation, gliner, tagging, weights
 from ner_utils.models.endpoint import predictor
 from ner_utils.models.endpoint.journal import Reply
 from ner_utils.models.generation import qlora
+from ner_utils.models.gliner import extractor
 from ner_utils.results import evaluation
 from ner_utils.scoring import error_types
 
 GOLDEN = Path(__file__).parent / "golden.json"
-ROUGH = {"tagging": 1e-2, "generation": 1e-2}  # these train, which magnifies differences between processors
+ROUGH = {
+    "tagging": 1e-2,
+    "gliner": 1e-2,
+    "generation": 1e-2,
+}  # these train, which magnifies differences between processors
 
 
 # ------------------------------------------------------------------------------------ inputs
@@ -124,6 +129,21 @@ def tagging_stage(make_run, twenty, tmp_path):
     said, _ = tagging.predict_with_tagger(run, tmp_path / "random", twenty)
     return {
         "ids": [row["input_ids"] for row in tagging.encode(twenty[:3], tokenizer, 16)],
+        "steps": record["steps"],
+        "losses": [loss for _, loss in record["losses"]],
+        "dev_losses": [look["dev_loss"] for look in record["looks"]],
+        "spans": [each.spans for each in said],
+        "confidences": [each.confidences for each in said[:3]],
+    }
+
+
+@pytest.fixture
+def gliner_stage(tiny_gliner, twenty):
+    run = tiny_gliner(more={"threshold": 0.49, "type_names": {"PER": "human"}})
+    record = gliner.train_gliner(run, twenty, twenty)
+    said, _ = gliner.predict_with_gliner(run, None, twenty)
+    return {
+        "examples": [extractor.example(sentence, extractor.names_of(run)) for sentence in twenty[:3]],
         "steps": record["steps"],
         "losses": [loss for _, loss in record["losses"]],
         "dev_losses": [look["dev_loss"] for look in record["looks"]],

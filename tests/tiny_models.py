@@ -9,6 +9,7 @@ import pytest
 from ner_utils import config, paths
 from ner_utils.config import schema
 from ner_utils.config.run import Run
+from ner_utils.config.strict_yaml import check
 from ner_utils.forms.json_list import JsonForm
 from ner_utils.models import weights
 
@@ -19,6 +20,7 @@ TINY_LLAMA = {
     "num_attention_heads": 2,
     "num_key_value_heads": 1,
 }
+TINY_BERT = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
 
 
 @pytest.fixture(scope="session")
@@ -97,6 +99,48 @@ def tiny(make_tiny_llama, make_run):
     return make_run("tiny-llama", {"max_new_tokens": 12}, weights_folder=make_tiny_llama())
 
 
+@pytest.fixture(scope="session")
+def make_tiny_gliner(tmp_path_factory):
+    """A folder with a random GLiNER2 on a BERT of one layer, which takes one reading of a sentence, as the
+    published ones do."""
+
+    @cache
+    def made() -> Path:
+        import torch
+        from gliner2 import ExtractorConfig, SpanExtractor
+        from transformers import AutoConfig, AutoTokenizer
+
+        source = weights.resolve(config.load_model("minilm").weights)
+        folder = tmp_path_factory.mktemp("tiny-gliner")
+        torch.manual_seed(0)
+        model = SpanExtractor(
+            ExtractorConfig(model_name="tiny", max_width=4),
+            encoder_config=AutoConfig.from_pretrained(source, **TINY_BERT),
+            tokenizer=AutoTokenizer.from_pretrained(source),
+        )
+        torch.nn.init.constant_(model.count_pred[-1].bias[1], 10)
+        model.save_pretrained(folder)
+        return folder
+
+    return made
+
+
+@pytest.fixture(scope="module")
+def tiny_gliner(make_tiny_gliner, make_run):
+    """``tiny_gliner(**keys)``: a run with a random GLiNER2; keys change the run."""
+    keys = {"learning_rate": 1.0e-2, "batch_size": 8, "accumulation_steps": 1, "epochs": 3, "patience": 9}
+    keys |= {"weight_decay": 0.01, "warmup_fraction": 0.1, "schedule": "linear", "max_length": 40}
+
+    def make(more=(), training=(), **changes):
+        values = {"approach": "gliner", "label": "Tiny GLiNER", "prediction_batch_tokens": 512}
+        values |= {"weights": {"folder": str(make_tiny_gliner())}, "training": keys | dict(training)}
+        model = check(schema.Model, values | dict(more), "tiny")
+        run = make_run("minilm", {}, **{"train_sentences": 40} | changes)
+        return run.model_copy(update={"system": "tiny-gliner", "model": model})
+
+    return make
+
+
 @pytest.fixture(scope="module")
 def tiny_tagger(make_run, tmp_path_factory):
     """A run of six steps, with a look at dev after each third of them, on a random BERT of one layer."""
@@ -108,8 +152,7 @@ def tiny_tagger(make_run, tmp_path_factory):
     source = weights.resolve(run.model.weights)
     folder = tmp_path_factory.mktemp("tiny-bert")
     torch.manual_seed(0)
-    sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
-    BertModel(BertConfig.from_pretrained(source, **sizes)).save_pretrained(folder)
+    BertModel(BertConfig.from_pretrained(source, **TINY_BERT)).save_pretrained(folder)
     for name in ("tokenizer.json", "tokenizer_config.json", "vocab.txt"):
         shutil.copy(f"{source}/{name}", folder)
     model = run.model.model_copy(update={"weights": schema.Weights(folder=str(folder)), "architecture": None})

@@ -17,7 +17,7 @@ from ner_utils.config.study import PERSON, Study, System
 
 # Keys in which a system may differ from the one whose weights it uses: they affect prediction alone.
 OWN_KEYS = {"label", "max_new_tokens", "constrained", "prediction_batch_size", "prediction_batch_tokens"}
-OWN_KEYS |= {"type_names", "definitions"}
+OWN_KEYS |= {"type_names", "definitions", "threshold"}
 
 
 def names(folder: str) -> list[str]:
@@ -183,8 +183,9 @@ def _set_key(values: dict, key: str, value: Any, where: str) -> None:
 def _check_system(study: Study, system: System, datasets: dict[str, Dataset], where: str) -> None:
     model = load_model(system.model, system.overrides, f"{where}.overrides")
     kind = "zero_shot" if system.zero_shot else "few_shot"
-    if system.untrained and model.approach == "tagging":
-        raise ConfigError(f"{where}.{kind}: only a model that writes can predict without training")
+    untrained = ("tagging", "gliner") if system.few_shot else ("tagging",)
+    if system.untrained and model.approach in untrained:
+        raise ConfigError(f"{where}.{kind}: {model.label} cannot predict so: it needs training")
     if not system.untrained and model.approach == "endpoint":
         raise ConfigError(f"{where}: a model behind a server is not trained: expected zero_shot or few_shot")
     if system.untrained and system.train_sentences:

@@ -7,8 +7,7 @@ from typing import Any
 
 from ner_utils.config import tuned
 from ner_utils.config.load import load_dataset, load_model, load_study
-from ner_utils.config.run import Run
-from ner_utils.config.schema import Ensemble
+from ner_utils.config.run import Ensemble, Run
 from ner_utils.config.strict_yaml import ConfigError
 from ner_utils.config.study import Study
 

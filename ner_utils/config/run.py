@@ -5,14 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from ner_utils import paths, stages
 from ner_utils.config.dataset import Dataset
 from ner_utils.config.schema import (
-    Ensemble,
     Model,
     Positive,
     Pretrained,
@@ -22,7 +21,17 @@ from ner_utils.config.schema import (
 )
 from ner_utils.config.study import Window
 
+# Keys of models that decide nothing where nothing is trained.
+OF_TRAINING = ("training", "lora", "merge_adapter", "loss", "dev_draw", "type_order", "head_learning_rate")
 FORMAT = 1  # of stored predictions; the behaviour of stages has its numbers in `stages`
+
+
+class Ensemble(Strict):
+    """Stands in place of a model in a run of systems that vote on spans."""
+
+    kind: ClassVar[str] = "ensemble"  # as of `TaggingModel`
+    approach: Literal["ensemble"] = "ensemble"
+    label: str
 
 
 class Run(Strict):
@@ -107,7 +116,7 @@ class Run(Strict):
         if self.model.approach == "generation":  # taggers are evaluated on all of dev
             protocol["dev_sample"] = self.dev_sample
         if self.untrained or self.members:
-            for untrained in ("training", "lora", "merge_adapter", "loss", "dev_draw", "type_order"):
+            for untrained in OF_TRAINING:
                 model.pop(untrained, None)
             protocol = {}
         optional = {

@@ -131,9 +131,7 @@ class Training(Strict):
     @model_validator(mode="after")
     def _warms_up(self) -> Training:
         if self.warmup_fraction == 1:
-            raise ValueError(
-                "warmup_fraction: transformers reads 1.0 as a single step, so write 0.99 or less"
-            )
+            raise ValueError("warmup_fraction: transformers reads 1.0 as one step, so write 0.99 or less")
         return self
 
 
@@ -181,8 +179,20 @@ class TaggingModel(Pretrained):
     @property
     def kind(self) -> str:
         """The kind of model in tables, claims and advice: a causal language model that tags is no encoder."""
-        encoder = self.labelled == "first" and self.attention == "causal"  # the defaults
-        return "encoder" if encoder else "LLM tagger"
+        return "encoder" if (self.labelled, self.attention) == ("first", "causal") else "LLM tagger"
+
+
+class GlinerModel(Pretrained):
+    """A model of GLiNER2's classes, which reads the names of types and so predicts untrained, too."""
+
+    kind: ClassVar[str] = "GLiNER"  # as of `TaggingModel`
+    approach: Literal["gliner"]
+    type_names: dict[str, Words] = {}  # words for types in place of the corpus' own
+    threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5  # of the score with which a span is predicted
+    head_learning_rate: Annotated[float, Field(gt=0)] | None = None  # of GLiNER2's layers, if another
+    prediction_batch_tokens: Positive
+    quantisation: None = None  # all its weights are trained
+    lora: None = None
 
 
 FORMS = ("json", "json-occurrence", "inline", "bio")  # of answers
@@ -285,12 +295,6 @@ class EndpointModel(Writer):
         return self
 
 
-Model = Annotated[TaggingModel | GenerationModel | EndpointModel, Field(discriminator="approach")]
-
-
-class Ensemble(Strict):
-    """Stands in place of a model in a run of systems that vote on spans."""
-
-    kind: ClassVar[str] = "ensemble"  # as of `TaggingModel`
-    approach: Literal["ensemble"] = "ensemble"
-    label: str
+Model = Annotated[
+    TaggingModel | GlinerModel | GenerationModel | EndpointModel, Field(discriminator="approach")
+]

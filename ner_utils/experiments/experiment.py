@@ -132,6 +132,10 @@ def trainer_of(run: Run) -> Callable[..., dict[str, Any]]:
         from ner_utils.models.tagging import train_tagger
 
         return train_tagger
+    if run.model.approach == "gliner":
+        from ner_utils.models.gliner import train_gliner
+
+        return train_gliner
     from ner_utils.models.generation.qlora import train_generator
 
     return train_generator
@@ -143,6 +147,10 @@ def predictor_of(run: Run) -> Callable[..., tuple[list[Prediction], dict[str, An
         from ner_utils.models.tagging import predict_with_tagger
 
         return predict_with_tagger
+    if run.model.approach == "gliner":
+        from ner_utils.models.gliner import predict_with_gliner
+
+        return predict_with_gliner
     if run.model.approach == "endpoint":
         from ner_utils.models.endpoint.predictor import predict_with_endpoint
 

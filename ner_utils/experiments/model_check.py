@@ -34,6 +34,8 @@ def check_run(run: Run, sentences: dict[str, list[Sentence]]) -> Iterator[str]:
         )
     if run.model.approach == "tagging":
         yield from _check_tagging(run, source, sentences, where)
+    elif run.model.approach == "gliner":
+        yield from _check_gliner(run, source, sentences, where)
     else:
         yield from _check_generation(run, source, sentences, most, where)
 
@@ -59,7 +61,7 @@ def positions(source: str) -> int | None:
     """The number of tokens for which a model has positions; None if it needs none."""
     from transformers import AutoConfig  # late: it takes seconds to import
 
-    settings = AutoConfig.from_pretrained(source).get_text_config()
+    settings = AutoConfig.from_pretrained(weights.config_folder(source)).get_text_config()
     most = getattr(settings, "max_position_embeddings", None)
     if most and settings.model_type in OFFSET:
         most -= settings.pad_token_id + 1
@@ -86,6 +88,22 @@ def _check_tagging(run: Run, source: str, samples: dict[str, list[Sentence]], wh
                 )
     except (ConfigError, RuntimeError, ValueError) as error:
         raise ConfigError(f"{where}: {error}") from None
+
+
+def _check_gliner(run: Run, source: str, samples: dict[str, list[Sentence]], where: str) -> Iterator[str]:
+    from ner_utils.models.gliner import extractor  # late: it imports torch
+
+    try:
+        extractor.check_model(run, source)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from None
+    limit = extractor.longest(run)
+    for split, sentences in samples.items():
+        if cut := sum(len(sentence.tokens) > limit for sentence in sentences):
+            yield (
+                f"{where}: max_length {limit}, in words, cuts {cut:,} of {len(sentences):,} sentences of "
+                f"{run.dataset_name}, {split}: the mentions that are cut off count as missed"
+            )
 
 
 def _check_generation(

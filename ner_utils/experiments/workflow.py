@@ -15,7 +15,12 @@ from ner_utils.experiments.memory.estimate import resources
 from ner_utils.results import findings, provenance, stale
 
 # By approach, the notebook that trains and predicts.
-NOTEBOOKS = {"tagging": "02_encoder", "generation": "03_qlora", "endpoint": "18_endpoints"}
+NOTEBOOKS = {
+    "tagging": "02_encoder",
+    "gliner": "02_encoder",
+    "generation": "03_qlora",
+    "endpoint": "18_endpoints",
+}
 NOTHING = "(?!)"  # a regular expression that matches no text
 
 

@@ -114,11 +114,13 @@ def is_causal(model_type: str) -> bool:
     return model_type in modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and model_type not in masked
 
 
-def set_head_rate(optimizer: torch.optim.Optimizer, model: torch.nn.Module, rate: float) -> None:
-    """Give the head of a tagger a learning rate of its own: it is new, while the other weights are trained
-    already, so that it may need larger steps."""
+def set_head_rate(
+    optimizer: torch.optim.Optimizer, model: torch.nn.Module, rate: float, heads: Sequence[str] = HEADS
+) -> None:
+    """Give the modules of a model's head a learning rate of their own: they are new, while the other weights
+    are trained already, so that they may need larger steps."""
     head = [
-        weight for name, weight in model.named_parameters() if any(part in name.split(".") for part in HEADS)
+        weight for name, weight in model.named_parameters() if any(part in name.split(".") for part in heads)
     ]
     for group in optimizer.param_groups:
         group["params"] = [weight for weight in group["params"] if not any(weight is each for each in head)]

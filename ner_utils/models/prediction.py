@@ -7,14 +7,14 @@ no sentence can be predicted, the model is at fault, and the run ends with the f
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from ner_utils import efficiency
+from ner_utils import efficiency, processes
 from ner_utils.data import IGNORED
 from ner_utils.data.corpus import Sentence
 from ner_utils.data.predictions import Prediction
@@ -65,6 +65,44 @@ class Failures:
                 f"none of {len(sentences)} sentences could be predicted; first failure: "
                 f"{self._described(failed[0], error)}"
             ) from error
+
+
+def predict_in_batches(
+    sentences: Sequence[Sentence],
+    lengths: Mapping[int, int],
+    budget: int,
+    failures: Failures,
+    predict: Callable[[list[int]], Sequence[Prediction]],
+) -> tuple[list[Prediction], int]:
+    """Predictions of all sentences in order, and the number of batches.
+
+    ``predict`` takes the places of some sentences that have ``lengths``, the longest first, at most
+    ``budget`` tokens with padding. Where memory does not suffice, the budget is halved; where a batch fails,
+    its halves are tried, so that only the sentences at fault have no spans. Raises `RuntimeError` if none of
+    several sentences can be predicted.
+    """
+    order = sorted(lengths, key=lambda place: -lengths[place])
+    predicted: dict[int, Prediction] = {}
+    batches, most = 0, len(order)
+    while left := order[len(predicted) :]:
+        places = left[: min(most, max(1, budget // max(1, lengths[left[0]])))]
+        try:
+            predicted |= zip(places, predict(places), strict=True)
+        except Exception as error:
+            if len(places) == 1:
+                failures.add(sentences[places[0]], error)
+                order.remove(places[0])
+                most = len(order)
+            elif processes.is_out_of_memory(error):
+                budget //= 2
+                print(f"out of memory: going on with {budget} tokens a batch", flush=True)
+            else:  # one of these sentences fails
+                most = len(places) // 2
+            continue
+        batches, most = batches + 1, len(order)
+    failures.check(sentences)
+    empty = (Prediction(sentence.id, (), repaired=(), confidences=()) for sentence in sentences)
+    return [predicted.get(place, each) for place, each in enumerate(empty)], max(1, batches)
 
 
 def tags_of(words: Sequence[int], tag_ids: Sequence[int], length: int, names: list[str]) -> list[str]:

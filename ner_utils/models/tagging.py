@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from transformers import AutoConfig, AutoModelForTokenClassification, AutoTokenizer
 
-from ner_utils import efficiency, processes, scoring
+from ner_utils import efficiency, scoring
 from ner_utils.config.run import Run
 from ner_utils.config.strict_yaml import ConfigError
 from ner_utils.data.corpus import IGNORED, Sentence, tag_names
@@ -23,6 +23,7 @@ from ner_utils.models.prediction import (
     Failures,
     cost_of_prediction,
     differing,
+    predict_in_batches,
     prediction_of,
     tags_of,
 )
@@ -252,34 +253,20 @@ def predict_with_tagger(
     with watch("prepare"):
         rows = _encode_each(sentences, failures, *how)
     lengths = {index: len(row["input_ids"]) for index, row in rows.items()}
-    order = sorted(rows, key=lambda index: -lengths[index])
-    budget, batches, most = run.model.prediction_batch_tokens, 0, len(order)
-    predicted: dict[int, Prediction] = {}
-    while left := order[len(predicted) :]:
-        indices = left[: min(most, max(1, budget // max(1, lengths[left[0]])))]
-        try:
-            with watch("model"):
-                tagged = tag([rows[index] for index in indices])
-        except Exception as error:
-            if len(indices) == 1:
-                failures.add(sentences[indices[0]], error)
-                order.remove(indices[0])
-                most = len(order)
-            elif processes.is_out_of_memory(error):
-                budget //= 2
-                print(f"out of memory: going on with {budget} tokens a batch", flush=True)
-            else:  # one of these sentences fails
-                most = len(indices) // 2
-            continue
-        batches, most = batches + 1, len(order)
+
+    def predict(places: list[int]) -> list[Prediction]:
+        with watch("model"):
+            tagged = tag([rows[place] for place in places])
         with watch("read"):
-            for index, each in zip(indices, tagged, strict=True):
-                predicted[index] = prediction_of(sentences[index], rows[index]["word"], each, names)
-    failures.check(sentences)
-    empty = (Prediction(sentence.id, (), repaired=(), confidences=()) for sentence in sentences)
-    whole = [predicted.get(index, each) for index, each in enumerate(empty)]
+            return [
+                prediction_of(sentences[place], rows[place]["word"], each, names)
+                for place, each in zip(places, tagged, strict=True)
+            ]
+
+    budget = run.model.prediction_batch_tokens
+    whole, batches = predict_in_batches(sentences, lengths, budget, failures, predict)
     cost = cost_of_prediction(watch, len(sentences), failures) | {
-        "batch_size": round(len(sentences) / max(1, batches)),
+        "batch_size": round(len(sentences) / batches),
         "prediction_truncation": lost_words([sentences[index] for index in rows], list(rows.values())),
         "latency": efficiency.latency_again(times, tag_one, sentences[: run.latency_sentences]),
     }

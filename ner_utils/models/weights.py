@@ -77,13 +77,19 @@ def converted(hub: HubSource) -> Path:
     return paths.cache_dir() / "weights" / f"{hub.repo.replace('/', '--')}-{hub.revision[:12]}"
 
 
+def config_folder(folder: str) -> Path:
+    """Where the configuration of a checkpoint is, or that of the encoder in a model of GLiNER2."""
+    encoder = Path(folder) / "encoder_config"
+    return encoder if encoder.is_dir() else Path(folder)
+
+
 def check_architecture(folder: str, model: Model) -> None:
     """Raise `WeightsError` if a checkpoint is of another architecture than its model declares."""
     if not model.architecture:
         return
     from transformers import AutoConfig  # late: it takes seconds
 
-    whole = AutoConfig.from_pretrained(folder)
+    whole = AutoConfig.from_pretrained(config_folder(folder))
     configs = [whole.get_text_config(), whole]  # a model with a vision tower has a config of its text model
     declared = AutoConfig.for_model(**model.architecture)
     for key in model.architecture:

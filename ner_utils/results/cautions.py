@@ -13,6 +13,7 @@ from ner_utils.scoring import resampling
 
 NAMED = 12  # systems that a warning names; the others are counted
 BUSY = "times are not to be trusted, because the machine was busy while they were taken"
+OVERLAP = "how far the types and texts that a GLiNER was trained on overlap with this corpus is not known"
 EMPTY = "no mention is predicted in any sentence"
 FAILED = "sentences could not be predicted, and count as empty"
 DIVERGED = "the loss on dev is not a number, so the training diverged"
@@ -30,6 +31,7 @@ def cautions(stored: Sequence[Stored]) -> list[str]:
         )
         lines.append(f"times and memory were taken on different machines: {'; '.join(made)}")
     lines += [*few_documents(stored), *doubts(stored), *_of_systems(stored, _older_rules, [OLDER])]
+    lines += _of_systems(stored, _overlap, [OVERLAP])
     return list(dict.fromkeys(lines))
 
 
@@ -69,6 +71,11 @@ def _doubts(item: Stored) -> Details:
 def _older_rules(item: Stored) -> Details:
     if share := provenance.read_otherwise(item.run, item.manifest):
         yield OLDER, f"seed {item.run.seed}: {share}"
+
+
+def _overlap(item: Stored) -> Details:
+    if item.run.untrained and item.run.model.approach == "gliner":
+        yield OVERLAP, "zero-shot"
 
 
 def _of_systems(

@@ -23,11 +23,10 @@ SENTENCE = "Zebra"  # stands in for the sentence of a prompt
 def model_card(results: Results, run: Run, folder: Path, adapter: bool) -> str:
     """The card of a run's model that is in a folder: Markdown with the hub's metadata."""
     item = next(each for each in results.stored if each.run.fingerprint == run.fingerprint)
-    tags, audit = run.model.approach == "tagging", results.audits[run.dataset_name]["audit"]["splits"]["test"]
+    audit = results.audits[run.dataset_name]["audit"]["splits"]["test"]
     template = jinja2.Template(TEMPLATE.read_text(encoding="utf-8"), undefined=jinja2.StrictUndefined)
     text = template.render(
         run=run,
-        tags=tags,
         adapter=adapter,
         base=" ".join(run.model.weights.source).strip(),
         steps=item.efficiency["steps"],
@@ -36,18 +35,19 @@ def model_card(results: Results, run: Run, folder: Path, adapter: bool) -> str:
         unseen=100 * audit["unseen_mentions"] / max(1, audit["mentions"]),
         values=measures(item),
         manifest=item.manifest,
-        **({} if tags else _prompt(run, folder)),
+        **(_prompt(run, folder) if run.writes else {}),
     )
     return f"---\n{_metadata(results, item, adapter).to_yaml()}\n---\n\n{text}\n"
 
 
 def _metadata(results: Results, item: Stored, adapter: bool) -> ModelCardData:
     run, hub = item.run, item.run.model.weights.hub
+    library = {"gliner": "gliner2"}.get(run.model.approach, "transformers")
     scores = {name: item.metrics["micro"][name] for name in ("precision", "recall", "f1")}
     return ModelCardData(
         language=run.dataset.language,
-        library_name="peft" if adapter else "transformers",
-        pipeline_tag="token-classification" if run.model.approach == "tagging" else "text-generation",
+        library_name="peft" if adapter else library,
+        pipeline_tag="text-generation" if run.writes else "token-classification",
         tags=["named-entity-recognition", run.model.kind.replace(" ", "-").lower()],
         base_model=hub.repo if hub else None,
         model_name=f"{results.name}-{run.system}-seed{run.seed}",

@@ -1,9 +1,9 @@
 """How does a trained model become a folder that anybody can load?
 
 ``make model STUDY=… SYSTEM=… SEED=…`` calls it; ``python -m ner_utils.sharing.model_folder --help`` lists all
-options. The folder needs transformers alone. It holds the weights that dev chose, as they predicted: of an
-LLM, the dequantised weights with the adapter merged into them. With ``--adapter`` it holds the adapter, for
-peft, where the base is on the Hugging Face hub. Its README.md is a model card.
+options. The folder needs transformers alone, that of a GLiNER gliner2. It holds the weights that dev chose,
+as they predicted: of an LLM, the dequantised weights with the adapter merged into them. With ``--adapter`` it
+holds the adapter, for peft, where the base is on the Hugging Face hub. Its README.md is a model card.
 """
 
 from __future__ import annotations
@@ -70,6 +70,11 @@ def _write_weights(run: Run, checkpoint: Path, target: Path, adapter: bool) -> N
     if adapter:
         _copy(checkpoint, target)
         _name_base(run, target)
+    elif run.model.approach == "gliner":
+        from ner_utils.models.gliner import load_extractor
+
+        load_extractor(checkpoint).save_pretrained(target)
+        return  # with its tokenizer
     elif run.model.approach == "generation":
         from ner_utils.models import generation
 
@@ -128,7 +133,7 @@ def main() -> None:
     dataset = options.dataset or results.study.datasets[0]
     run = config.load_run(options.study, dataset, options.system, options.seed)
     folder = write_model(results, run, options.adapter)
-    size = sum(file.stat().st_size for file in folder.iterdir())
+    size = sum(file.stat().st_size for file in folder.rglob("*"))
     print(f"{paths.relative(folder)}: {size / 1e6:,.0f} MB")
     if options.push:
         print(push(folder, options.push, run))

@@ -21,7 +21,7 @@ def test_every_model_and_corpus_loads():
 def test_a_warm_up_of_all_steps_is_refused(params):
     """transformers would take 1.0 for a single step."""
     params.edit(TAGGER, "warmup_fraction: 0.1", "warmup_fraction: 1.0")
-    assert "1.0 as a single step" in refused(config.load_model, "tagger")
+    assert "1.0 as one step" in refused(config.load_model, "tagger")
     params.edit(TAGGER, "warmup_fraction: 1.0", "warmup_fraction: 0.99")
     assert config.load_model("tagger")
 
@@ -50,7 +50,7 @@ def test_a_seed_that_numpy_would_refuse(params):
         pytest.param(TAGGER, "learning_rate: 2.0e-4", "learning_rate: .nan", "learning_rate", id="nan"),
         pytest.param(TAGGER, "_fraction: 0.1", "_fraction: 10", "less than or equal to 1", id="percent"),
         pytest.param(TAGGER, "linear", "exponential", "found 'exponential'", id="unknown schedule"),
-        pytest.param(TAGGER, "approach: tagging", "approach: tag", "'tagging', 'generation'", id="approach"),
+        pytest.param(TAGGER, "approach: tagging", "approach: tag", "'tagging', 'gliner'", id="approach"),
         pytest.param(TAGGER, "approach: tagging\n", "", "approach", id="no approach"),
         pytest.param(TAGGER, "a" * 40, "main", "weights.hub.revision: ", id="a branch as revision"),
         pytest.param(TAGGER, "hub:", "hub: null #", "exactly one of the keys", id="no weights"),

@@ -65,13 +65,17 @@ def weights_of(folder, run, record):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("approach", "kills"), [("tagging", (3, 14)), ("generation", (8,))])
+@pytest.mark.parametrize(
+    ("approach", "kills"), [("tagging", (3, 14)), ("gliner", (8,)), ("generation", (8,))]
+)
 def test_killed_and_resumed_training_ends_bit_identical(
-    approach, kills, make_run, make_tiny_llama, tiny_tagger, demo, tmp_path, monkeypatch
+    approach, kills, make_run, make_tiny_llama, tiny_tagger, tiny_gliner, demo, tmp_path, monkeypatch
 ):
     """Killed before the first checkpoint, in a later epoch, and between two checkpoints."""
     if approach == "tagging":
         run = tiny_tagger.model_copy(update={"train_sentences": 40})
+    elif approach == "gliner":
+        run = tiny_gliner()
     else:
         settings = {"training.epochs": 3, "training.batch_size": 8, "training.accumulation_steps": 1}
         settings |= {"max_new_tokens": 8, "lora.dropout": 0.1, "merge_adapter": False}

@@ -15,6 +15,7 @@ from transformers import (
 
 from ner_utils import config, scoring
 from ner_utils.config import schema
+from ner_utils.config.run import Ensemble
 from ner_utils.config.strict_yaml import ConfigError
 from ner_utils.data.corpus import Sentence, tag_names
 from ner_utils.data.predictions import Prediction
@@ -285,4 +286,4 @@ def test_kinds_of_the_committed_models():
     assert kinds["llama-3.1-8b"] == kinds["smollm2-135m"] == "generator"
     changed = config.load_model("smollm2-135m-tagger", {"attention": "bidirectional", "labelled": "first"})
     assert changed.kind == "LLM tagger"
-    assert schema.Ensemble(label="Both").kind == "ensemble"
+    assert Ensemble(label="Both").kind == "ensemble"

@@ -1,0 +1,86 @@
+"""How does a model of GLiNER2 learn? As the other models do: batches, evaluations on dev and checkpoints are
+theirs, and the loss is the library's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from ner_utils import efficiency, scoring
+from ner_utils.config.run import Run
+from ner_utils.data.sentence import Sentence
+from ner_utils.models import backbones, weights
+from ner_utils.models.gliner.extractor import example, load_extractor, names_of, predict_batch
+from ner_utils.models.gliner.predictor import lost_words
+
+LAYERS = ("span_rep", "classifier", "count_pred", "count_embed")  # above the encoder
+DRAWN = 16  # sentences that an evaluation on dev predicts at a time
+
+
+def train_gliner(
+    run: Run, sentences: Sequence[Sentence], dev: Sequence[Sentence], parts: int = 1
+) -> dict[str, Any]:
+    """Fine-tune all weights and select the checkpoint by strict micro F1 on all of dev; each batch is
+    computed in ``parts`` passes. Returns a record for efficiency.json."""
+    from transformers import Trainer, TrainingArguments, set_seed
+
+    from ner_utils.models import training
+
+    set_seed(run.seed)
+    model = load_extractor(weights.resolve(run.model.weights))
+    names, most = names_of(run, run.held_out), run.model.training.max_length
+    dev = sorted(dev, key=lambda sentence: len(sentence.tokens))  # less padding in evaluation
+    lost = lost_words(sentences, most, model.max_width)
+
+    def collate(rows: list[dict]) -> dict[str, Any]:
+        examples = [example(row["sentence"], names) for row in rows]
+        # In the library's other mode, it draws other names for types at random.
+        return {"batch": model.processor.collate_fn_inference(examples, most, build_targets=True)}
+
+    class SpanTrainer(training.GroupedByLength, Trainer):
+        def create_optimizer(self, model=None):
+            optimizer = super().create_optimizer(model)
+            if run.model.head_learning_rate:
+                backbones.set_head_rate(optimizer, self.model, run.model.head_learning_rate, LAYERS)
+            return optimizer
+
+        def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+            result = model(inputs["batch"])
+            return result["total_loss"] / self.divisor(result["batch_size"])
+
+        def prediction_step(self, model, inputs, prediction_loss_only, ignore_keys=None):
+            with torch.no_grad():
+                return self.compute_loss(model, inputs), None, None
+
+        def evaluate(self, *arguments, **keywords):
+            metrics = super().evaluate(*arguments, **keywords)
+            self.model.eval()
+            drawn = (dev[place : place + DRAWN] for place in range(0, len(dev), DRAWN))
+            predicted = [each.spans for part in drawn for each in predict_batch(self.model, run, part)]
+            metrics["eval_f1"] = scoring.score([sentence.spans for sentence in dev], predicted).f1
+            self.log({"eval_f1": metrics["eval_f1"]})
+            return metrics
+
+    trainer = SpanTrainer(
+        run,
+        model=model,
+        args=TrainingArguments(**training.arguments(run, parts), remove_unused_columns=False),
+        train_dataset=_rows(sentences),
+        eval_dataset=_rows(dev),
+        data_collator=collate,
+    )
+    return training.run_trainer(trainer, run) | {
+        "parameters": efficiency.parameters(model),
+        "training_memory": efficiency.peak_memory(),
+        "training_truncation": lost,
+    }
+
+
+def _rows(sentences: Sequence[Sentence]) -> list[dict[str, Any]]:
+    """What batches are grouped and losses are divided by: words and their number, beside the sentence."""
+    return [
+        {"input_ids": sentence.tokens, "labels": [0] * len(sentence.tokens), "sentence": sentence}
+        for sentence in sentences
+    ]
