@@ -13,7 +13,7 @@ export OMP_WAIT_POLICY ?= passive
 # Memory in pages of 2 MB, which glibc asks for only if told before a process starts: bench/log.md.
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 BATCH = @NER_BATCH=$$PPID scripts/batch.sh "$$STUDY" "$$OVERRIDES"
-.PHONY: help study tune dry-run fit thesis model overleaf clean-runs test test-fast bench bench-gpu lab setup
+.PHONY: help study tune dry-run fit thesis report model overleaf clean-runs test test-fast bench bench-gpu lab setup
 
 help:           # list these commands
 	@sed -nE 's/^([a-z-]+):[^#]*# (.*)/  make \1\t\2/p' Makefile | expand -t 18
@@ -43,6 +43,9 @@ test:           # all tests
 
 test-fast:      # the tests that neither train nor run notebooks, LaTeX or a workflow: two minutes
 	@$(TESTS) -n 2 -m "not slow"
+
+report: thesis  # one HTML page of findings, figures, tables and sentences, for anybody
+	@python -m ner_utils.sharing.report "$$STUDY"
 
 model: setup    # a trained model as a folder that transformers loads, with its card: SYSTEM=… SEED=…
 	@python -m ner_utils.sharing.model_folder "$$STUDY" "$$SYSTEM" "$${SEED:-1}" $(OPTIONS)

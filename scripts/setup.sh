@@ -26,12 +26,13 @@ if ! command -v latexmk >/dev/null || ! command -v biber >/dev/null || ! kpsewhi
         { tail -n 5 runs/apt.log >&2; fail "installing LaTeX failed; the whole log is runs/apt.log"; }
 fi
 
-# One test runs a study on Slurm. It needs root, and is reported if it is skipped.
-if [ "${1:-}" = test ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! command -v slurmctld >/dev/null; then
+# Two tests run a study on Slurm and open pages in a browser. They need root, and are reported if they are skipped.
+if [ "${1:-}" = test ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null &&
+    ! { command -v slurmctld && command -v chromedriver; } >/dev/null; then
     packages=$(tr '\n' ' ' <apt-test.txt)
-    say "installing Slurm for a test from Debian's packages (apt-test.txt, about 4 MB)"
+    say "installing Slurm and Chromium for tests from Debian's packages (apt-test.txt, about 125 MB)"
     { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $packages; } \
-        >runs/apt.log 2>&1 || say "installing Slurm failed (the whole log is runs/apt.log); going on without"
+        >runs/apt.log 2>&1 || say "installing them failed (the whole log is runs/apt.log); going on without"
 fi
 
 # The stamp is a hash of the pins, so a change of pins installs again.

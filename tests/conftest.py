@@ -16,7 +16,7 @@ from ner_utils.config import dataset, schema, study
 hypothesis.settings.register_profile("kit", deadline=None, derandomize=True, max_examples=30)
 hypothesis.settings.load_profile("kit")
 
-pytest_plugins = ["tiny_models", "trial_study"]
+pytest_plugins = ["tiny_models", "trial_study", "browser"]
 
 # Files that take longest, the longest first; the test on Slurm mostly waits.
 LONGEST = (

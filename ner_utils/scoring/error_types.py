@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from itertools import combinations
 from typing import Any
@@ -29,18 +29,31 @@ def sort(
     agree, ``both``: neither does. ``place``: a predicted span without a partner has the type and the words of
     a missed one elsewhere in the sentence; ``sentences`` are their tokens.
     """
-    partner, kind = kinds(gold, predicted)
+    partner, of_gold, of_predicted = outcomes(gold, predicted, sentences)
     paired, none = partner >= 0, len(gold.types)
-    missed_spans = np.ones(len(gold.columns), bool)
-    missed_spans[partner[paired]] = False
+    missed_spans = np.isin(of_gold, ("missed", "place"))
     confusion = np.zeros((none + 1, none + 1), np.int64)
     np.add.at(confusion, (gold.kind[partner[paired]], predicted.kind[paired]), 1)
     np.add.at(confusion[none], predicted.kind[~paired], 1)
     np.add.at(confusion[:, none], gold.kind[missed_spans], 1)
-    moved = _moved(gold.columns[missed_spans], predicted.columns[~paired], sentences)
-    numbers = Counter(kind.tolist())
-    numbers.update(missed=int(missed_spans.sum()) - moved, place=moved, spurious=-moved)
+    numbers = Counter(of_gold.tolist())
+    numbers["spurious"] = int((of_predicted == "spurious").sum())
     return {each: numbers[each] for each in KINDS}, confusion
+
+
+def outcomes(
+    gold: SpanTable, predicted: SpanTable, sentences: Sequence[Sequence[str]]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """For each predicted span the index of its gold partner, or -1; the kind of each gold span; and that of
+    each predicted one, of `KINDS`. Both spans of a pair have its kind, as both spans of ``place`` do."""
+    partner, of_predicted = kinds(gold, predicted)
+    paired = partner >= 0
+    of_gold = np.full(len(gold.columns), "missed", of_predicted.dtype)
+    of_gold[partner[paired]] = of_predicted[paired]
+    missed, spurious = np.flatnonzero(of_gold == "missed"), np.flatnonzero(~paired)
+    for places in _moved(gold, missed, predicted, spurious, sentences):
+        of_gold[places[0]] = of_predicted[places[1]] = "place"
+    return partner, of_gold, of_predicted
 
 
 def kinds(gold: SpanTable, predicted: SpanTable) -> tuple[np.ndarray, np.ndarray]:
@@ -58,14 +71,25 @@ def kinds(gold: SpanTable, predicted: SpanTable) -> tuple[np.ndarray, np.ndarray
     return partner, kind
 
 
-def _moved(missed: np.ndarray, spurious: np.ndarray, sentences: Sequence[Sequence[str]]) -> int:
-    """How many spurious spans have the type and the words of a missed one of their sentence, one to one."""
+def _moved(
+    gold: SpanTable,
+    missed: np.ndarray,
+    predicted: SpanTable,
+    spurious: np.ndarray,
+    sentences: Sequence[Sequence[str]],
+) -> Iterator[tuple[int, int]]:
+    """Pairs of a missed and a spurious span, by their indices, with the type and the words in common, in one
+    sentence, one to one."""
 
-    def words(columns: np.ndarray) -> Counter:
-        rows = columns.tolist()
-        return Counter((at, kind, tuple(sentences[at][start:end])) for at, start, end, kind in rows)
+    def by_words(table: SpanTable, places: np.ndarray) -> dict[tuple, list[int]]:
+        found = defaultdict(list)
+        for place, (at, start, end, kind) in zip(places, table.columns[places].tolist(), strict=True):
+            found[at, kind, tuple(sentences[at][start:end])].append(place)
+        return found
 
-    return (words(missed) & words(spurious)).total()
+    left = by_words(predicted, spurious)
+    for key, places in by_words(gold, missed).items():
+        yield from zip(places, left.get(key, ()), strict=False)
 
 
 def agreement(systems: Mapping[str, Sequence[SpanTable]]) -> list[dict[str, Any]]:

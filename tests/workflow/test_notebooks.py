@@ -19,8 +19,8 @@ def cells(path, kind="code"):
 
 
 def test_numbers_show_two_groups():
-    """01 to 05 are the steps of a study, 11 to 18 answer one question each."""
-    numbers = [*range(1, 6), *range(11, 19)]
+    """01 to 06 are the steps of a study, 11 to 18 answer one question each."""
+    numbers = [*range(1, 7), *range(11, 19)]
     assert [path.name[:3] for path in NOTEBOOKS] == [f"{number:02}_" for number in numbers]
 
 

@@ -73,6 +73,11 @@ class Mention(NamedTuple):
         return f"{self.start}:{self.end} ({place})"  # without the text, which may be private
 
 
+def split_tokens(text: str) -> list[str]:
+    """The tokens of a plain text, by the rule that texts with offsets get."""
+    return _TOKEN.findall(text)
+
+
 def read_document(
     dataset: Dataset,
     flaws: list[str],

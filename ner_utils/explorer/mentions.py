@@ -1,0 +1,206 @@
+"""Which mentions do the test sentences of a study have, and what does each system make of them?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from ner_utils import config, data, messages
+from ner_utils.config.run import Run
+from ner_utils.config.strict_yaml import ConfigError
+from ner_utils.data.predictions import Prediction
+from ner_utils.data.sentence import Sentence
+from ner_utils.data.spans import Span, surface, times_in
+from ner_utils.results import evaluation
+from ner_utils.scoring import error_types
+from ner_utils.scoring.breakdown import Sorter
+
+Key = tuple[int, int, int, str]  # of a mention: sentence, start, end and type
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The test sentences of a corpus as some systems of a study predicted them, each with one run.
+
+    ``mentions`` has a row for each span that gold or a system has, in the order of the text: ``sentence``
+    (its place), ``id``, ``document``, ``start``, ``end`` (tokens, exclusive), ``type``, ``words``, ``gold``
+    (whether gold has it), ``length`` (tokens), ``seen``, ``ambiguous`` (its words have several types in
+    train), ``repeated`` (in its sentence). For each system, a column with its id has the outcome: one of
+    `error_types.KINDS`, or "" where neither gold nor the system has the span; and ``<id> confidence`` its
+    confidence in the span, or in the one that it predicted in place of a gold one, from 0 to 1. Both spans of
+    an error of type or boundary have a row; errors are counted once in the rows of gold mentions and those
+    that are ``spurious``.
+    """
+
+    dataset: str
+    gold: list[Sentence]
+    runs: dict[str, Run]
+    predicted: dict[str, list[Prediction]]
+    mentions: pd.DataFrame
+
+
+def look(
+    study: str, dataset: str | None = None, systems: Sequence[str] = (), seed: int | None = None
+) -> Seen:
+    """The sentences and mentions of a study on a corpus (default: its first), with a run of each system: the
+    one with the given seed, or the first. Systems that read disturbed sentences are left out.
+
+    Raises `ConfigError` for unknown names, `ResultError` where a result is missing or does not fit, and
+    `DataError` where the corpus is not at hand.
+    """
+    settings = config.load_study(study)
+    dataset = dataset or settings.datasets[0]
+    whole = [name for name, system in settings.systems.items() if not system.perturbed]
+    if unknown := [name for name in systems if name not in whole]:
+        raise ConfigError(f"{study}: no system {unknown[0]!r} to look at; there are: {', '.join(whole)}")
+    runs = {
+        name: config.load_run(study, dataset, name, seed if seed in seeds else seeds[0])
+        for name in systems or whole
+        for seeds in [settings.seeds_of(name)]
+    }
+    first = next(iter(runs.values()))
+    gold = data.test_sentences(first, {"test": data.load_split(dataset, first.dataset, "test")})
+    predicted = {name: evaluation.load_predictions(run, gold) for name, run in runs.items()}
+    train = data.load_split(dataset, first.dataset, "train")
+    return Seen(dataset, gold, runs, predicted, _mentions(gold, runs, predicted, train))
+
+
+def _mentions(
+    gold: list[Sentence],
+    runs: dict[str, Run],
+    predicted: dict[str, list[Prediction]],
+    train: Sequence[Sentence],
+) -> pd.DataFrame:
+    outcomes = {name: _outcomes(run, gold, predicted[name]) for name, run in runs.items()}
+    of_gold = {(at, *span) for at, sentence in enumerate(gold) for span in sentence.spans}
+    keys = sorted(of_gold.union(*(found.keys() for found in outcomes.values())))
+    sorter, rows = Sorter(train), []
+    for at, start, end, kind in keys:
+        sentence, span = gold[at], Span(start, end, kind)
+        kinds = len(sorter.kinds.get(surface(sentence.tokens, span).lower(), ()))
+        rows.append(
+            {
+                "sentence": at,
+                "id": sentence.id,
+                "document": sentence.document,
+                **span._asdict(),
+                "words": surface(sentence.tokens, span),
+                "gold": (at, start, end, kind) in of_gold,
+                "length": end - start,
+                "seen": kinds > 0,
+                "ambiguous": kinds > 1,
+                "repeated": times_in([token.lower() for token in sentence.tokens], span) > 1,
+            }
+        )
+    columns = ["sentence", "id", "document", *Span._fields, "words", "gold", "length"]
+    frame = pd.DataFrame(rows, columns=[*columns, "seen", "ambiguous", "repeated"])
+    for name, found in outcomes.items():
+        kinds, sure = zip(*(found.get(key, ("", None)) for key in keys), strict=True) if keys else ((), ())
+        frame[name] = kinds
+        frame[f"{name} confidence"] = pd.array(sure, dtype="Float64")
+    return frame
+
+
+Found = dict[Key, tuple[str, float | None]]
+
+
+def _outcomes(run: Run, gold: list[Sentence], predicted: Sequence[Prediction]) -> Found:
+    """The kind of each span of gold and of a run, and the confidence of the run in it, or in the span that it
+    has in place of a gold one."""
+    tables = evaluation.span_tables(run, gold, predicted)
+    partner, of_gold, of_predicted = error_types.outcomes(*tables, [sentence.tokens for sentence in gold])
+    gold_keys, keys = (
+        [(at, start, end, table.types[kind]) for at, start, end, kind in table.columns.tolist()]
+        for table in tables
+    )
+    confidences = _confidences(predicted)
+    sure = [confidences.get(key) for key in keys]
+    found = dict(zip(keys, zip(of_predicted.tolist(), sure, strict=True), strict=True))
+    found |= {key: (kind, None) for key, kind in zip(gold_keys, of_gold.tolist(), strict=True)}
+    found |= {
+        gold_keys[other]: (kind, value)
+        for other, kind, value in zip(partner.tolist(), of_predicted.tolist(), sure, strict=True)
+        if other >= 0
+    }
+    return found
+
+
+def _confidences(predicted: Sequence[Prediction]) -> dict[Key, float]:
+    return {
+        (at, *span): math.exp(sure)
+        for at, each in enumerate(predicted)
+        if each.confidences is not None
+        for span, sure in zip(each.spans, each.confidences, strict=True)
+    }
+
+
+def browse(
+    study: str,
+    a: str,
+    b: str | None = None,
+    *,
+    type: str | None = None,
+    error: str | None = None,
+    dataset: str | None = None,
+    seed: int | None = None,
+    **having: object,
+) -> pd.DataFrame:
+    """The mentions that ``a`` has right and ``b`` has wrong, or, without ``b``, those that ``a`` has wrong: a
+    row for each, with its sentence and what the systems predicted in its place.
+
+    ``type`` is a type of the corpus, ``error`` a kind of `error_types.KINDS`: type, boundary, both, place,
+    missed, spurious; ``correct`` gives the mentions that the system has right. Further arguments ask for
+    values of columns of `Seen.mentions`: ``seen=False, length=2``.
+
+        browse("wnut17-cpu", "minilm", "smollm2", type="person", error="boundary")
+
+    Raises `ConfigError` for an unknown name, and what `look` raises.
+    """
+    found = look(study, dataset, [a] if b is None else [a, b], seed)
+    wrong, rows = b or a, found.mentions
+    _check(found, {"type": type, "error": error, **having})
+    kinds = [error] if error else [kind for kind in error_types.KINDS if kind != "correct"]
+    rows = rows[rows[wrong].isin(kinds) & (rows["gold"] | (rows[wrong] == "spurious"))]
+    if b:
+        rows = rows[rows[a].isin(["correct", ""])]  # "" of a spurious one: a rightly has nothing there
+    for name, value in {"type": type, **having}.items():
+        rows = rows if value is None else rows[rows[name] == value]
+    shown = rows[["id", "document", *Span._fields, "words"]].copy()
+    shown["text"] = [found.gold[at].text for at in rows["sentence"]]
+    for name in found.runs:
+        shown[name] = rows[name]
+        shown[f"{name} spans"] = [_overlapping(found, name, row) for row in rows.itertuples()]
+    return shown.reset_index(drop=True)
+
+
+def _check(found: Seen, asked: dict[str, object]) -> None:
+    known = {
+        "type": list(found.gold and next(iter(found.runs.values())).dataset.types),
+        "error": list(error_types.KINDS),
+    }
+    for name, value in asked.items():
+        if name not in known and name not in found.mentions:
+            columns = ", ".join(map(str, found.mentions))
+            raise ConfigError(f"browse: no column {messages.brief(name)}; there are: {columns}")
+        if value is not None and name in known and value not in known[name]:
+            raise ConfigError(
+                f"browse: {name}: no {messages.brief(value)}; there are: {', '.join(known[name])}"
+            )
+
+
+def _overlapping(found: Seen, name: str, row) -> list[tuple[str, str, float | None]]:
+    """Words, type and confidence of the spans that a system predicted where a mention is."""
+    prediction, tokens = found.predicted[name][row.sentence], found.gold[row.sentence].tokens
+    sure = _confidences([prediction])
+    return [
+        (surface(tokens, span), span.type, _rounded(sure.get((0, *span))))
+        for span in prediction.spans
+        if span.start < row.end and row.start < span.end
+    ]
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 3)

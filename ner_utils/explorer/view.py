@@ -1,0 +1,90 @@
+"""What does the front end (explorer.js) get to show?"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ner_utils import messages
+from ner_utils.config.run import Run
+from ner_utils.explorer.mentions import Seen
+from ner_utils.rendering.colours import type_colours
+from ner_utils.scoring import resampling
+
+# Letters for the kinds of `error_types.KINDS`, and for a span that neither gold nor the system has.
+LETTERS = {"correct": "c", "type": "t", "boundary": "b", "both": "x", "place": "p", "missed": "m"}
+LETTERS |= {"spurious": "s", "": "."}
+
+
+def view_of(seen: Seen, text: bool = True) -> dict[str, Any]:
+    """All that the front end shows, as JSON holds it: systems, sentences, and mentions in columns.
+
+    Characters that act are written as code points. Without ``text``, tokens and raw answers are left out, and
+    words of mentions, so that nothing of the corpus but ids, numbers of tokens and spans is in it.
+    """
+    dataset = next(iter(seen.runs.values())).dataset
+    kinds, rows = list(dataset.types), seen.mentions
+    documents = list(dict.fromkeys(each.document for each in seen.gold if each.document is not None))
+    places = {name: place for place, name in enumerate(documents)}
+    groups = np.unique(resampling.groups(seen.gold), return_inverse=True)[1]
+    return {
+        "corpus": dataset.label,
+        "types": [{"id": kind, "name": dataset.types[kind]} for kind in kinds],
+        "colours": type_colours(dataset),
+        "systems": [_system(seen, name, run, text) for name, run in seen.runs.items()],
+        "documents": list(map(messages.visible, documents)),
+        "sentences": {
+            "id": [messages.visible(each.id, keep="") for each in seen.gold],
+            "document": [places.get(each.document, -1) for each in seen.gold],
+            "group": groups.tolist(),
+            "length": [len(each.tokens) for each in seen.gold],
+            "tokens": [[messages.visible(t, keep="") for t in each.tokens] for each in seen.gold]
+            if text
+            else None,
+        },
+        "mentions": {name: rows[name].astype(int).tolist() for name in _NUMBERS}
+        | {"type": [kinds.index(kind) for kind in rows["type"]]},
+    }
+
+
+_NUMBERS = ("sentence", "start", "end", "gold", "seen", "ambiguous", "repeated")
+
+
+def _system(seen: Seen, name: str, run: Run, text: bool) -> dict[str, Any]:
+    sure = seen.mentions[f"{name} confidence"]
+    answers = _answers(run, [each.id for each in seen.gold]) if text and run.writes else None
+    return {
+        "id": name,
+        "label": run.label,
+        "seed": run.seed,
+        "outcome": "".join(map(LETTERS.__getitem__, seen.mentions[name])),
+        # In percent; null where the system gives none, -1 for a span that it does not predict.
+        "confidence": None if sure.isna().all() else (100 * sure).fillna(-1).round().astype(int).tolist(),
+        "answers": answers,
+    }
+
+
+def _answers(run: Run, ids: Sequence[str]) -> list[str] | None:
+    """The raw answers of a run, if they are on this machine: results do not hold them."""
+    path = run.scratch / "answers.jsonl"
+    if not path.is_file():
+        return None
+    said = {row["id"]: row["answer"] for row in map(json.loads, path.open(encoding="utf-8"))}
+    return [messages.visible(said[name]) if name in said else "" for name in ids]
+
+
+def filters(**wanted: Any) -> dict[str, Any]:
+    """A choice of facets for the front end: values or lists of values, by the facets' names. Outcomes may be
+    kinds of `error_types.KINDS`."""
+    lists = {name: value if isinstance(value, list) else [value] for name, value in wanted.items()}
+    outcomes = lists.keys() & {"a", "b"}
+    return lists | {name: [LETTERS.get(value, value) for value in lists[name]] for name in outcomes}
+
+
+def as_json(values: Mapping[str, Any]) -> str:
+    """Compact JSON that may stand in a page's script: nothing in it can end the script."""
+    text = json.dumps(values, ensure_ascii=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")

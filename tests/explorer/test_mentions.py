@@ -1,0 +1,110 @@
+"""Tables of mentions: their numbers are those of the study, and what is asked wrongly is refused."""
+
+import json
+
+import pytest
+from conftest import refused
+
+from ner_utils import config, data, explorer, paths
+from ner_utils.data.predictions import read_predictions
+from ner_utils.explorer import view
+from ner_utils.scoring.error_types import KINDS
+
+
+@pytest.fixture(scope="module")
+def seen():
+    return explorer.look("example")
+
+
+def stored(name):
+    return json.loads((paths.RESULTS / "example" / "demo" / name).read_text())
+
+
+def test_outcomes_are_those_of_the_study(seen):
+    """Each error counts once, as in the table of errors."""
+    rows = seen.mentions
+    for system, numbers in stored("differences.json")["errors"].items():
+        counted = rows[rows["gold"] | (rows[system] == "spurious")][system].value_counts()
+        assert {kind: counted.get(kind, 0) for kind in KINDS} == numbers
+
+
+def test_scores_are_those_of_the_study(seen):
+    """Counts of right, wrong and missed spans by type, from the mentions alone."""
+    rows = seen.mentions
+    for system, run in seen.runs.items():
+        scores = json.loads((run.results / "metrics.json").read_text())["types"]
+        for kind, score in scores.items():
+            one = rows[rows["type"] == kind]
+            right = int((one[system] == "correct").sum())
+            predicted = right + int((~one["gold"] & (one[system] != "")).sum())
+            assert right / max(1, predicted) == pytest.approx(score["precision"])
+            assert right / max(1, int(one["gold"].sum())) == pytest.approx(score["recall"])
+
+
+def test_browse_finds_what_a_plain_loop_finds(seen):
+    test = data.load_split("demo", config.load_dataset("demo"), "test")
+    first, second = (
+        {
+            each.id: set(each.spans)
+            for each in read_predictions(seen.runs[name].results / "predictions.jsonl", test)
+        }
+        for name in ("minilm", "smollm2")
+    )
+    expected = {
+        (sentence.id, span)
+        for sentence in test
+        for span in sentence.spans
+        if span in first[sentence.id] and span not in second[sentence.id]
+    }
+    found = explorer.browse("example", "minilm", "smollm2")
+    gold = found[found["smollm2"] != "spurious"]
+    assert {(row.id, (row.start, row.end, row.type)) for row in gold.itertuples()} == expected
+    spurious = explorer.browse("example", "minilm", "smollm2", error="spurious")
+    assert len(spurious) == len(found) - len(gold) > 0
+    assert all(not first[row.id] & {(row.start, row.end, row.type)} for row in spurious.itertuples())
+    assert len(explorer.browse("example", "minilm", "smollm2", type="PER", seen=False, length=2)) == len(
+        found[(found["type"] == "PER") & (found["end"] - found["start"] == 2)].merge(
+            seen.mentions[~seen.mentions["seen"]], on=["id", "start", "end", "type"]
+        )
+    )
+
+
+def test_an_error_shows_what_was_predicted_in_its_place():
+    found = explorer.browse("example", "smollm2", error="boundary")
+    assert len(found) > 3
+    for row, spans in zip(found.itertuples(), found["smollm2 spans"], strict=True):
+        assert spans and all(0 < sure <= 1 for *_, sure in spans)
+        assert (row.words, row.type) not in [span[:2] for span in spans]
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"a": "nobody"}, "example: no system 'nobody' to look at; there are: minilm"),
+        ({"a": "minilm", "type": "PERSON"}, "browse: type: no 'PERSON'; there are: PER, ORG"),
+        ({"a": "minilm", "error": "wrong"}, "browse: error: no 'wrong'; there are: correct, type"),
+        ({"a": "minilm", "colour": 1}, "browse: no column 'colour'; there are: sentence, id"),
+    ],
+)
+def test_what_is_unknown_is_refused(keys, message):
+    assert message in refused(lambda: explorer.browse("example", **keys))
+
+
+def test_a_page_without_text_has_no_word_of_the_corpus(seen):
+    """Ids, types, labels and numbers alone; and no JSON can end a script."""
+    whole, bare = (view.as_json(view.view_of(seen, text=text)) for text in (True, False))
+    words = {word for sentence in seen.gold for word in sentence.tokens if word.isalpha() and len(word) > 6}
+    assert len([word for word in words if word in whole]) == len(words)
+    shown = json.loads(bare)
+    assert shown["sentences"].pop("tokens") is None
+    assert all(system["answers"] is None for system in shown["systems"])
+    kept = json.dumps([shown["sentences"], shown["mentions"], shown["documents"]])
+    assert not [word for word in words if word in kept]
+    assert "<" not in view.as_json({"text": "</script><!--"})
+
+
+def test_what_cannot_be_asked_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "RUNS", tmp_path)
+    assert "its checkpoint is not on this machine" in refused(explorer.ask, "A b", "example", ["minilm"])
+    assert "the sentence is empty" in refused(explorer.ask, "  ", "example")
+    assert "no system 'nobody'" in refused(explorer.ask, "A b", "example", ["nobody"])
