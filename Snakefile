@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ner_utils import paths
 from ner_utils.config import ConfigError
-from ner_utils.experiments.workflow import Workflow
+from ner_utils.experiments.workflow.graph import Workflow
 from ner_utils.sealed import ResultError
 
 # From the environment, which jobs inherit: --config would read the study 2024_06 as a number.
@@ -28,7 +28,7 @@ PDF = paths.relative(paths.thesis_pdf(STUDY))
 # Overrides are for this study, not for its companions. They are no `params`: if these change, Snakemake makes
 # every run again, also the runs whose configuration is the same.
 PAPERMILL = (
-    "python -m ner_utils.experiments.notebook {input.notebook:q} {log:q} -r study {wildcards.study:q}"
+    "python -m ner_utils.experiments.workflow.notebook {input.notebook:q} {log:q} -r study {wildcards.study:q}"
     " -r overrides \"$([ {wildcards.study:q} != {STUDY:q} ] || printf %s {OVERRIDES:q})\""
 )
 ON_CORPUS = PAPERMILL + " -r dataset {wildcards.dataset:q}"
@@ -165,6 +165,3 @@ if not config.get("from_results"):
         message: "Probe: study {wildcards.study} has no language model"
         wildcard_constraints: study=f"(?!({GENERATORS})/)[^/]+"
         threads: 1
-
-onsuccess:
-    print(f"The thesis of study {STUDY}: {PDF}")

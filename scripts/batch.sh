@@ -16,11 +16,4 @@ flock --nonblock 9 || {
     [ $? != 1 ] || { echo "error: another study is running in this folder" >&2; exit 1; }
     echo "warning: runs/.lock: this file system has no locks: nothing keeps out a second study in this folder" >&2
 }
-run=(snakemake --profile "profiles/${PROFILE:-local}" "$@")
-case " $* " in
-    # A reason may name a hundred files; the first ones are enough.
-    *" --dry-run "*) "${run[@]}" 2>&1 9>&- | sed -E 's/^(Reason: .{200}).+/\1 …/'; exit ;;
-    *" from_results=1 "*) ;;
-    *) python -m ner_utils.experiments.preflight "$STUDY" "$OVERRIDES" ;;
-esac
-"${run[@]}" 9>&-
+python -m ner_utils.experiments.workflow.batch "$STUDY" "$OVERRIDES" --profile "profiles/${PROFILE:-local}" "$@" 9>&-

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import pytest
 
 from ner_utils import config
-from ner_utils.experiments import workflow
-from ner_utils.experiments.workflow import Workflow
+from ner_utils.experiments.workflow import graph
+from ner_utils.experiments.workflow.graph import Workflow
 from ner_utils.results import provenance
 
 
@@ -69,7 +69,7 @@ def test_patterns_match_ensembles_and_studies_with_generators(demo_study):
 def test_a_job_asks_for_its_run_or_for_the_largest_generator(demo_study, monkeypatch):
     needs = {"minilm": 1, "smollm2-qlora": 5}
     monkeypatch.setattr(
-        workflow,
+        graph,
         "resources",
         lambda run: dict.fromkeys(("mem_mb", "gpu", "runtime"), needs.get(run.system, 0)),
     )

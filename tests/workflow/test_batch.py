@@ -19,7 +19,7 @@ def batch(tmp_path):
     shutil.copy(paths.ROOT / "scripts" / "batch.sh", tmp_path / "scripts")
 
     def run(environment=None, **tools):
-        for name, script in {"snakemake": "env", "python": "true", **tools}.items():
+        for name, script in {"python": "env", **tools}.items():
             (tmp_path / "bin" / name).write_text(f"#!/bin/bash\n{script}\n")
             (tmp_path / "bin" / name).chmod(0o755)
         variables = {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", **(environment or {})}
@@ -51,7 +51,7 @@ def test_waiting_threads_sleep_unless_the_user_says_otherwise(batch, given, want
 
 
 def test_jobs_know_the_processes_that_they_end_with(batch):
-    _, said = batch({"NER_BATCH": "17"}, snakemake='echo "$PPID is in ($NER_BATCH)"')
+    _, said = batch({"NER_BATCH": "17"}, python='echo "$PPID is in ($NER_BATCH)"')
     parent, _, processes = said.strip().rpartition(" is in ")
     assert processes == f"(17 {parent})"
 

@@ -34,13 +34,13 @@ def project(tmp_path_factory):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("language", "text"), BLOCKS)
-def test_commands_work_as_written(project, language, text, tmp_path, monkeypatch):
+def test_commands_work_as_written(project, language, text, monkeypatch):
     needs_wnut17 = "WNUT-17" in text or "wnut17-cpu" in text
     if needs_wnut17 and not any(folder.is_dir() for folder in paths.data_dirs("wnut17")):
         pytest.skip("WNUT-17 is not in NER_DATA_DIR")
     if not needs_wnut17:
-        monkeypatch.setenv("NER_DATA_DIR", str(tmp_path))
+        monkeypatch.setenv("NER_DATA_DIR", str(project.parent / "corpora"))
     monkeypatch.setenv("PYTHONPATH", str(project))
     command = ["bash", "-euo", "pipefail", "-c"] if language == "sh" else [sys.executable, "-c"]
-    done = subprocess.run([*command, text], cwd=project, capture_output=True, text=True, timeout=300)
+    done = subprocess.run([*command, text], cwd=project, capture_output=True, text=True, timeout=1200)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]

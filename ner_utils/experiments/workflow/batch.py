@@ -1,0 +1,173 @@
+"""Runs the workflow of a study and shows a person what happens: ``python -m
+ner_utils.experiments.workflow.batch STUDY OVERRIDES [snakemake's arguments]``.
+
+Snakemake's own output goes to ``runs/<study>/snakemake.log``, that of each notebook to a log file of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from ner_utils import config, messages, paths
+from ner_utils.config.run import Run
+from ner_utils.config.strict_yaml import ConfigError
+from ner_utils.data.corpus import DataError
+from ner_utils.experiments import preflight
+from ner_utils.experiments.memory import fit
+from ner_utils.experiments.workflow import progress
+from ner_utils.models.weights import WeightsError
+from ner_utils.results import evaluation, provenance
+from ner_utils.sealed import ResultError
+
+SHOWN = 8  # last lines of a log that a failure shows
+OVERHEAD = 20  # seconds of a run besides its training and prediction
+SLACK = 2  # how much longer a run takes than the bound that is estimated
+
+
+def main(study: str, overrides: str, arguments: Sequence[str]) -> int:
+    """Run or describe what is missing; returns the exit code."""
+    command = ["snakemake", *arguments]
+    runs = config.with_companions(study, overrides)
+    missing = [run for run in runs if not provenance.is_done(run)]
+    if "--dry-run" in arguments:
+        return _describe(study, missing, command)
+    if "from_results=1" not in arguments:
+        preflight.check_study(study, overrides)
+    began, folder = time.time(), paths.RUNS / study
+    folder.mkdir(parents=True, exist_ok=True)
+    log, shown = folder / "snakemake.log", folder / "progress.log"
+    shown.write_text("")
+    os.environ["NER_PROGRESS"] = str(shown)
+    if "from_results=1" not in arguments:
+        _write_schedule(study, missing)
+    code = _follow(command, log, shown)
+    return _end(study, runs, code, log, shown, began)
+
+
+# --------------------------------------------------------------------- before the runs
+def expected(run: Run, done: Sequence[Run]) -> float:
+    """The seconds that a run will take: those of another seed, or a bound by its operations with some slack;
+    0 where nothing is known."""
+    for other in done:
+        if (other.study, other.dataset_name, other.system) == (run.study, run.dataset_name, run.system):
+            cost = evaluation.load_cost(other)
+            seconds = cost.get("training_seconds", 0) + cost.get("looks_seconds", 0)
+            return seconds + sum(cost["prediction_seconds"].values()) + OVERHEAD
+    if not run.has_weights or not run.model.architecture:
+        return 0.0
+    on_cpu = not fit.this_machine().gpu
+    need = fit.estimate(run, not on_cpu)
+    card = fit.cpu() if on_cpu else need.smallest_card or fit.CARDS[-1]
+    return SLACK * 60 * need.minutes(card) + OVERHEAD
+
+
+def _schedule(missing: Sequence[Run]) -> dict[str, float]:
+    """The expected seconds of runs, by their manifests."""
+    studies = {run.study: None for run in missing}
+    done = [run for study in studies for run in config.runs_of(study) if provenance.is_done(run)]
+    return {paths.relative(provenance.manifest_path(run)): expected(run, done) for run in missing}
+
+
+def _write_schedule(study: str, missing: Sequence[Run]) -> None:
+    schedule = _schedule(missing)
+    progress.schedule_file(study).write_text(json.dumps(schedule))
+    if missing:
+        times = progress.duration(sum(schedule.values()))
+        number = f"{len(missing)} run{'s' * (len(missing) > 1)}"
+        print(f"{number} to make, about {times}; all output: runs/{study}/", flush=True)
+
+
+def _describe(study: str, missing: Sequence[Run], command: list[str]) -> int:
+    """What would be done and why, then the runs in the study's order with their times, and the disk."""
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    # A reason may name a hundred files; the first ones are enough.
+    print(re.sub(r"(?m)^(\s*[Rr]eason: .{200}).+$", r"\1 …", done.stdout), end="")
+    schedule = _schedule(missing) if not done.returncode else {}
+    for run, seconds in zip(missing, schedule.values(), strict=False):
+        print(
+            f"{progress.title(run)}: {f'about {progress.duration(seconds)}' if seconds else 'time not known'}"
+        )
+    if schedule:
+        here = [run for run in missing if run.has_weights]
+        print(f"{len(missing)} runs, about {progress.duration(sum(schedule.values()))}")
+        print(f"the study needs {fit.disk(here, fit.needs_here(here))}" if here else "")
+    return done.returncode
+
+
+# ---------------------------------------------------------------------- during the runs
+def _follow(command: list[str], log: Path, shown: Path) -> int:
+    """Run the command, its output in a log, and show the lines of progress; returns its exit code."""
+    terminal = sys.stdout.isatty()
+    with log.open("w", encoding="utf-8") as whole, shown.open(encoding="utf-8", newline="\n") as lines:
+        workflow = subprocess.Popen(command, stdout=whole, stderr=subprocess.STDOUT)
+        state, ended = "", False
+        while not ended:
+            try:
+                ended = workflow.poll() is not None
+                if not ended:
+                    time.sleep(0.3)
+            except KeyboardInterrupt:
+                print("\nstopping: what is finished stays, and the same command goes on", flush=True)
+                workflow.wait()
+            for line in lines:
+                width = shutil.get_terminal_size().columns
+                if line.startswith(progress.STATE):
+                    if terminal:
+                        print(f"\r{line.strip()[: width - 1]:<{width - 1}}", end="", flush=True)
+                        state = line
+                    continue
+                print((f"\r{'':{width - 1}}\r" if state else "") + line.rstrip("\n"), flush=True)
+                state = ""
+        if state:
+            print()
+    return workflow.returncode
+
+
+# ----------------------------------------------------------------------- after the runs
+def _end(study: str, runs: Sequence[Run], code: int, log: Path, shown: Path, began: float) -> int:
+    """What came out, or what is missing and which file says why."""
+    if code:
+        missing = [progress.title(run) for run in runs if not provenance.is_done(run)]
+        if missing:
+            print(f"missing: {len(missing)} of {len(runs)} runs: {'; '.join(missing[:12])}")
+        failed = re.findall(r"; log: (\S+)", shown.read_text(encoding="utf-8"))
+        file = paths.ROOT / failed[-1] if failed else log
+        said = file.read_text(encoding="utf-8", errors="replace").splitlines()
+        errors = [line for line in said if re.match(r"(error|.*Error|.*Exception)\b", line)]
+        for line in said[-SHOWN:] if failed else (errors or said)[-SHOWN:]:
+            print(f"  {messages.visible(messages.shortened(line, 200))}")
+        print(f"error: see {paths.relative(file)}; make study STUDY={study} goes on from here")
+        return code
+    for line in _scores(run for run in runs if run.study == study):
+        print(line)
+    size = sum(file.stat().st_size for file in (paths.RUNS / study).rglob("*") if file.is_file())
+    print(f"done in {progress.duration(time.time() - began)}; runs/{study} has {size / 1e9:.1f} GB")
+    print(f"The thesis of study {study}: {paths.relative(paths.thesis_pdf(study))}")
+    return 0
+
+
+def _scores(runs: Iterator[Run]) -> Iterator[str]:
+    """A line for each system: its F1 on test, of each seed."""
+    found: dict[tuple[str, str], list[float]] = {}
+    for run in runs:
+        f1 = 100 * evaluation.load_metrics(run)["micro"]["f1"]
+        found.setdefault((run.dataset_name, run.label), []).append(f1)
+    width = max((len(label) for _, label in found), default=0)
+    for (dataset, label), scores in found.items():
+        seeds = f"  seeds {', '.join(f'{score:.1f}' for score in scores)}" if len(scores) > 1 else ""
+        yield f"  {label:{width}}  F1 {sum(scores) / len(scores):5.1f} on {dataset}{seeds}"
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1], sys.argv[2], sys.argv[3:]))
+    except (ConfigError, DataError, ResultError, WeightsError) as error:
+        sys.exit(messages.visible(f"error: {error}"))
