@@ -49,10 +49,10 @@ def test_a_run_says_what_matters(told, run, tmp_path):
     )  # fmt: skip
     handler.close()
     assert told() == [
-        "[2/4] minilm on demo, seed 1: about 10 min left, 1.2 h for all runs",
-        "\r      step 5 of 100; about 10 min left, 1.2 h for all runs",
+        "[2/4] minilm on demo, seed 1: about 10 min left, 71 min for all runs",
+        "\r      step 5 of 100; about 10 min left, 70 min for all runs",
         f"      {doubt}training",
-        "      evaluation 1/2: F1 41.20 on dev; about 10 min left, 1.2 h for all runs",
+        "      evaluation 1/2: F1 41.20 on dev; about 10 min left, 70 min for all runs",
         "\r      generated 64/160 sentences",
         "      out of memory: going on with 4 sentences at a time, 8 a step",
     ]
