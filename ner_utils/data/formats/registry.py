@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from ner_utils import paths
 from ner_utils.config.dataset import Dataset
 from ner_utils.data.formats.lines import DROPPED, DataError, UnknownType
 from ner_utils.data.formats.offsets.bioc_files import read_bioc
@@ -21,6 +22,8 @@ from ner_utils.data.formats.tokens.json_lines import read_json_lines
 from ner_utils.data.formats.tokens.parquet import read_parquet
 from ner_utils.data.formats.tokens.table import read_table
 from ner_utils.data.sentence import Sentence
+from ner_utils.files import write_whole
+from ner_utils.messages import visible
 
 # A reader takes the configuration, a list for messages about flaws (mentions and lines that contradict
 # themselves) and the files of a split. It raises `DataError` with file and line for anything else.
@@ -43,7 +46,7 @@ def read(dataset: Dataset, *files: Path) -> Iterator[Sentence]:
     """The sentences of a split; ids are empty where the files have none.
 
     With ``flaws: drop``, flaws are counted in ``treated`` of the next sentence, or of the last one. Raises
-    `DataError`; for other flaws after the last sentence, so that the message has several.
+    `DataError`; for other flaws after the last sentence, so that the message has several, and a file all.
     """
     flaws: list[str] = []
     before = None
@@ -55,11 +58,19 @@ def read(dataset: Dataset, *files: Path) -> Iterator[Sentence]:
     except UnknownType as error:
         raise _all_unknown(dataset, files, error) from None
     if flaws and dataset.flaws != "drop":
-        more = [f"and {len(flaws) - SHOWN} more"] if len(flaws) > SHOWN else []
+        more = [f"and {len(flaws) - SHOWN} more: {_listed(flaws, files)}"] if len(flaws) > SHOWN else []
         advice = "`flaws: drop` in the corpus' file leaves such lines or mentions out, and counts them"
         raise DataError("\n".join([*flaws[:SHOWN], *more, advice]))
     if before:
         yield _with_dropped(before, flaws)
+
+
+def _listed(flaws: Sequence[str], files: Sequence[Path]) -> str:
+    """The name of a file that lists all flaws of a split."""
+    target = paths.RUNS / "flaws" / f"{files[0].parent.name}-{files[0].stem}.txt"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(target, "".join(f"{visible(flaw)}\n" for flaw in flaws).encode())
+    return f"{paths.relative(target)} lists all"
 
 
 def _all_unknown(dataset: Dataset, files: Sequence[Path], first: UnknownType) -> UnknownType:

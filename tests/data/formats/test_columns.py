@@ -5,6 +5,7 @@ import functools
 import pytest
 from corpus_files import dataset, read_texts, surfaces
 
+from ner_utils import paths
 from ner_utils.data.formats.lines import DataError
 from ner_utils.data.spans import Span
 
@@ -199,14 +200,18 @@ def test_null_bytes(read):
 
 
 # ------------------------------------------------------------------------------ flaws
-def test_flaws_of_a_file_are_listed_in_one_message(read, tmp_path):
+def test_flaws_of_a_file_are_listed_in_one_message(read, tmp_path, monkeypatch):
+    """The first ones; a file lists all."""
+    monkeypatch.setattr(paths, "RUNS", tmp_path / "runs")
     text = "\tO\na\tO\n" * 7
     with pytest.raises(DataError) as error:
         read(dataset("conll"), text)
     path = tmp_path / "file0.txt"
+    (listed,) = (tmp_path / "runs" / "flaws").iterdir()
+    assert listed.read_text().splitlines() == [f"{path}:{at}: empty token" for at in range(1, 14, 2)]
     assert str(error.value).split("\n") == [
         *(f"{path}:{number}: empty token" for number in (1, 3, 5, 7, 9)),
-        "and 2 more",
+        f"and 2 more: {listed} lists all",
         "`flaws: drop` in the corpus' file leaves such lines or mentions out, and counts them",
     ]
 
