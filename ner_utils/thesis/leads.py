@@ -278,7 +278,7 @@ def _disturbed(results: Results, known: Known, prefix: str) -> Iterator[str]:
     for (dataset, base), rows in frame.groupby(["dataset", "base_system"], sort=False) if len(frame) else ():
         name = prefix + key(dataset, base, "robustness", "mean_change")
         text = rf"On average, disturbances {'lower' if known[name] < 0 else 'do not lower'} the \Fone of "
-        text += f"{escape(rows['base'].iloc[0])} (by {result(name, name)} points)."
+        text += f"{escape(rows['base'].iloc[0])} (mean change {result(name, name)} points)."
         yield claim(f"{name} {'<' if known[name] < 0 else '>='} 0", text)
 
 
