@@ -161,7 +161,7 @@ def _settings(results: Results) -> pd.DataFrame:
             model = models.setdefault(system.model, run.model.label)
             rows[model, run.label] = _settings_of(run, system.settings)
     index = pd.MultiIndex.from_tuples(rows, names=["model", "label"])
-    frame = pd.DataFrame(rows.values(), index, dtype=object)
+    frame = pd.DataFrame(rows.values(), index, dtype=object).dropna(axis=1, how="all")
     return frame.where(frame.notna(), None)
 
 
@@ -174,6 +174,7 @@ def _settings_of(run: Run, source: str) -> dict[str, str | None]:
     settings |= model.training.model_dump()
     if model.approach == "generation":
         settings |= {name: getattr(model, name) for name in _WRITING}
+    settings |= {name: getattr(model, name, None) for name in ("head_learning_rate", "threshold")}
     if model.kind == "LLM tagger":
         settings |= {"attention": model.attention, "labelled_sub-token": model.labelled}
     settings["quantisation"] = model.quantisation or "none"

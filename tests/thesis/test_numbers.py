@@ -168,12 +168,14 @@ def test_many_trained_systems_share_the_columns_of_their_models(made_up, sketch)
 
 
 def test_the_attention_of_llm_taggers_is_listed(made_up, sketch):
-    systems = ["m: {model: minilm, train_sentences: 6}", "c: {model: smollm2-135m-tagger, label: C}"]
+    systems = ["m: {model: minilm, train_sentences: 6, overrides: {head_learning_rate: 2.0e-2}}"]
+    systems.append("c: {model: smollm2-135m-tagger, label: C}")
     systems.append("b: {model: smollm2-135m-tagger, label: B, overrides: {attention: bidirectional}}")
     sketch("masks", systems)
     table = setup_tables.hyperparameters(made_up(name="masks"))
     assert r"Attention & -- & causal & bidirectional \\" in table
     assert r"Labelled sub-token & -- & last & last \\" in table
+    assert r"Head learning rate & 0.02 & -- & -- \\" in table and "Threshold" not in table
 
 
 def test_prompts_hold_no_sentence_of_a_corpus(plain_results, demo):
