@@ -146,6 +146,8 @@ def _end(study: str, runs: Sequence[Run], code: int, log: Path, shown: Path, beg
             print(f"  {messages.visible(messages.shortened(line, 200))}")
         print(f"error: see {paths.relative(file)}; make study STUDY={study} goes on from here")
         return code
+    if "Nothing to be done" in log.read_text(encoding="utf-8", errors="replace"):
+        print("Nothing to be done: everything is there")
     for line in _scores(run for run in runs if run.study == study):
         print(line)
     size = sum(file.stat().st_size for file in (paths.RUNS / study).rglob("*") if file.is_file())
