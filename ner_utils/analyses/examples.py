@@ -42,7 +42,7 @@ def count_corpora(results: Results) -> int:
 def tab_examples(results: Results) -> str:
     """An error of each kind by each system of the comparison that is declared first."""
     systems = {run.system: run for run in results.undisturbed.systems if _at_hand(run)}
-    pair = next(iter(results.study.protocol.comparisons), list(systems)[:2])
+    pair = dict.fromkeys(results.study.first_pair)
     runs = [systems[name] for name in pair if name in systems]
     if not runs:
         return latex.statement(NOTHING)

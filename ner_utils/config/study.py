@@ -142,6 +142,13 @@ class Study(Strict):
         system = self.systems[name]
         return [0] if system.zero_shot else system.seeds or self.seeds
 
+    @property
+    def first_pair(self) -> tuple[str, str]:
+        """Two systems to show next to each other: those of the first declared comparison, or, without one,
+        the first two; a single system twice."""
+        names = next(iter(self.protocol.comparisons), list(self.systems)[:2])
+        return names[0], names[-1]
+
     @model_validator(mode="after")
     def _known_names(self) -> Study:
         for key, values in (("datasets", self.datasets), ("seeds", self.seeds)):

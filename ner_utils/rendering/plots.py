@@ -174,7 +174,12 @@ def changes(
 
 
 def log_scale(axis: Axes, zero: bool = False) -> None:
-    """A logarithmic x axis with plain numbers, with a place for zero where that is needed."""
+    """A logarithmic x axis with plain numbers, with a place for zero where that is needed. An axis without
+    any value says so: parameters of a model behind a server, for example, are not known."""
+    if not zero and not (np.isfinite(axis.dataLim.intervalx).all() and axis.dataLim.x1 > 0):
+        axis.set(xticks=[])
+        axis.text(0.5, 0.5, "not known", transform=axis.transAxes, ha="center", va="center")
+        return
     if zero:
         axis.set_xscale("symlog", linthresh=1, linscale=0.3)
         axis.set_xlim(left=0)

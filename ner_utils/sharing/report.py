@@ -146,8 +146,7 @@ def _explorers(results: Results) -> tuple[list[dict[str, Any]], list[str]]:
             )
         main = [run.system for run in results.main.systems if run.dataset_name == name]
         others = [run.system for run in results.undisturbed.systems if run.dataset_name == name]
-        pair = next(iter(results.study.protocol.comparisons), [])
-        order = list(dict.fromkeys([*pair, *main, *others]))
+        order = list(dict.fromkeys([*results.study.first_pair, *main, *others]))
         seen = mentions.look(results.name, name, [system for system in order if system in others])
         shown.append({"dataset": name, "data": view.view_of(seen, text=dataset.quotable)})
     return shown, notes

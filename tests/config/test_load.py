@@ -231,3 +231,10 @@ def test_params_hold_only_yaml_and_its_explanation():
         if path.is_file() and path != paths.PARAMS / "README.md":
             assert path.suffix == ".yaml", path
             assert yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def test_a_study_without_comparisons_has_systems_to_show(params):
+    params.edit(SMALL, "[[encoder, writer]]", "[[encoder, untrained]]")
+    assert config.load_study("small").first_pair == ("encoder", "untrained")
+    params.edit(SMALL, "[[encoder, untrained]]", "[]")
+    assert config.load_study("small").first_pair == ("encoder", "writer")

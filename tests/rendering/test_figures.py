@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 from matplotlib.text import Text
@@ -152,3 +153,15 @@ def test_types_without_mentions_do_not_break_the_log_scale():
     figure = figures.fig_corpus([audited(split, split)])
     assert figure.axes[0].get_xscale() == "symlog"
     assert_legible(figure)
+
+
+def test_an_axis_without_values_says_so():
+    """As for parameters, where all models are behind servers."""
+    figure, (unknown, known) = plt.subplots(1, 2)
+    unknown.plot([np.nan, np.nan], [1, 2])
+    known.plot([3.0, 30.0], [1, 2])
+    for axis in (unknown, known):
+        plots.log_scale(axis)
+    assert [text.get_text() for text in unknown.texts] == ["not known"]
+    assert known.get_xscale() == "log" and not known.texts
+    figure.canvas.draw()
