@@ -21,8 +21,6 @@ from ner_utils.config.strict_yaml import ConfigError, value_of
 from ner_utils.experiments.memory.estimate import CARDS, GIB, PROCESS, RESERVE, Estimate, cpu, estimate
 from ner_utils.models.weights import at_hand
 
-# By approach, the key of the batch in prediction.
-BATCHES = {"generation": "prediction_batch_size"}
 Needs = dict[tuple[str, str], Estimate]  # by corpus and system
 OTHERWISE = "lower model.training.max_length, or take a smaller model"
 
@@ -90,11 +88,8 @@ def advice(run: Run, step: str, least: bool = False) -> str:
     already."""
     if not run.has_weights:
         return "end other programs, because a server needs none of it here"
-    key = (
-        "training.batch_size"
-        if step == "training"
-        else BATCHES.get(run.model.approach, "prediction_batch_tokens")
-    )
+    batch = "prediction_batch_size" if run.writes else "prediction_batch_tokens"
+    key = "training.batch_size" if step == "training" else batch
     declared = value_of(run.model, key)
     here = this_machine()
     try:

@@ -73,7 +73,12 @@ def _schedule(missing: Sequence[Run]) -> dict[str, float]:
     """The expected seconds of runs, by their manifests."""
     studies = {run.study: None for run in missing}
     done = [run for study in studies for run in config.runs_of(study) if provenance.is_done(run)]
-    return {paths.relative(provenance.manifest_path(run)): expected(run, done) for run in missing}
+    first = {(run.study, run.dataset_name, run.system): run for run in missing}
+    seconds = {system: expected(run, done) for system, run in first.items()}  # all seeds take as long
+    return {
+        paths.relative(provenance.manifest_path(run)): seconds[run.study, run.dataset_name, run.system]
+        for run in missing
+    }
 
 
 def _write_schedule(study: str, missing: Sequence[Run]) -> None:
