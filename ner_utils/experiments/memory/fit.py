@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import pandas as pd
+from tqdm import tqdm
 
 from ner_utils import config, data, paths, processes
 from ner_utils.config.run import Run
@@ -119,7 +120,8 @@ def table(runs: Iterable[Run], gib: float | None) -> pd.DataFrame:
     """A row for each configuration. The last column is the smallest card that holds it, or whether a card of
     so many ``gib`` does."""
     rows = []
-    for run in configurations(runs):
+    # Without a bar where the output is no terminal.
+    for run in tqdm(configurations(runs), "estimating", leave=False, disable=None):
         on_cpu = run.model.weights.small and gib is None
         need = estimate(run, not on_cpu)
         if on_cpu:
