@@ -71,6 +71,15 @@ def lock(path: Path, work: str, wait: bool = False) -> Iterator[bool]:
             _write_holder(file, "")
 
 
+def is_locked(path: Path) -> bool:
+    """Whether another handle holds the lock of a file; False where there is no such file, or no locks."""
+    try:
+        with path.open("r+") as file:  # not "a": a missing file stays missing
+            return not _take(file)
+    except OSError:
+        return False
+
+
 def _take(file: TextIO) -> bool:
     """Take the lock of a file; False if another handle has it."""
     try:

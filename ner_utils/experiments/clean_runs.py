@@ -1,7 +1,8 @@
 """What in ``runs/`` does nothing need any more? ``python -m ner_utils.experiments.clean_runs [--yes]``
 
 Of runs with a result, that is all but the checkpoints that dev chose; of configurations that no study has any
-longer, all weights. Answers, replies that were paid for, logs, and folders that are not the kit's are kept.
+longer, all weights. Runs that a process works on, answers, replies that were paid for, logs, and folders that
+are not the kit's are kept.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import argparse
 import re
 from pathlib import Path
 
-from ner_utils import config, paths
+from ner_utils import config, paths, processes
 from ner_utils.config.run import Run
 from ner_utils.config.strict_yaml import ConfigError
 from ner_utils.experiments import experiment
@@ -40,6 +41,7 @@ def _of_no_run(study: str, runs: list[Run]) -> list[Path]:
     known = {each.scratch for run in runs for each in (run, run.base, run.labels, *run.members) if each}
     scratch = [path for path in (paths.RUNS / study).glob("*/*/seed*/*") if path not in known]
     scratch = [path for path in scratch if re.fullmatch("[0-9a-f]{12}", path.name)]
+    scratch = [path for path in scratch if not processes.is_locked(path / "lock")]
     return [folder for path in scratch for pattern in WEIGHTS for folder in sorted(path.glob(pattern))]
 
 

@@ -34,6 +34,11 @@ def is_done(run: Run) -> bool:
     return manifest_path(run).is_file()
 
 
+def replaces_result(run: Run) -> bool:
+    """Whether the run would take the place of a stored result of other settings."""
+    return not is_done(run) and any(run.results.glob("manifest-*.json"))
+
+
 def write_json(path: Path, values: Any) -> None:
     """Write a file completely or not at all; object keys keep their order."""
     write_whole(path, (json.dumps(values, indent=1, ensure_ascii=False) + "\n").encode())

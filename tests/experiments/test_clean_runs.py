@@ -1,6 +1,6 @@
 """What is deleted when a run has its result, and what `make clean-runs` lists."""
 
-from ner_utils import config, files, paths
+from ner_utils import config, files, paths, processes
 from ner_utils.experiments import clean_runs, experiment
 from ner_utils.models import training
 
@@ -36,6 +36,10 @@ def test_what_nothing_needs(plain_results, monkeypatch, tmp_path, capsys):
     (old.parent / "replies.jsonl").write_text("paid for")
     mine = checkpoint(tmp_path / "mine" / "checkpoint-1")
     monkeypatch.setattr(clean_runs.config, "runs_of", lambda study: [run] if study == "plain" else [])
+    with processes.lock(old.parent / "lock", "trains"):
+        assert (
+            old not in clean_runs.unneeded()
+        )  # as with OVERRIDES: no study has it, and a process works on it
     found = clean_runs.unneeded()
     state = {made[best] / name for name in experiment.STATE}
     assert found.keys() == {made["checkpoint-9999"], made[f"merged-{best}"], old, *state}

@@ -96,3 +96,12 @@ def test_a_failure_ends_with_the_file_to_open(told, run, tmp_path, capsys, monke
     assert lines[0] == "missing: 1 of 1 runs: minilm on demo, seed 1"
     assert lines[1:-1] == [f"  line {number}" for number in range(12, 20)]
     assert lines[-1] == "error: see train.txt; make study STUDY=first-look goes on from here"
+
+
+def test_results_of_other_settings_are_not_replaced_silently(told, run, capsys):
+    provenance.write_json(provenance.manifest_path(run), {})
+    changed = config.load_run("first-look", "demo", "minilm", 1, "minilm:model.training.epochs=9")
+    assert provenance.replaces_result(changed) and not provenance.replaces_result(run)
+    batch._warn_of_replacement([changed, run])
+    said = capsys.readouterr().out
+    assert "stored results of other settings will be replaced: minilm on demo, seed 1. To keep them" in said

@@ -28,6 +28,7 @@ from ner_utils.results import evaluation, provenance
 from ner_utils.sealed import ResultError
 
 SHOWN = 8  # last lines of a log that a failure shows
+LISTED = 3  # runs that a warning names
 OVERHEAD = 20  # seconds of a run besides its training and prediction
 SLACK = 2  # how much longer a run takes than the bound that is estimated
 
@@ -88,6 +89,17 @@ def _write_schedule(study: str, missing: Sequence[Run]) -> None:
         times = progress.duration(sum(schedule.values()))
         number = f"{len(missing)} run{'s' * (len(missing) > 1)}"
         print(f"{number} to make, about {times}; all output: runs/{study}/", flush=True)
+    _warn_of_replacement(missing)
+
+
+def _warn_of_replacement(missing: Sequence[Run]) -> None:
+    if replaced := [progress.title(run) for run in missing if provenance.replaces_result(run)]:
+        more = f"; and {len(replaced) - LISTED} more" if len(replaced) > LISTED else ""
+        print(
+            f"warning: stored results of other settings will be replaced: {'; '.join(replaced[:LISTED])}{more}. "
+            "To keep them, stop, and give these settings a study of their own",
+            flush=True,
+        )
 
 
 def _describe(study: str, missing: Sequence[Run], command: list[str]) -> int:
@@ -104,6 +116,7 @@ def _describe(study: str, missing: Sequence[Run], command: list[str]) -> int:
         here = [run for run in missing if run.has_weights]
         print(f"{len(missing)} runs, about {progress.duration(sum(schedule.values()))}")
         print(f"the study needs {fit.disk(here, fit.needs_here(here))}" if here else "")
+    _warn_of_replacement(missing)
     return done.returncode
 
 
