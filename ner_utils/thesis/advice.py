@@ -2,7 +2,7 @@
 
 ``params/guide.yaml`` lists, for each situation, the advice that may be given, each with its condition over
 the results of a pair of `paper_claims`; the first condition that holds decides. A condition over missing
-results does not hold, and a pair with a system below `FLOOR` supports no advice. Of several pairs on a
+results does not hold, and a pair that has not `learnt` the task supports no advice. Of several pairs on a
 corpus, the first declared one that supports any advice is taken, so that pairs cannot contradict each other.
 """
 
@@ -22,7 +22,6 @@ from ner_utils.results.study import Results, computed_once
 from ner_utils.thesis import claims, paper_claims
 from ner_utils.thesis.paper_claims import Condition, Pair
 
-FLOOR = 10.0  # micro F1 in percent below which a system has not learnt the task
 NO_SUPPORT = (
     "No pair of this study supports an advice: a system has not learnt the task, or results are missing."
 )
@@ -46,9 +45,7 @@ def load() -> list[Situation]:
 
 def advice_of(pair: Pair, situation: Situation) -> str | None:
     """The advice that a pair's results support in a situation, if any."""
-    if min(pair.encoder["micro_f1"], pair.generator["micro_f1"]) < FLOOR:
-        return None
-    if situation.pairs and not claims.holds(situation.pairs, pair.values):
+    if not pair.learnt or situation.pairs and not claims.holds(situation.pairs, pair.values):
         return None
     return next(
         (text for text, condition in situation.advice.items() if claims.holds(condition, pair.values)), None

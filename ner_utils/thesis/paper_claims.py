@@ -22,10 +22,16 @@ from ner_utils.rendering.latex import Column, Raw
 from ner_utils.results.study import Results, computed_once
 from ner_utils.thesis import claims, numbers
 
+FLOOR = 10.0  # micro F1 in percent below which a system has not learnt the task
 NO_PAIR = "This study compares no encoder with a generator on the same sentences."
 Bounds = Annotated[list[float], Field(min_length=2, max_length=2)]
 # Names of gains in conditions, and the parts of the keys by which a comparison's numbers have them.
-GAINS = {"gain": (), "gain.one": ("mention length", "1 token"), "gain.three": ("mention length", "3 or more")}
+GAINS = {
+    "gain": (),
+    "gain.one": ("mention length", "1 token"),
+    "gain.two": ("mention length", "2 tokens"),
+    "gain.three": ("mention length", "3 or more"),
+}
 TIMES = ("training", "batches", "single", "median")  # of `costs.seconds_of`
 # Keys that conditions may use; a study need not have each of these results.
 _POSSIBLE = re.compile(
@@ -96,6 +102,11 @@ class Pair(NamedTuple):
     generator: Mapping[str, Any]
     values: dict[str, float]
     companion: str = ""
+
+    @property
+    def learnt(self) -> bool:
+        """Whether both systems have learnt the task; otherwise the pair decides nothing."""
+        return min(self.encoder["micro_f1"], self.generator["micro_f1"]) >= FLOOR
 
     def name(self, corpus: bool = False) -> str:
         """The pair's name in tables, with or without its ``corpus``."""
@@ -168,11 +179,10 @@ def _values(
         if times := costs.ratio(slow, quick, how):
             values[f"time.{how}"] = times.estimate
             bounds[f"time.{how}"] = {"low": times.low, "high": times.high}
-    if values.get("generator.loss_agrees") == 100:
-        bounds["generator.regret"] = {"low": 0.0, "high": 0.0}  # the same checkpoints
+    same = values.get("generator.loss_agrees") == 100  # both choose the same checkpoints, which tests nothing
     for run in results.systems:
-        if run.base and run.base.system == generator and run.selected_by == "loss":
-            bounds.setdefault("generator.regret", _difference(numbers, dataset, generator, run.system))
+        if run.base and run.base.system == generator and run.selected_by == "loss" and not same:
+            bounds["generator.regret"] = _difference(numbers, dataset, generator, run.system)
     return values | {
         f"{name}.{part}": value for name, parts in bounds.items() for part, value in parts.items()
     }
@@ -194,8 +204,8 @@ def _difference(numbers: Mapping[str, Any], dataset: str, a: str, b: str, *bucke
 # --------------------------------------------------------------------------- verdicts
 def verdict(claim: PaperClaim, pair: Pair) -> str | None:
     """A pair's verdict on a claim: supported, contradicted or undecided, marked if it rests on estimates, or,
-    outside of the claim's scope, what is observed; None if the pair lacks the results."""
-    if not claim.supported:
+    outside of the claim's scope, what is observed; None if the pair lacks the results or has not learnt."""
+    if not (claim.supported and pair.learnt):
         return None
     supported, contradicted = (
         claims.holds(condition, pair.values) for condition in (claim.supported, claim.contradicted)

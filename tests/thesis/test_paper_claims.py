@@ -7,8 +7,8 @@ from ner_utils.thesis import advice, claims, paper_claims
 from ner_utils.thesis.numbers import result_values
 from ner_utils.thesis.paper_claims import Pair, PaperClaim, Scope
 
-ENCODER = {"label": "E", "corpus": "C", "parameters_millions": 180.0}
-GENERATOR = {"label": "G", "corpus": "C", "parameters_millions": 4000.0}
+ENCODER = {"label": "E", "corpus": "C", "parameters_millions": 180.0, "micro_f1": 50.0}
+GENERATOR = {"label": "G", "corpus": "C", "parameters_millions": 4000.0, "micro_f1": 10.0}
 DEMO = {"a": "minilm", "b": "minilm", "c": "smollm2-135m", "d": "smollm2-135m"}
 
 
@@ -82,7 +82,7 @@ def test_every_committed_condition_can_be_evaluated(plain_results):
         f"{role}.flexibility.held_out.{end}": 7.0
         for role in ("encoder", "generator")
         for end in ("low", "high")
-    }
+    } | {"generator.regret.low": 1.0, "generator.regret.high": 2.0}
     full = real._replace(values=real.values | more)
     for each in paper_claims.load():
         if each.supported:
@@ -104,7 +104,7 @@ def test_a_gain_is_the_generators_whatever_is_declared_first(plain_results):
     [("[[a, c], [c, e]]", "c-vs-e", 1), ("[[a, c], [e, c]]", "e-vs-c", -1), ("[[a, c]]", None, 0)],
 )
 def test_regret_is_the_loss_on_test_from_choosing_by_loss(made_up, sketch, comparisons, compared, sign):
-    """Whichever is declared first; 0 where both choose the same, unknown where they were not compared."""
+    """Whichever is declared first; unknown where both choose the same, or where they were not compared."""
     sketch(
         "regret", systems("e: {model: smollm2-135m, label: e, weights_of: c, selected_by: loss}"), comparisons
     )
@@ -117,7 +117,15 @@ def test_regret_is_the_loss_on_test_from_choosing_by_loss(made_up, sketch, compa
     else:
         assert "generator.regret.low" not in real.values
     (real,) = paper_claims.pairs(results, values | {"demo.c.loss_agrees": 100.0})
-    assert real.values["generator.regret.low"] == real.values["generator.regret.high"] == 0
+    assert "generator.regret.low" not in real.values
+
+
+def test_a_pair_that_has_not_learnt_decides_nothing():
+    results = pair(gain__low=1)
+    assert paper_claims.verdict(claim(), results) == "supported"
+    for role in ("encoder", "generator"):
+        row = {**getattr(results, role), "micro_f1": 9.9}
+        assert paper_claims.verdict(claim(), results._replace(**{role: row})) is None
 
 
 def test_of_a_further_pair_only_other_verdicts_are_shown(made_up, sketch, monkeypatch):
