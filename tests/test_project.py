@@ -51,8 +51,18 @@ def test_pages_are_short_and_name_what_there_is(page):
         r"`((?:params|notebooks|ner_utils|bench|tests|scripts|docs)/[\w/.-]+\.\w+)`", text
     ):
         assert (paths.ROOT / name).is_file(), name
-    for link in re.findall(r"\]\(([\w/.-]+)(?:#[\w-]+)?\)", text):
-        assert (page.parent / link).exists(), link
+
+
+@pytest.mark.parametrize("page", [*PAGES, paths.PARAMS / "README.md"], ids=paths.relative)
+def test_links_lead_to_a_file_and_a_heading(page):
+    """Links inside the project; anchors are headings as GitHub writes them."""
+    links = re.findall(r"\]\((?!\w+:)([^)#\s]*)(?:#([^)\s]+))?\)", page.read_text(encoding="utf-8"))
+    for file, anchor in links:
+        target = page.parent / file if file else page
+        assert target.exists(), file
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), re.MULTILINE)
+            assert anchor in [re.sub(r"[^\w -]", "", each.lower()).replace(" ", "-") for each in headings]
 
 
 def test_readme_quotes_the_committed_results():
