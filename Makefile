@@ -1,5 +1,5 @@
-# STUDY is a name in params/studies; OVERRIDES are "[system:]key=value ...", see README; PROFILE is a
-# folder of profiles, see docs/cluster.md.
+# STUDY is a name in params/studies; OVERRIDES are "[system:]key=value ...", see params/README.md; PROFILE is
+# a folder of profiles, see docs/cluster.md.
 STUDY ?= demo
 OVERRIDES ?=
 export PROFILE ?= local
@@ -35,13 +35,13 @@ thesis: setup   # typeset from stored results; never trains
 
 # With a thread each: two processes that share two cores wait for each other's threads. All tests run three at
 # a time, because the test on Slurm and those of notebooks often wait.
-TESTS = scripts/setup.sh test && python -m ner_utils.models.wheels && ruff check . && \
+TESTS = python -m ner_utils.models.wheels && ruff check . && \
 	OMP_NUM_THREADS=1 pytest --dist loadfile --no-loadscope-reorder
 
 test:           # all tests
-	@$(TESTS) -n 3
+	@scripts/setup.sh test && $(TESTS) -n 3
 
-test-fast:      # the tests that neither train nor run notebooks, LaTeX or a workflow: two minutes
+test-fast: setup  # the tests that neither train nor run notebooks, LaTeX or a workflow: two minutes
 	@$(TESTS) -n 2 -m "not slow"
 
 report: thesis  # one HTML page of findings, figures, tables and sentences, for anybody
@@ -65,5 +65,5 @@ bench-gpu: setup  # the same rows with models of full size and random weights, o
 lab: setup      # explore in JupyterLab
 	@jupyter lab notebooks
 
-setup:
+setup:          # make .venv, and install LaTeX if it is missing
 	@scripts/setup.sh

@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 export STUDY=$1 OVERRIDES=$2
 shift 2
-export NER_BATCH="${NER_BATCH:-} $$"  # its notebooks end with it, see ner_utils/experiments/notebook.py
+export NER_BATCH="${NER_BATCH:-} $$"  # its notebooks end with it, see ner_utils/experiments/workflow/notebook.py
 export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}  # see Makefile, as for the next; jobs of a cluster inherit both
 export GLIBC_TUNABLES=${GLIBC_TUNABLES:-glibc.malloc.hugetlb=1}
 # The lock ends with its process, however that ends; children must not inherit it. It holds on this machine

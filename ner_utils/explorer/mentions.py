@@ -155,7 +155,7 @@ def browse(
     missed, spurious; ``correct`` gives the mentions that the system has right. Further arguments ask for
     values of columns of `Seen.mentions`: ``seen=False, length=2``.
 
-        browse("wnut17-cpu", "minilm", "smollm2", type="person", error="boundary")
+        browse("wnut17-cpu", "minilm-1200", "smollm2-qlora", type="person", error="boundary")
 
     Raises `ConfigError` for an unknown name, and what `look` raises.
     """
