@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from ner_utils.config import tuned
@@ -50,6 +51,14 @@ def with_companions(study: str, overrides: str = "") -> list[Run]:
     declared."""
     companions = load_study(study).companions
     return runs_of(study, overrides) + [run for other in companions for run in runs_of(other)]
+
+
+def configurations(runs: Iterable[Run]) -> dict[tuple[str, str, str], Run]:
+    """The first run of each `Run.configuration`, in the order of the runs."""
+    first: dict[tuple[str, str, str], Run] = {}
+    for run in runs:
+        first.setdefault(run.configuration, run)
+    return first
 
 
 def _study_on(study: str, dataset: str, overrides: str) -> Study:

@@ -62,6 +62,11 @@ class Run(Strict):
     window: Window | None = None
 
     @property
+    def configuration(self) -> tuple[str, str, str]:
+        """Study, corpus and system, which its other seeds share."""
+        return self.study, self.dataset_name, self.system
+
+    @property
     def results(self) -> Path:
         """Folder of the run's small, committed files."""
         return paths.RESULTS / self.study / paths.run_id(self.dataset_name, self.system, self.seed)

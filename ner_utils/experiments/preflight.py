@@ -45,7 +45,7 @@ def check_study(study: str, overrides: str = "") -> None:
     for model in {run.model.weights: run.model for run in here}.values():  # in the study's order
         weights.check_architecture(weights.resolve(model.weights), model)
     # Seeds differ only in the sentences that they draw, so the first one is checked.
-    for run in {(run.study, run.dataset_name, run.system): run for run in reversed(pending)}.values():
+    for run in config.configurations(pending).values():
         _warn(model_check.check_run(run, _sentences_of(run, corpora[run.dataset_name])))
 
 

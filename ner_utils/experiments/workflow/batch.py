@@ -57,8 +57,10 @@ def main(study: str, overrides: str, arguments: Sequence[str]) -> int:
 def expected(run: Run, done: Sequence[Run]) -> float:
     """The seconds that a run will take: those of another seed, or a bound by its operations with some slack;
     0 where nothing is known."""
+    if run.members:  # it votes on stored predictions; its stored cost is that of its members
+        return OVERHEAD
     for other in done:
-        if (other.study, other.dataset_name, other.system) == (run.study, run.dataset_name, run.system):
+        if other.configuration == run.configuration:
             cost = evaluation.load_cost(other)
             seconds = cost.get("training_seconds", 0) + cost.get("looks_seconds", 0)
             return seconds + sum(cost["prediction_seconds"].values()) + OVERHEAD
@@ -74,12 +76,9 @@ def _schedule(missing: Sequence[Run]) -> dict[str, float]:
     """The expected seconds of runs, by their manifests."""
     studies = {run.study: None for run in missing}
     done = [run for study in studies for run in config.runs_of(study) if provenance.is_done(run)]
-    first = {(run.study, run.dataset_name, run.system): run for run in missing}
-    seconds = {system: expected(run, done) for system, run in first.items()}  # all seeds take as long
-    return {
-        paths.relative(provenance.manifest_path(run)): seconds[run.study, run.dataset_name, run.system]
-        for run in missing
-    }
+    # All seeds take as long.
+    seconds = {key: expected(run, done) for key, run in config.configurations(missing).items()}
+    return {paths.relative(provenance.manifest_path(run)): seconds[run.configuration] for run in missing}
 
 
 def _write_schedule(study: str, missing: Sequence[Run]) -> None:
@@ -96,8 +95,9 @@ def _warn_of_replacement(missing: Sequence[Run]) -> None:
     if replaced := [progress.title(run) for run in missing if provenance.replaces_result(run)]:
         more = f"; and {len(replaced) - LISTED} more" if len(replaced) > LISTED else ""
         print(
-            f"warning: stored results of other settings will be replaced: {'; '.join(replaced[:LISTED])}{more}. "
-            "To keep them, stop, and give these settings a study of their own",
+            "warning: stored results of other settings will be replaced: "
+            f"{'; '.join(replaced[:LISTED])}{more}. To keep them, stop, and give these settings a study of "
+            "their own",
             flush=True,
         )
 

@@ -21,7 +21,7 @@ from ner_utils.results import provenance
 STATE = "\r"
 _STEP = re.compile(r"step (\d+)/(\d+), (\d+) s of training left")
 _EVALUATION = re.compile(r"evaluation (\d+/\d+) on dev: (F1 [\d.]+), loss .*")
-_STATES = re.compile(r"generated \d+/\d+ sentences|labelled \d+/\d+ sentences")
+_STATES = re.compile(r"(?:generated|answered) \d+/\d+ sentences(?:, \$[\d.]+)?")
 DOUBT = "times are not to be trusted"
 _SAID = re.compile(r"warning: |out of memory|going on from |.*so it is made again")
 
