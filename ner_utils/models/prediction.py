@@ -95,7 +95,7 @@ def predict_in_batches(
                 most = len(order)
             elif processes.is_out_of_memory(error):
                 budget //= 2
-                print(f"out of memory: going on with {budget} tokens a batch", flush=True)
+                print("out of memory: going on with batches half as large", flush=True)
             else:  # one of these sentences fails
                 most = len(places) // 2
             continue
@@ -135,8 +135,8 @@ def keep_answers(path: Path, sentences: Sequence[Sentence], answers: Sequence[st
     """Store raw answers by the sentences' ids, beside those of other sentences that the file holds."""
     rows = {}
     if path.is_file():
-        lines = path.read_text(encoding="utf-8").splitlines()
-        rows = {row["id"]: row for row in map(json.loads, lines)}
+        with path.open(encoding="utf-8") as lines:  # str.splitlines also splits at marks inside of an answer
+            rows = {row["id"]: row for row in map(json.loads, lines)}
     for sentence, answer in zip(sentences, answers, strict=True):
         rows[sentence.id] = {"id": sentence.id, "answer": answer}
     path.parent.mkdir(parents=True, exist_ok=True)

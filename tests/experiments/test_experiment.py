@@ -178,7 +178,7 @@ def test_a_tagger_short_of_memory_halves_its_batches(make_run, demo, seed_loadin
     seed_loading(tagging, "load_tagger")
     free, cost = tagging.predict_with_tagger(run, Path(base), demo["test"])
     log, (tokens, spans) = confined(tmp_path, run, tagging, "load_tagger", 190, base)
-    assert "out of memory: going on with 50000 tokens a batch" in log
+    assert "out of memory: going on with batches half as large" in log
     assert tokens < cost["batch_size"]
     assert spans == spans_of(free)
 

@@ -15,7 +15,7 @@ from ner_utils.experiments import experiment
 from ner_utils.models import backbones, generation, weights
 from ner_utils.models.generation import qlora
 from ner_utils.models.generation.answers import Answer
-from ner_utils.models.prediction import differing
+from ner_utils.models.prediction import differing, keep_answers
 
 
 def test_sentences_with_other_spans_in_a_batch_are_counted():
@@ -104,6 +104,14 @@ def test_a_reader_that_fails_is_an_empty_answer(tiny, monkeypatch):
     )
     assert cost["failed_sentences"] == 1
     assert [p.id for p in predicted] == ["s0", "s1", "s2"]
+
+
+def test_answers_are_kept_whatever_they_hold(tmp_path):
+    answers = ["a\u2028b\u2029c\x85d\ne", "plain"]
+    for sentence, answer in zip(some("x", "y"), answers, strict=True):
+        keep_answers(tmp_path / "answers.jsonl", [sentence], [answer])
+    rows = map(json.loads, (tmp_path / "answers.jsonl").open(encoding="utf-8"))
+    assert [row["answer"] for row in rows] == answers
 
 
 def test_a_model_that_fails_at_every_sentence_ends_the_run(poisoned):
