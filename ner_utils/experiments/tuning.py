@@ -137,5 +137,5 @@ def main(study: str, overrides: str = "") -> None:
 if __name__ == "__main__":
     try:
         main(*sys.argv[1:])
-    except (config.ConfigError, data.DataError, weights.WeightsError) as error:
+    except (config.ConfigError, data.DataError, sealed.ResultError, weights.WeightsError) as error:
         sys.exit(f"error: {error}")

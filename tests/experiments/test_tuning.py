@@ -1,6 +1,8 @@
 """Tuning: the same trials for every system, on dev alone, and nothing lost by an interruption."""
 
 import json
+import runpy
+import sys
 
 import pytest
 
@@ -117,6 +119,17 @@ def test_a_search_from_start_to_end(study, demo, monkeypatch, capsys):
     run = config.load_run(study, "demo", "tuned", 1)
     assert run.model.training.learning_rate == resumed["chosen"]["training.learning_rate"]
     assert config.load_run(study, "demo", "declared", 1).model.training.learning_rate == 2e-4
+
+
+def test_a_damaged_search_is_named_in_a_line(study, monkeypatch):
+    tuned.path(declared()).parent.mkdir(parents=True)
+    tuned.path(declared()).write_text("{}")
+    monkeypatch.setattr(sys, "argv", ["tuning", study])
+    monkeypatch.delitem(sys.modules, tuning.__name__)
+    with pytest.raises(
+        SystemExit, match="^error: .*tuning.json: damaged or edited, .* run make tune STUDY=tried$"
+    ):
+        runpy.run_module(tuning.__name__, run_name="__main__")
 
 
 def test_a_search_of_another_space_is_refused(study, add_study):
