@@ -159,14 +159,15 @@ def _validated(kind: Any, values: Any, where: str) -> Any:
 
 
 # By the approach of a model, pydantic chooses its class.
-APPROACHES = ("tagging", "gliner", "generation", "endpoint")
+APPROACHES = (("tagging",), ("gliner",), ("generation",), ("endpoint",))
 _adapter = functools.cache(TypeAdapter)  # building one takes longer than using it
 
 
 def _explain(problem: dict, where: str) -> str:
     """One of pydantic's errors in a line: where, which key, what was expected."""
-    # pydantic adds the branch of a union to the location, although the file has no such key.
-    key = ".".join(str(part) for part in problem["loc"] if part not in APPROACHES)
+    # pydantic begins the location with the branch of a union, although the file has no such key.
+    place = problem["loc"][problem["loc"][:1] in APPROACHES :]
+    key = ".".join(map(str, place))
     text, value = problem["msg"].removeprefix("Value error, "), problem["input"]
     if problem["type"] == "extra_forbidden":
         text = unknown_key(key)

@@ -107,6 +107,11 @@ def test_merge_keys(params):
     assert (systems["encoder"].train_sentences, systems["again"].train_sentences) == (2, 3)
 
 
+def test_a_system_may_be_called_like_an_approach(params):
+    params.edit(SMALL, "systems:\n", "systems:\n  tagging: {model: tagger, train: 2}\n")
+    assert "small.yaml: systems.tagging.train: unknown key" in refused(config.load_study, "small")
+
+
 @pytest.mark.parametrize(
     ("text", "key"),
     [
