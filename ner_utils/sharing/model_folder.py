@@ -64,7 +64,7 @@ def _check(run: Run, adapter: bool) -> None:
 
 def _write_weights(run: Run, checkpoint: Path, target: Path, adapter: bool) -> None:
     """Weights and tokenizer; libraries of models are imported late, because they take seconds."""
-    from ner_utils.models import tagging, weights
+    from ner_utils.models import generation, tagging, weights
 
     source = weights.resolve(run.model.weights)
     if adapter:
@@ -75,15 +75,17 @@ def _write_weights(run: Run, checkpoint: Path, target: Path, adapter: bool) -> N
 
         load_extractor(checkpoint).save_pretrained(target)
         return  # with its tokenizer
-    elif run.model.approach == "generation":
-        from ner_utils.models import generation
-
+    elif run.writes:
         _copy(generation.merge(run, checkpoint), target)
     elif run.model.lora:
         tagging.load_trained(run, checkpoint).save_pretrained(target)
     else:
         _copy(checkpoint, target)
-    tagging.load_tokenizer(source, run.model.pad_token).save_pretrained(target)
+    if run.writes:
+        tokenizer = generation.Prompter(run, source).tokenizer
+    else:
+        tokenizer = tagging.load_tokenizer(source, run.model.pad_token)
+    tokenizer.save_pretrained(target)
 
 
 def _copy(folder: Path, target: Path) -> None:

@@ -81,7 +81,8 @@ def test_it_learns_and_travels(tiny_gliner, twenty, demo, tmp_path):
     alone = [gliner.predict_with_gliner(run, checkpoint, [each])[0][0].spans for each in twenty[:3]]
     assert alone == [each.spans for each in said[:3]]
     assert cost["failed_sentences"] == 0 and cost["prediction_truncation"]["lost_words"] == 0
-    assert gliner.predict_with_gliner(run, None, twenty)[0] != said
+    untrained, cost = gliner.predict_with_gliner(run, None, twenty)
+    assert untrained != said and cost["parameters"]["trainable"] == 0 < cost["parameters"]["total"]
 
     model_folder._write_weights(run, checkpoint, tmp_path, adapter=False)
     card = (model_folder.paths.ROOT / "ner_utils/sharing/model_card.md.jinja").read_text()

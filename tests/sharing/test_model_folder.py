@@ -4,16 +4,19 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
 from conftest import use_folders
+from transformers import AutoTokenizer
 
 from ner_utils import config, data, paths
 from ner_utils.config import ConfigError
 from ner_utils.data import audit
 from ner_utils.data.spans import spans_from_tags
 from ner_utils.experiments import experiment
+from ner_utils.models import generation
 from ner_utils.results import evaluation
 from ner_utils.results.study import load_results
 from ner_utils.sharing import model_folder
@@ -113,6 +116,15 @@ def test_what_is_in_a_folder_and_in_its_card(shared):
         assert item.run.fingerprint[:12] in text and "{{" not in text
         assert text.count("\n| ") == 2 + len(item.metrics["types"])
         assert str(paths.RUNS) not in text and "/root" not in text
+
+
+def test_a_generator_keeps_the_tokenizer_of_its_prompts(tiny, tmp_path, monkeypatch):
+    source = tiny.model.weights.folder
+    monkeypatch.setattr(generation, "merge", lambda run, adapter: Path(source))
+    model_folder._write_weights(tiny, None, tmp_path, adapter=False)
+    shared, own = AutoTokenizer.from_pretrained(tmp_path), generation.Prompter(tiny, source).tokenizer
+    assert shared("Ada")["input_ids"] == own("Ada")["input_ids"]
+    assert (shared.padding_side, shared.pad_token) == ("left", own.pad_token)
 
 
 @pytest.mark.slow

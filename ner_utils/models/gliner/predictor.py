@@ -56,4 +56,6 @@ def predict_with_gliner(
         "latency": efficiency.latency_again(times, predict_one, timed),
     }
     cost["latency"]["differing"] = differing(alone, whole)
+    if checkpoint is None:
+        cost["parameters"] = efficiency.parameters(model) | {"trainable": 0}
     return whole, cost
