@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
 import jinja2
 import pandas as pd
@@ -29,7 +30,7 @@ from ner_utils.thesis import advice, paper_claims
 
 TEMPLATE = Path(__file__).with_name("report.html.jinja")
 FIGURES = {
-    "fig_f1": "Micro F1 of the systems with 95 % intervals",
+    "fig_f1": "Strict F1 of the systems, with 95 % intervals",
     "fig_types": "F1 by type",
     "fig_buckets": "F1 by properties of mentions",
     "fig_gain": "Differences between systems by properties of mentions",
@@ -220,7 +221,7 @@ def _by_type(results: Results, explored: set[str]) -> Table:
     for (dataset, corpus, kind), block in results.types.groupby(["dataset", "corpus", "type"], sort=False):
         scores = dict(zip(block["label"], block["f1"], strict=True))
         links = {
-            label: f"{dataset}|systems={systems[label]}&type={kind}" if dataset in explored else None
+            label: _link(dataset, systems=systems[label], type=kind) if dataset in explored else None
             for label in labels
         }
         cells = [_cell(corpus, None), _cell(kind, None), _cell(block["mentions"].iloc[0], 0)]
@@ -240,13 +241,18 @@ def _errors(results: Results, explored: set[str]) -> Table:
                 continue
             kinds = list(numbers)
             links = {
-                kind: f"{dataset}|systems={system}&a={view.LETTERS[kind]}" if dataset in explored else None
+                kind: _link(dataset, systems=system, a=view.LETTERS[kind]) if dataset in explored else None
                 for kind in kinds
             }
             cells = [_cell(corpus, None), _cell(compared.labels[system], None)]
             rows.append([*cells, *(_cell(number, 1, links[kind]) for kind, number in numbers.items())])
     titles = ["corpus", "system", *(OUTCOMES[kind] for kind in kinds)]
     return Table("errors", "Mentions by outcome: means over seeds", titles, rows)
+
+
+def _link(dataset: str, **facets: str) -> str:
+    """A choice of facets in a corpus' explorer, as the page's address holds it."""
+    return f"{dataset}|{urlencode(facets)}"
 
 
 # ------------------------------------------------------------------------- provenance

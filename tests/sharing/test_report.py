@@ -1,6 +1,7 @@
 """The page of a study: its numbers are those of the study, and it shows no text that it may not."""
 
 import json
+from urllib.parse import parse_qsl
 
 import pytest
 from conftest import use_folders
@@ -62,6 +63,11 @@ def test_a_number_of_a_table_leads_to_its_sentences(example, browser):
     said = browser.find_element(By.CSS_SELECTOR, ".ner-number").text
     assert f"with {errors['smollm2']['boundary']:.0f} mentions" in said
     assert "SmolLM2 QLoRA: outcome: wrong boundaries" in said
+
+
+def test_links_hold_any_name_of_a_type():
+    corpus, _, facets = report._link("demo", systems="minilm", type="R&D + 5 % #1").partition("|")
+    assert (corpus, dict(parse_qsl(facets))) == ("demo", {"systems": "minilm", "type": "R&D + 5 % #1"})
 
 
 def test_tables_are_sorted_and_saved(example, browser):
