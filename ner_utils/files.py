@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import hashlib
 import json
 import os
@@ -45,6 +46,16 @@ def sha256(path: Path) -> str:
     """SHA-256 (hex) of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_once(path: Path) -> str:
+    """`sha256`, computed once a process unless the file changes: all runs of a study read the same files."""
+    return _sha256(path, path.stat().st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=1000)
+def _sha256(path: Path, changed: int) -> str:
+    return sha256(path)
 
 
 def write_checksums(folder: Path, names: Iterable[str] | None = None) -> None:

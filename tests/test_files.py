@@ -39,6 +39,14 @@ def test_any_flipped_byte_is_noticed(folder, name):
     assert files.verify_checksums(folder) == []
 
 
+def test_a_file_is_read_once_until_it_changes(folder, monkeypatch):
+    read = []
+    monkeypatch.setattr(files, "sha256", lambda path: read.append(path) or str(len(read)))
+    assert files.sha256_once(folder / "weights") == files.sha256_once(folder / "weights") == "1"
+    os.utime(folder / "weights", (1, 1))
+    assert files.sha256_once(folder / "weights") == "2"
+
+
 def test_missing_and_truncated_files(folder):
     (folder / "weights").write_bytes(bytes(range(99)))
     assert files.verify_checksums(folder) == ["weights"]

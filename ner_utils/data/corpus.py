@@ -6,7 +6,6 @@ order. Anything missing or malformed raises `DataError`.
 
 from __future__ import annotations
 
-import functools
 import hashlib
 from collections import Counter
 from dataclasses import replace
@@ -104,7 +103,7 @@ def digests(name: str, dataset: Dataset) -> dict[str, str]:
     """SHA-256 of the files of a corpus by their names in its configuration; only of files on this machine."""
     declared = (file for split in dataset.splits.values() for file in split.files)
     local = {_name(file, path): path for file in declared for path in _local_copies(name, file)}
-    return {file: _sha256(path, path.stat().st_mtime_ns) for file, path in sorted(local.items())}
+    return {file: files.sha256_once(path) for file, path in sorted(local.items())}
 
 
 def at_hand(name: str, dataset: Dataset, split: str) -> bool:
@@ -116,11 +115,6 @@ def at_hand(name: str, dataset: Dataset, split: str) -> bool:
 def _name(file: File, path: Path) -> str:
     """A file's name in manifests: as declared; of the files of a pattern, the pattern with their own name."""
     return f"{file.file} {path.name}" if "*" in file.file else file.file
-
-
-@functools.lru_cache(maxsize=1000)  # every run of a study reads the same files
-def _sha256(path: Path, changed: int) -> str:
-    return files.sha256(path)
 
 
 def _local_copies(name: str, file: File) -> list[Path]:
@@ -136,7 +130,7 @@ def _find(name: str, dataset: Dataset, file: File) -> list[Path]:
     """Local copies of a file, or of the files of a pattern, or else downloads; a checksum is checked."""
     found = _local_copies(name, file) or _download(name, dataset, file)
     path = found[0]
-    if file.sha256 and (actual := _sha256(path, path.stat().st_mtime_ns)) != file.sha256:
+    if file.sha256 and (actual := files.sha256_once(path)) != file.sha256:
         raise DataError(
             f"{path}: sha256 {actual} differs from the declared {file.sha256}: "
             "truncated, changed, or another edition of the corpus"

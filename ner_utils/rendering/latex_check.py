@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import shutil
@@ -23,8 +24,9 @@ _STOPPED = re.compile(r"^\S*texts\.tex:(\d+): (.*)", re.MULTILINE)
 def quoted_texts(runs: Iterable[Run]) -> dict[str, str]:
     """The texts that the thesis quotes of runs and their studies, by file and key."""
     texts: dict[str, str] = {}
+    load_study = functools.cache(config.load_study)
     for run in runs:
-        study = config.load_study(run.study)
+        study = load_study(run.study)
         of_study = f"params/studies/{run.study}.yaml: "
         texts |= {of_study + key: getattr(study, key) for key in ("title", "question")}
         texts[f"{of_study}systems.{run.system}"] = f"{run.system} {run.label}"

@@ -18,7 +18,7 @@ from typing import Any
 
 from ner_utils import data, paths, sealed, stages
 from ner_utils.config.run import Run
-from ner_utils.files import differing, sha256, write_whole
+from ner_utils.files import differing, sha256, sha256_once, write_whole
 from ner_utils.sealed import ResultError
 
 PACKAGES = ("torch", "transformers", "tokenizers", "peft", "trl", "bitsandbytes", "datasets", "accelerate")
@@ -58,7 +58,7 @@ def inputs(run: Run) -> dict[str, dict[str, str]]:
     weights = getattr(run.model, "weights", None)
     if weights and weights.folder:
         files = sorted(path for path in Path(weights.folder).iterdir() if path.is_file())
-        digests["weights"] = {path.name: sha256(path) for path in files}
+        digests["weights"] = {path.name: sha256_once(path) for path in files}
     return digests
 
 
