@@ -36,6 +36,12 @@ def test_every_run_has_a_manifest_and_scores(demo_study):
     assert demo_study.first_system(wildcards()) == "minilm"
 
 
+def test_the_first_system_reads_its_sentences_as_they_are(sketch):
+    typos = "typos: {model: minilm, label: Typos, weights_of: plain, perturbed: lower case}"
+    sketch("disturbed", [typos, "plain: {model: minilm}"])
+    assert Workflow("disturbed").first_system(wildcards(study="disturbed")) == "plain"
+
+
 def test_an_edited_configuration_asks_for_another_manifest(demo_study):
     edited = Workflow("demo", "minilm:model.training.epochs=3")
     differing = set(edited.manifests) - set(demo_study.manifests)

@@ -79,8 +79,9 @@ class Workflow:
         return [f"notebooks/{NOTEBOOKS[self.run(wildcards).model.approach]}.ipynb"]
 
     def first_system(self, wildcards: Any) -> str:
-        """The first system of a study: notebooks show its sentences."""
-        return next(run.system for run in self.runs.values() if run.study == wildcards.study)
+        """The first system of a study that reads its sentences as they are: notebooks show these."""
+        runs = (run for run in self.runs.values() if run.study == wildcards.study and not run.perturbed)
+        return next(runs).system
 
     # ----------------------------------------------------------------- regular expressions
     def ensembles(self) -> str:
