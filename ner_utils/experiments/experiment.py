@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pkgutil
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -21,6 +22,18 @@ Corpus = dict[str, list[Sentence]]
 # The state of an optimizer in a checkpoint, twice as large as the trained weights; only a training that goes
 # on needs it.
 STATE = ("optimizer.pt", "scheduler.pt", "rng_state.pth")
+# Functions below `models`, by a model's approach; imported late, because torch and its like take seconds.
+TRAINERS = {
+    "tagging": "tagging:train_tagger",
+    "gliner": "gliner:train_gliner",
+    "generation": "generation.qlora:train_generator",
+}
+PREDICTORS = {
+    "tagging": "tagging:predict_with_tagger",
+    "gliner": "gliner:predict_with_gliner",
+    "generation": "generation:predict_with_generator",
+    "endpoint": "endpoint.predictor:predict_with_endpoint",
+}
 
 
 # -------------------------------------------------------------------------- training
@@ -48,7 +61,7 @@ def train_run(run: Run, corpus: Corpus, checkpoints: bool = True) -> dict[str, A
         files.write_checksums(run.scratch, ["training.json"])
         merges = run.model.approach == "generation" and run.model.lora and run.model.merge_adapter
         if checkpoints and merges:
-            from ner_utils.models.generation.generator import merge  # late, as in `trainer_of`
+            from ner_utils.models.generation.generator import merge  # late, as `TRAINERS`
 
             # In a process of its own: neither training nor prediction shall hold a second model.
             processes.in_fresh_process(merge, run, run.scratch / record["best_checkpoint"])
@@ -125,39 +138,14 @@ def _train_in_parts(run: Run, sentences: list[Sentence], dev: list[Sentence], pa
     return trainer_of(run)(run, sentences, dev, parts) | {"batch_parts": parts}
 
 
-# Both functions import late, because torch, transformers and their like take seconds to load.
 def trainer_of(run: Run) -> Callable[..., dict[str, Any]]:
     """The function that trains a run's model."""
-    if run.model.approach == "tagging":
-        from ner_utils.models.tagging import train_tagger
-
-        return train_tagger
-    if run.model.approach == "gliner":
-        from ner_utils.models.gliner import train_gliner
-
-        return train_gliner
-    from ner_utils.models.generation.qlora import train_generator
-
-    return train_generator
+    return pkgutil.resolve_name(f"ner_utils.models.{TRAINERS[run.model.approach]}")
 
 
 def predictor_of(run: Run) -> Callable[..., tuple[list[Prediction], dict[str, Any]]]:
     """The function that predicts with a run's model."""
-    if run.model.approach == "tagging":
-        from ner_utils.models.tagging import predict_with_tagger
-
-        return predict_with_tagger
-    if run.model.approach == "gliner":
-        from ner_utils.models.gliner import predict_with_gliner
-
-        return predict_with_gliner
-    if run.model.approach == "endpoint":
-        from ner_utils.models.endpoint.predictor import predict_with_endpoint
-
-        return predict_with_endpoint
-    from ner_utils.models.generation.generator import predict_with_generator
-
-    return predict_with_generator
+    return pkgutil.resolve_name(f"ner_utils.models.{PREDICTORS[run.model.approach]}")
 
 
 # ------------------------------------------------------------------------ prediction
