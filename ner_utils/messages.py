@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 WIDTH = 400  # characters of a line, at most
@@ -28,6 +31,16 @@ def shortened(text: str, width: int = WIDTH) -> str:
     return f"{text[:left]} … {text[-left:]}"
 
 
+def one_line(text: str, width: int = 200) -> str:
+    """Text in a line of at most ``width`` characters of it, line ends shown as code points."""
+    return visible(shortened(text, width), keep="")
+
+
+def first_line(error: Exception) -> str:
+    """The first line of an error's message, which may be empty."""
+    return (str(error).splitlines() or [""])[0]
+
+
 def brief(value: Any, width: int = 80) -> str:
     """A value as Python writes it, shortened and without characters that act."""
     try:
@@ -35,6 +48,15 @@ def brief(value: Any, width: int = 80) -> str:
     except (ValueError, RecursionError):  # a number with too many digits; a value that contains itself
         text = f"a value of type {type(value).__name__}"
     return shortened(visible(shortened(text, width)), width)
+
+
+@contextmanager
+def errors_as_lines(*kinds: type[Exception]) -> Iterator[None]:
+    """End the process with a message instead of a traceback where the block raises one of these errors."""
+    try:
+        yield
+    except kinds as error:
+        sys.exit(visible(f"error: {error}"))
 
 
 def few_lines(text: str) -> str:

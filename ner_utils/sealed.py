@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from ner_utils import paths
+from ner_utils import messages, paths
 from ner_utils.files import differing, sha256, write_whole
 
 
@@ -63,7 +63,5 @@ def verify_files(target: Path, remedy: str) -> None:
 
 
 if __name__ == "__main__":
-    try:
+    with messages.errors_as_lines(ResultError):
         verify_files(Path(sys.argv[1]).resolve(), "delete its folder and run make thesis again")
-    except ResultError as error:
-        sys.exit(f"error: {error}")

@@ -13,13 +13,12 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ner_utils import config
+from ner_utils import config, messages
 from ner_utils.data import corpus
 from ner_utils.data.formats.lines import DataError
 from ner_utils.data.predictions import read_predictions
@@ -167,7 +166,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    try:
+    with messages.errors_as_lines(Exception):  # a traceback helps nobody who converts files
         main()
-    except Exception as error:  # one line; a traceback helps nobody who converts files
-        sys.exit(f"error: {error}")

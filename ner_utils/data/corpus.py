@@ -18,7 +18,7 @@ from ner_utils.config.schema import HubSource
 from ner_utils.data.formats import registry
 from ner_utils.data.formats.lines import DataError
 from ner_utils.data.sentence import Sentence
-from ner_utils.messages import shortened
+from ner_utils.messages import first_line, shortened
 
 SPLITS = ("train", "dev", "test")
 LEAST = 10  # documents, to draw splits by document
@@ -164,7 +164,7 @@ def _download(name: str, dataset: Dataset, file: File) -> list[Path]:
     except Exception as error:  # pooch, requests and the hub client share no base class
         raise DataError(
             f"{name}: {file.file} is neither in {searched} nor could it be fetched from its source "
-            f"({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}). "
+            f"({type(error).__name__}: {first_line(error)}). "
             f"Set NER_DATA_DIR to a folder that holds {cache.name}/{file.file}, or connect to the network."
         ) from None
 

@@ -138,8 +138,8 @@ def _check_generation(
                 f"may have {room:,}, but {run.model.label} was made for {most:,}"
             )
     except Exception as error:  # templates and tokenizers raise errors of many libraries
-        reason = (str(error).splitlines() or [""])[0]
-        raise ConfigError(f"{where}: its prompt cannot be made ({type(error).__name__}: {reason})") from None
+        reason = f"{type(error).__name__}: {messages.first_line(error)}"
+        raise ConfigError(f"{where}: its prompt cannot be made ({reason})") from None
     if run.model.constrained != "none":
         _check_grammars(run, source, prompter, [each for part in samples.values() for each in part], where)
 
@@ -165,7 +165,7 @@ def _check_grammars(run: Run, source: str, prompter, sentences: Sequence[Sentenc
             while not written or written[-1] != makes.end:
                 written = answer.choose(chance.normal(size=vocabulary))[0]
         except (RuntimeError, ValueError) as error:
-            reason = messages.shortened((str(error).splitlines() or [""])[0], 120)
+            reason = messages.shortened(messages.first_line(error), 120)
             raise ConfigError(
                 f"{where}: there is no grammar for answers to sentence {sentence.id} of {run.dataset_name} "
                 f"({len(sentence.tokens)} tokens, {len(prompter.format.types)} types: {reason}); choose "

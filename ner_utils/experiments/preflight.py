@@ -92,7 +92,5 @@ def _check_mentions(run: Run, corpus: dict[str, list[Sentence]]) -> None:
 
 
 if __name__ == "__main__":
-    try:
+    with messages.errors_as_lines(ConfigError, DataError, weights.WeightsError):
         check_study(*sys.argv[1:])
-    except (ConfigError, DataError, weights.WeightsError) as error:
-        sys.exit(messages.visible(f"error: {error}"))

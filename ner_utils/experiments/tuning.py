@@ -14,7 +14,7 @@ import shutil
 import sys
 from typing import Any
 
-from ner_utils import config, data, scoring, sealed
+from ner_utils import config, data, messages, scoring, sealed
 from ner_utils.config import tuned
 from ner_utils.config.run import Run
 from ner_utils.config.strict_yaml import value_of
@@ -135,7 +135,6 @@ def main(study: str, overrides: str = "") -> None:
 
 
 if __name__ == "__main__":
-    try:
+    kinds = (config.ConfigError, data.DataError, sealed.ResultError, weights.WeightsError)
+    with messages.errors_as_lines(*kinds):
         main(*sys.argv[1:])
-    except (config.ConfigError, data.DataError, sealed.ResultError, weights.WeightsError) as error:
-        sys.exit(f"error: {error}")

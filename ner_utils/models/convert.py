@@ -12,7 +12,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from ner_utils import config
+from ner_utils import config, messages
 from ner_utils.config.schema import HubSource
 from ner_utils.models import weights
 from ner_utils.models.weights import WeightsError
@@ -49,7 +49,7 @@ def _save(pickles: list[Path], folder: Path, name: str) -> None:
         try:
             tensors |= torch.load(path, map_location="cpu", weights_only=True)
         except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-            reason = str(error).splitlines()[0]
+            reason = messages.first_line(error)
             raise WeightsError(f"{path}: not a pickle of tensors alone, so not opened: {reason}") from None
     # Tied weights share memory, which safetensors cannot express, so each gets a copy.
     whole = {key: value.clone().contiguous() for key, value in tensors.items()}
@@ -57,11 +57,9 @@ def _save(pickles: list[Path], folder: Path, name: str) -> None:
 
 
 if __name__ == "__main__":
-    try:
+    with messages.errors_as_lines(config.ConfigError, WeightsError):
         for model in sys.argv[1:]:
             source = config.load_model(model).weights
             if not source.hub:
-                sys.exit(f"error: {model}: its weights do not come from the hub")
+                raise WeightsError(f"{model}: its weights do not come from the hub")
             print(convert(source.hub))
-    except (WeightsError, config.ConfigError) as error:
-        sys.exit(f"error: {error}")

@@ -20,11 +20,10 @@ from ner_utils.data.corpus import Sentence
 from ner_utils.data.predictions import Prediction
 from ner_utils.data.spans import spans_from_tags
 from ner_utils.files import write_whole
-from ner_utils.messages import shortened, visible
+from ner_utils.messages import one_line
 from ner_utils.models import backbones
 
 REPORTED = 5  # failures that are reported one by one
-LONGEST = 200  # characters of an error's message
 
 
 class Failures:
@@ -53,8 +52,7 @@ class Failures:
         kind = type(error).__name__
         if self.private:
             return f"a sentence ({kind})"
-        name, message = (visible(shortened(text, LONGEST), keep="") for text in (name, str(error)))
-        return f"{name} ({kind}: {message})"
+        return f"{one_line(name)} ({kind}: {one_line(str(error))})"
 
     def check(self, sentences: Sequence[Sentence]) -> None:
         """Raise `RuntimeError` if none of several sentences could be predicted."""

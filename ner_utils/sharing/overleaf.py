@@ -57,8 +57,6 @@ def _drawn(figure: Path, folder: Path) -> list[Path]:
 
 
 if __name__ == "__main__":
-    try:
+    with messages.errors_as_lines(config.ConfigError, sealed.ResultError):
         config.load_study(sys.argv[1])
         print(paths.relative(write_archive(sys.argv[1])))
-    except (config.ConfigError, sealed.ResultError) as error:
-        sys.exit(messages.visible(f"error: {error}"))

@@ -296,7 +296,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
+    with messages.errors_as_lines(ConfigError, DataError, ResultError):
         main()
-    except (ConfigError, DataError, ResultError) as error:
-        sys.exit(messages.visible(f"error: {error}"))

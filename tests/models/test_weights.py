@@ -9,6 +9,7 @@ import torch
 from huggingface_hub.errors import GatedRepoError
 from transformers import BertConfig, BertForMaskedLM
 
+from ner_utils import messages
 from ner_utils.config.schema import HubSource, Weights
 from ner_utils.models import convert, weights
 
@@ -68,6 +69,10 @@ def test_a_pickle_that_would_act_is_not_opened(monkeypatch, tmp_path):
         convert.convert(HUB.hub)
     assert not (tmp_path / "acted").exists()
     assert not weights.converted(HUB.hub).exists()
+
+
+def test_an_error_without_a_message_has_an_empty_line():
+    assert [messages.first_line(error) for error in (EOFError(), ValueError("a\nb"))] == ["", "a"]
 
 
 def test_a_revision_without_anything_to_convert(monkeypatch, tmp_path):

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import pandas as pd
 from tqdm import tqdm
 
-from ner_utils import config, data, paths, processes
+from ner_utils import config, data, messages, paths, processes
 from ner_utils.config.run import Run
 from ner_utils.config.strict_yaml import ConfigError, value_of
 from ner_utils.experiments.memory.estimate import CARDS, GIB, PROCESS, RESERVE, Estimate, cpu, estimate
@@ -162,7 +162,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    try:
+    with messages.errors_as_lines(ConfigError, data.DataError):
         sys.exit(main())
-    except (ConfigError, data.DataError) as error:
-        sys.exit(f"error: {error}")

@@ -187,7 +187,5 @@ def _scores(runs: Iterator[Run]) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    try:
+    with messages.errors_as_lines(ConfigError, DataError, ResultError, WeightsError):
         sys.exit(main(sys.argv[1], sys.argv[2], sys.argv[3:]))
-    except (ConfigError, DataError, ResultError, WeightsError) as error:
-        sys.exit(messages.visible(f"error: {error}"))

@@ -14,11 +14,10 @@ import tenacity
 
 from ner_utils.config.schema import Server
 from ner_utils.config.strict_yaml import ConfigError
-from ner_utils.messages import shortened, visible
+from ner_utils.messages import one_line
 from ner_utils.models.endpoint.journal import Budget, Journal, Loss, Reply, dollars
 
 LONGEST_PAUSE = 60.0  # seconds between two tries
-LONGEST = 200  # characters of an error's message
 TURN = 64  # bytes that a chat template adds to a message, at most
 # Errors that another try may mend.
 PASSING = (
@@ -60,7 +59,7 @@ class Client:
         except (openai.OpenAIError, ValueError, TypeError, AttributeError):
             return  # not every server has such a list
         if names and self.server.model and self.server.model not in names:
-            known = visible(shortened(", ".join(names), LONGEST))
+            known = one_line(", ".join(names))
             print(f"warning: {self.url} does not list {self.server.model}; it lists {known}", flush=True)
 
     def reply(self, request: Mapping[str, Any], alone: bool) -> Reply:
@@ -85,7 +84,7 @@ class Client:
     def describe(self, error: Exception) -> str:
         """What went wrong, in one line and without the key."""
         cause = error.__cause__ or error if isinstance(error, openai.APIConnectionError) else error
-        text = visible(shortened(str(cause).replace(self.key, "(the key)"), LONGEST), keep="")
+        text = one_line(str(cause).replace(self.key, "(the key)"))
         return f"{self.url}: {type(error).__name__}: {text}"
 
     def _once(self, request: Mapping[str, Any], alone: bool) -> Reply:

@@ -14,7 +14,7 @@ from ner_utils.config.dataset import Dataset
 from ner_utils.data.formats.lines import DataError, unknown
 from ner_utils.data.sentence import Sentence
 from ner_utils.data.spans import Span
-from ner_utils.messages import brief, shortened, visible
+from ner_utils.messages import brief, one_line
 
 # Changes to mentions that spans of a sentence cannot represent as annotated.
 CHANGES = (
@@ -177,7 +177,7 @@ def document_name(document: str, dataset: Dataset) -> str:
 
 def short(text: str) -> str:
     """A cell of a file in a message, on one line."""
-    return visible(shortened(text, 80), keep="")
+    return one_line(text, 80)
 
 
 def _normal(text: str) -> str:
