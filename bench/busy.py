@@ -72,7 +72,7 @@ def main() -> None:
     if parser.parse_args().steps:
         print(steps_a_second())
         return
-    from ner_utils import paths
+    from ner_utils import files, paths
     from ner_utils.results import provenance
 
     rows = []
@@ -83,7 +83,7 @@ def main() -> None:
         rates = ", ".join(f"{policy} {rows[-1][policy]:.2f}" for policy in POLICIES)
         print(f"{others} other processes on {cores} cores: steps/s: {rates}", flush=True)
     stored = {"cores": cores, "load_before": load, "rows": rows}
-    provenance.write_json(paths.RESULTS / "bench" / "busy.json", stored | provenance.environment())
+    files.write_whole_json(paths.RESULTS / "bench" / "busy.json", stored | provenance.environment())
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 CHECKSUMS = "checksums.json"
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -42,6 +43,11 @@ def write_whole(path: Path, content: bytes) -> None:
     partial.replace(path)
 
 
+def write_whole_json(path: Path, values: Any) -> None:
+    """Write a JSON file whole or not at all."""
+    write_whole(path, (json.dumps(values, indent=1, ensure_ascii=False) + "\n").encode())
+
+
 def sha256(path: Path) -> str:
     """SHA-256 (hex) of a file's bytes."""
     with path.open("rb") as file:
@@ -66,18 +72,14 @@ def write_checksums(folder: Path, names: Iterable[str] | None = None) -> None:
     if names is None:
         files = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
         names = (name for name in files if name != CHECKSUMS)
-    _write_sums(folder, {name: sha256(folder / name) for name in sorted(names)})
+    write_whole_json(folder / CHECKSUMS, {name: sha256(folder / name) for name in sorted(names)})
 
 
 def forget_checksums(folder: Path, names: Collection[str]) -> None:
     """Take files out of ``checksums.json``, before they are deleted. The other files are not read, so that a
     damaged one stays known as such."""
     sums = json.loads((folder / CHECKSUMS).read_text(encoding="utf-8"))
-    _write_sums(folder, {name: sum_ for name, sum_ in sums.items() if name not in names})
-
-
-def _write_sums(folder: Path, sums: dict[str, str]) -> None:
-    write_whole(folder / CHECKSUMS, (json.dumps(sums, indent=1) + "\n").encode())
+    write_whole_json(folder / CHECKSUMS, {name: sum_ for name, sum_ in sums.items() if name not in names})
 
 
 def verify_checksums(folder: Path) -> list[str]:

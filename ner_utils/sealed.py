@@ -48,6 +48,18 @@ def read_json(path: Path, remedy: str) -> dict[str, Any]:
     return values
 
 
+def read_made(path: Path, stages: dict[str, int], remedy: str) -> dict[str, Any]:
+    """`read_json` of a file that holds the numbers of the ``stages`` by which it was made. Raises
+    `ResultError` also where these are others than given."""
+    where = paths.relative(path)
+    if not path.is_file():
+        raise ResultError(f"{where}: not made yet; {remedy}")
+    values = read_json(path, remedy)
+    if values["stages"] != stages:
+        raise ResultError(f"{where}: made by other rules; {remedy}")
+    return values
+
+
 def seal_files(target: Path, files: Iterable[Path], remedy: str) -> None:
     """Write the digests of files to ``target``, with the ``remedy`` for a file that was changed."""
     listed = {os.path.relpath(path, target.parent): sha256(path) for path in sorted(files)}

@@ -21,7 +21,6 @@ from ner_utils.data.corpus import DataError, Sentence, digests
 from ner_utils.data.formats.lines import DROPPED, OTHER_LEVEL
 from ner_utils.data.formats.offsets.standoff import CHANGES
 from ner_utils.data.spans import Span, surface, times_in
-from ner_utils.sealed import ResultError
 
 
 def audit(name: str, dataset: Dataset, corpus: dict[str, list[Sentence]]) -> dict[str, Any]:
@@ -68,13 +67,8 @@ def write_audit(study: str, name: str, dataset: Dataset, corpus: dict[str, list[
 
 def load_audit(study: str, name: str) -> dict[str, Any]:
     """Read an audit. Raises `ResultError` if it is missing, was edited, or was made by other rules."""
-    path, again = audit_file(study, name), f"run make study STUDY={study}"
-    if not path.is_file():
-        raise ResultError(f"{paths.relative(path)}: no audit of the corpus; {again}")
-    values = sealed.read_json(path, again)
-    if values["stages"] != stages.numbers("data", "audit"):
-        raise ResultError(f"{paths.relative(path)}: made by other rules; {again}")
-    return values
+    numbers, again = stages.numbers("data", "audit"), f"run make study STUDY={study}"
+    return sealed.read_made(audit_file(study, name), numbers, again)
 
 
 def _count_split(sentences: Sequence[Sentence], dataset: Dataset) -> dict[str, Any]:

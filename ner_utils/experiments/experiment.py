@@ -57,7 +57,7 @@ def train_run(run: Run, corpus: Corpus, checkpoints: bool = True) -> dict[str, A
         labelled, labelling = _label_sentences(run, corpus) if run.labels else ([], {})
         train, dev = (data.in_parts(run, each) for each in (sentences + labelled, dev))
         record = _train_with_halved_batches(run, train, dev) | labelling
-        provenance.write_json(run.scratch / "training.json", record)
+        files.write_whole_json(run.scratch / "training.json", record)
         files.write_checksums(run.scratch, ["training.json"])
         merges = run.model.approach == "generation" and run.model.lora and run.model.merge_adapter
         if checkpoints and merges:
@@ -81,7 +81,7 @@ def _label_sentences(run: Run, corpus: Corpus) -> tuple[list[Sentence], dict[str
         )
         predicted, cost = predict_sentences(run.labels, checkpoint, sentences)
         predictions.write_predictions(kept, predicted)
-        provenance.write_json(times, {"labelling_seconds": sum(cost["prediction_seconds"].values())})
+        files.write_whole_json(times, {"labelling_seconds": sum(cost["prediction_seconds"].values())})
     predicted = predictions.read_predictions(kept, sentences)
     f1 = scoring.score([each.spans for each in sentences], [each.spans for each in predicted]).f1
     labelled = [replace(each, spans=said.spans) for each, said in zip(sentences, predicted, strict=True)]
@@ -206,7 +206,7 @@ def write_results(
     with files.naming(run.results):
         for name, rows in rows_of.items():
             predictions.write_predictions(run.results / name, rows)
-        provenance.write_json(run.results / "efficiency.json", record | cost)
+        files.write_whole_json(run.results / "efficiency.json", record | cost)
         manifest = provenance.write_manifest(run, [*rows_of, "efficiency.json"])
     # The run whose checkpoints this one uses has merged weights again where it was trained again for it.
     for each in (run, run.base):

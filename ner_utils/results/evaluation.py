@@ -114,14 +114,9 @@ def load_metrics(run: Run) -> dict[str, Any]:
     """The stored metrics of a run. Raises `ResultError` where they are missing, were made from other
     predictions, by another configuration or another scorer, or were changed since."""
     path, again = run.results / "metrics.json", f"run make study STUDY={run.study}"
-    where = paths.relative(path)
-    if not path.is_file():
-        raise ResultError(f"{where}: not scored yet; {again}")
-    values = sealed.read_json(path, again)
+    values = sealed.read_made(path, stages.numbers("scoring"), again)
     if values["fingerprint"] != run.fingerprint:
-        raise ResultError(f"{where}: scores of another configuration; {again}")
-    if values["stages"] != stages.numbers("scoring"):
-        raise ResultError(f"{where}: scores of another scorer; {again}")
+        raise ResultError(f"{paths.relative(path)}: scores of another configuration; {again}")
     if wrong := differing(run.results, values["files"]):
         raise ResultError(f"{paths.relative(run.results / wrong[0])}: not the file of these scores; {again}")
     return values

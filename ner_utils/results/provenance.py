@@ -18,7 +18,7 @@ from typing import Any
 
 from ner_utils import data, paths, sealed, stages
 from ner_utils.config.run import Run
-from ner_utils.files import differing, sha256, sha256_once, write_whole
+from ner_utils.files import differing, sha256, sha256_once
 from ner_utils.sealed import ResultError
 
 PACKAGES = ("torch", "transformers", "tokenizers", "peft", "trl", "bitsandbytes", "datasets", "accelerate")
@@ -37,11 +37,6 @@ def is_done(run: Run) -> bool:
 def replaces_result(run: Run) -> bool:
     """Whether the run would take the place of a stored result of other settings."""
     return not is_done(run) and any(run.results.glob("manifest-*.json"))
-
-
-def write_json(path: Path, values: Any) -> None:
-    """Write a file completely or not at all; object keys keep their order."""
-    write_whole(path, (json.dumps(values, indent=1, ensure_ascii=False) + "\n").encode())
 
 
 def clear(run: Run) -> None:

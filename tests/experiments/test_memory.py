@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoModelForTokenClassification
 
-from ner_utils import config, paths
+from ner_utils import config, files, paths
 from ner_utils.experiments import preflight
 from ner_utils.experiments.memory import estimate, fit, footprint, layers
 from ner_utils.experiments.memory.footprint import Batch
@@ -271,7 +271,7 @@ def test_a_cpus_speed_is_measured_or_called_an_assumption(monkeypatch, tmp_path,
     bench = {"flops": 4 * estimate.ASSUMED.flops, "bytes": 4 * estimate.ASSUMED.bandwidth}
     monkeypatch.setattr(sys, "argv", ["fit", "first-look"])
     for machine, factor, word in [({"processor": "A Z80"}, 1, "assumed"), (here, 4, "measured")]:
-        provenance.write_json(tmp_path / "bench" / "bench.json", bench | {"machine": machine})
+        files.write_whole_json(tmp_path / "bench" / "bench.json", bench | {"machine": machine})
         assert estimate.estimate(run, gpu=False).minutes(estimate.cpu()) == pytest.approx(assumed / factor)
         fit.main()
         said = capsys.readouterr().out.splitlines()[-1]

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from ner_utils import config, paths
+from ner_utils import config, files, paths
 from ner_utils.experiments.workflow import batch, progress
 from ner_utils.results import provenance
 
@@ -104,7 +104,7 @@ def test_a_failure_ends_with_the_file_to_open(told, run, tmp_path, capsys, monke
 
 
 def test_results_of_other_settings_are_not_replaced_silently(told, run, capsys):
-    provenance.write_json(provenance.manifest_path(run), {})
+    files.write_whole_json(provenance.manifest_path(run), {})
     changed = config.load_run("first-look", "demo", "minilm", 1, "minilm:model.training.epochs=9")
     assert provenance.replaces_result(changed) and not provenance.replaces_result(run)
     batch._warn_of_replacement([changed, run])

@@ -75,7 +75,7 @@ def test_a_result_without_its_manifest_is_none(sealed, demo):
 def test_scores_of_another_scorer_are_refused(sealed, demo, monkeypatch):
     evaluation.write_metrics(sealed, demo["test"], evaluation.load_predictions(sealed, demo["test"]))
     monkeypatch.setitem(stages.NUMBERS, "scoring", stages.NUMBERS["scoring"] + 1)
-    with pytest.raises(ResultError, match="another scorer"):
+    with pytest.raises(ResultError, match="other rules"):
         evaluation.load_metrics(sealed)
 
 

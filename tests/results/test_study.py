@@ -117,7 +117,7 @@ def test_a_study_of_one_system(made_up, add_study):
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"stages": {"scoring": 0}}, "another scorer"),
+        ({"stages": {"scoring": 0}}, "other rules"),
         ({"fingerprint": "0"}, "another configuration"),
         ({"files": {"counts.jsonl": "0"}}, "counts.jsonl: not the file of these scores"),
     ],
@@ -165,7 +165,7 @@ def test_a_missing_file_is_named(made_up, name):
 def test_a_missing_audit_is_named(made_up):
     made_up()
     (paths.RESULTS / "plain" / "demo" / "audit.json").unlink()
-    with pytest.raises(ResultError, match=r"audit.json: no audit"):
+    with pytest.raises(ResultError, match=r"audit.json: not made yet"):
         reload()
 
 
