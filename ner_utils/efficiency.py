@@ -110,10 +110,6 @@ class Stopwatch:
     """Seconds by phase, with the GPU synchronised at both ends of each phase, and the usage of all phases."""
 
     def __init__(self) -> None:
-        self.clear()
-
-    def clear(self) -> None:
-        """Forget what was timed."""
         self.seconds: dict[str, float] = {}
         self.usage: Usage = {}
 
@@ -159,8 +155,7 @@ def doubts(cost: dict[str, Any]) -> list[str]:
 def latency(predict_one: Callable[[Any], Any], sentences: Sequence[Any]) -> dict[str, Any]:
     """Milliseconds from text to spans, one sentence at a time, after `WARMUP` sentences.
 
-    Returns the number of sentences, mean and percentiles, the milliseconds of each sentence in their order,
-    and the ``usage`` meanwhile.
+    Returns the `summary` of their times, and the ``usage`` meanwhile.
     """
     for sentence in sentences[:WARMUP]:
         predict_one(sentence)
@@ -172,7 +167,11 @@ def latency(predict_one: Callable[[Any], Any], sentences: Sequence[Any]) -> dict
         predict_one(sentence)
         _synchronise()
         milliseconds.append(1000 * (time.perf_counter() - start))
-    end = mark()
+    return summary(milliseconds) | {"usage": usage(begin, mark())}
+
+
+def summary(milliseconds: Sequence[float]) -> dict[str, Any]:
+    """The number of sentences, the mean and percentiles of their times, and the times in their order."""
     p50, p95 = np.percentile(milliseconds, [50, 95])
     return {
         "sentences": len(milliseconds),
@@ -180,7 +179,6 @@ def latency(predict_one: Callable[[Any], Any], sentences: Sequence[Any]) -> dict
         "p50_ms": float(p50),
         "p95_ms": float(p95),
         "milliseconds": [round(each, 3) for each in milliseconds],
-        "usage": usage(begin, end),
     }
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -141,10 +142,25 @@ def keep_answers(path: Path, sentences: Sequence[Sentence], answers: Sequence[st
     write_whole(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows.values()).encode())
 
 
-def differing(alone: Mapping[str, Prediction], predicted: Iterable[Prediction]) -> int:
-    """How many sentences have other spans in a batch than ``alone``, by their ids: sums in another order may
-    change a close decision."""
-    return sum(each.id in alone and alone[each.id].spans != each.spans for each in predicted)
+class Alone:
+    """Sentences that are predicted one at a time, which gives the latency."""
+
+    def __init__(self, predict_one: Callable[[Sentence], Prediction], sentences: Sequence[Sentence]) -> None:
+        self._predict_one, self._sentences = predict_one, sentences
+        self._predicted: dict[str, Prediction] = {}
+        self._times = efficiency.latency(self._predict, sentences)
+
+    def _predict(self, sentence: Sentence) -> None:
+        with suppress(Exception):  # failures are counted when all sentences are predicted
+            self._predicted[sentence.id] = self._predict_one(sentence)
+
+    def latency(self, in_batches: Iterable[Prediction]) -> dict[str, Any]:
+        """The latency, taken again if the machine was busy, and how many of the sentences have other spans in
+        batches: sums in another order may change a close decision."""
+        times = efficiency.latency_again(self._times, self._predict, self._sentences)
+        alone = self._predicted
+        other = sum(each.id in alone and alone[each.id].spans != each.spans for each in in_batches)
+        return times | {"differing": other}
 
 
 def cost_of_prediction(watch: efficiency.Stopwatch, sentences: int, failures: Failures) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +19,9 @@ from ner_utils.data.spans import spans_from_tags
 from ner_utils.models import backbones, weights
 from ner_utils.models.control_tokens import as_text, control_tokens
 from ner_utils.models.prediction import (
+    Alone,
     Failures,
     cost_of_prediction,
-    differing,
     predict_in_batches,
     prediction_of,
     tags_of,
@@ -180,12 +179,6 @@ def train_tagger(
         return {"f1": scoring.score([sentence.spans for sentence in dev], predicted).f1}
 
     class Tagger(training.GroupedByLength, Trainer):
-        def create_optimizer(self, model=None):
-            optimizer = super().create_optimizer(model)
-            if run.model.head_learning_rate:
-                backbones.set_head_rate(optimizer, self.model, run.model.head_learning_rate)
-            return optimizer
-
         def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
             labels = inputs.pop("labels")
             outputs = model(**inputs)
@@ -205,10 +198,7 @@ def train_tagger(
         compute_metrics=dev_f1,
         preprocess_logits_for_metrics=lambda logits, labels: logits.argmax(-1),
     )
-    record = training.run_trainer(trainer, run)
-    return record | {
-        "parameters": efficiency.parameters(model),
-        "training_memory": efficiency.peak_memory(),
+    return training.run_trainer(trainer, run) | {
         "training_truncation": lost,
         **({"lora_layers": backbones.coverage(model)} if run.model.lora else {}),
     }
@@ -232,7 +222,7 @@ def predict_with_tagger(
     tokenizer = load_tokenizer(str(checkpoint), run.model.pad_token)
     how = (tokenizer, run.model.training.max_length, run.model.labelled)
     model = load_trained(run, checkpoint)
-    watch, alone = efficiency.Stopwatch(), {}
+    watch = efficiency.Stopwatch()
 
     def tag(rows: Sequence[dict]) -> np.ndarray:
         """The best tags and their log-probabilities, [rows, 2, sub-tokens]."""
@@ -243,12 +233,11 @@ def predict_with_tagger(
                 raise FloatingPointError(f"{run.model.label} computes no finite numbers in {model.dtype}")
             return torch.stack([best.float(), sure], dim=1).cpu().numpy()
 
-    def tag_one(sentence: Sentence) -> None:
-        with suppress(Exception):  # failures are counted when all sentences are predicted
-            row = encode([sentence], *how)[0]
-            alone[sentence.id] = prediction_of(sentence, row["word"], tag([row])[0], names)
+    def tag_one(sentence: Sentence) -> Prediction:
+        row = encode([sentence], *how)[0]
+        return prediction_of(sentence, row["word"], tag([row])[0], names)
 
-    times = efficiency.latency(tag_one, sentences[: run.latency_sentences])
+    alone = Alone(tag_one, sentences[: run.latency_sentences])
     failures = Failures(run.dataset.private)
     with watch("prepare"):
         rows = _encode_each(sentences, failures, *how)
@@ -268,7 +257,6 @@ def predict_with_tagger(
     cost = cost_of_prediction(watch, len(sentences), failures) | {
         "batch_size": round(len(sentences) / batches),
         "prediction_truncation": lost_words([sentences[index] for index in rows], list(rows.values())),
-        "latency": efficiency.latency_again(times, tag_one, sentences[: run.latency_sentences]),
+        "latency": alone.latency(whole),
     }
-    cost["latency"]["differing"] = differing(alone, whole)
     return whole, cost

@@ -10,7 +10,8 @@ from without_memory import killed, short_of_memory
 from ner_utils import processes
 from ner_utils.data import predictions
 from ner_utils.experiments import experiment
-from ner_utils.models import generation, training
+from ner_utils.models import generation
+from ner_utils.models.training import trainer
 
 
 @pytest.fixture(scope="module")
@@ -21,13 +22,13 @@ def small(demo):
 @pytest.fixture
 def run(tiny_tagger, tmp_path, monkeypatch):
     """The tagger's run in a folder of the test's own."""
-    monkeypatch.setattr(training.paths, "RUNS", tmp_path / "runs")
+    monkeypatch.setattr(trainer.paths, "RUNS", tmp_path / "runs")
     return tiny_tagger
 
 
 def interrupted(run, corpus, monkeypatch, step):
     """Train, and die in a later step than this one."""
-    step_end = training.DevEvaluations.on_step_end
+    step_end = trainer.DevEvaluations.on_step_end
 
     def mortal(self, args, state, control, **keywords):
         if state.global_step > step:
@@ -35,7 +36,7 @@ def interrupted(run, corpus, monkeypatch, step):
         step_end(self, args, state, control, **keywords)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(training.DevEvaluations, "on_step_end", mortal)
+        patch.setattr(trainer.DevEvaluations, "on_step_end", mortal)
         experiment.train_run(run, corpus)
 
 
@@ -71,15 +72,15 @@ def test_every_file_of_a_checkpoint_counts(run, small, undisturbed, monkeypatch)
     newest = run.scratch / "checkpoint-4"
     names = {path.name for path in newest.iterdir()}
     assert {"optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json"} < names
-    assert training.last_checkpoint(run.scratch, never)[0] == newest
+    assert trainer.last_checkpoint(run.scratch, never)[0] == newest
     for damage in (flip, cut, lambda file: file.unlink()):
         for name in names:
             whole = (newest / name).read_bytes()
             damage(newest / name)
-            found = training.last_checkpoint(run.scratch, never)
+            found = trainer.last_checkpoint(run.scratch, never)
             assert found is None or found[0] != newest, name
             (newest / name).write_bytes(whole)
-    assert training.last_checkpoint(run.scratch, never)[0] == newest
+    assert trainer.last_checkpoint(run.scratch, never)[0] == newest
 
 
 @pytest.mark.parametrize("name", ["optimizer.pt", "model.safetensors"])
@@ -108,25 +109,25 @@ def test_the_one_before_is_taken(tmp_path, capsys):
         seen = {at: loss for at, loss in losses.items() if at <= step}
         (folder / "trainer_state.json").write_text(json.dumps(state(best, step, seen)))
         (folder / "optimizer.pt").write_text("")
-        training.files.write_checksums(folder)
+        trainer.files.write_checksums(folder)
     shutil.rmtree(tmp_path / "checkpoint-1")
-    last = training.last_checkpoint(tmp_path, never)
+    last = trainer.last_checkpoint(tmp_path, never)
     assert (last[0].name, last[1]["global_step"]) == ("checkpoint-3", 3)
     flip(tmp_path / "checkpoint-3" / "trainer_state.json")
-    assert training.last_checkpoint(tmp_path, never)[0].name == "checkpoint-2"
+    assert trainer.last_checkpoint(tmp_path, never)[0].name == "checkpoint-2"
     assert "checkpoint-3 is damaged (trainer_state.json)" in capsys.readouterr().out
     flip(tmp_path / "checkpoint-3" / "trainer_state.json")
     flip(tmp_path / "checkpoint-2" / "trainer_state.json")
     # The last one is whole, but what it calls the best is not.
-    assert training.last_checkpoint(tmp_path, never) is None
+    assert trainer.last_checkpoint(tmp_path, never) is None
 
 
 def test_a_checkpoint_without_checksums_was_not_saved_to_its_end(
     run, small, undisturbed, monkeypatch, capsys
 ):
     interrupted(run, small, monkeypatch, 2)
-    (run.scratch / "checkpoint-2" / training.files.CHECKSUMS).unlink()
-    assert training.last_checkpoint(run.scratch, never) is None
+    (run.scratch / "checkpoint-2" / trainer.files.CHECKSUMS).unlink()
+    assert trainer.last_checkpoint(run.scratch, never) is None
     assert "checkpoint-2 is not saved to its end" in capsys.readouterr().out
 
 
@@ -159,7 +160,7 @@ def test_a_record_whose_checkpoint_is_gone(run, small, undisturbed, capsys):
 def test_a_merged_model_that_was_damaged_is_made_again(
     make_run, make_tiny_llama, demo, tmp_path, monkeypatch, capsys
 ):
-    monkeypatch.setattr(training.paths, "RUNS", tmp_path / "runs")
+    monkeypatch.setattr(trainer.paths, "RUNS", tmp_path / "runs")
     settings = {"training.epochs": 1, "max_new_tokens": 4, "training.batch_size": 4, "quantisation": None}
     run = make_run(
         "tiny-llama", settings, dev_evaluations=1, weights_folder=make_tiny_llama(), train_sentences=4
@@ -196,13 +197,13 @@ def test_two_processes_never_train_one_run(run, small):
 def test_a_training_that_diverges_is_refused(run, small):
     learning = run.model.training.model_copy(update={"learning_rate": 1.0e30, "warmup_fraction": 0.0})
     wild = run.model_copy(update={"model": run.model.model_copy(update={"training": learning})})
-    with pytest.raises(training.Diverged, match=r"the loss on dev is (nan|inf).*Lower model"):
+    with pytest.raises(trainer.Diverged, match=r"the loss on dev is (nan|inf).*Lower model"):
         experiment.train_run(wild, small)
     assert not (wild.scratch / "training.json").exists()
 
 
 def test_a_model_that_predicts_nothing_is_said(run, demo, capsys, tmp_path, monkeypatch):
-    monkeypatch.setattr(training.paths, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(trainer.paths, "RESULTS", tmp_path / "results")
     nothing = [predictions.Prediction(sentence.id, ()) for sentence in demo["test"]]
     experiment.write_results(run, nothing, {}, {"sentences_per_second": 1.0})
     assert f"no mention is predicted in {len(nothing)} sentences" in capsys.readouterr().out

@@ -2,7 +2,7 @@
 
 from ner_utils import config, files, paths, processes
 from ner_utils.experiments import clean_runs, experiment
-from ner_utils.models import training
+from ner_utils.models.training import trainer
 
 
 def checkpoint(folder, *names):
@@ -20,7 +20,7 @@ def test_the_state_of_the_optimizer_goes_and_the_checkpoint_stays_whole(tmp_path
     names = {path.name for path in folder.iterdir()}
     assert names == {"model.safetensors", "trainer_state.json", files.CHECKSUMS}
     assert files.verify_checksums(folder) == []
-    assert training.last_checkpoint(tmp_path, lambda state: True) is None  # no training goes on from there
+    assert trainer.last_checkpoint(tmp_path, lambda state: True) is None  # no training goes on from there
     (folder / "model.safetensors").write_text("damaged")
     experiment.delete([folder / "trainer_state.json"])
     assert files.verify_checksums(folder) == ["model.safetensors"]  # a damaged file stays known as such

@@ -24,15 +24,15 @@ import os, pickle, signal, sys
 from pathlib import Path
 from ner_utils import data, paths
 from ner_utils.experiments import experiment
-from ner_utils.models import training
+from ner_utils.models.training import trainer
 
-class Mortal(training.DevEvaluations):
+class Mortal(trainer.DevEvaluations):
     def on_step_end(self, args, state, control, **kwargs):
         super().on_step_end(args, state, control, **kwargs)
         if state.global_step == last_step:
             os.kill(os.getpid(), signal.SIGKILL)
 
-training.DevEvaluations, Mortal.__name__ = Mortal, "DevEvaluations"  # the class's name in checkpoints
+trainer.DevEvaluations, Mortal.__name__ = Mortal, "DevEvaluations"  # the class's name in checkpoints
 paths.RUNS = Path(sys.argv[1])
 run = pickle.loads(Path(sys.argv[2]).read_bytes())
 corpus = data.load(run.dataset_name, run.dataset)

@@ -20,7 +20,8 @@ from transformers import (
 from ner_utils import config, scoring
 from ner_utils.config.schema import Lora, Weights
 from ner_utils.experiments import experiment
-from ner_utils.models import generation, tagging, training
+from ner_utils.models import generation, tagging
+from ner_utils.models.training import trainer
 
 TINY = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4}
 # Adapters cannot make a small head speak up: its random weights are larger than a real model's at first.
@@ -196,7 +197,7 @@ def test_an_interrupted_training_ends_in_the_same_weights(kind, tiny_weights, ma
     run = kind("llama-3.1-8b", tiny_weights, make_run, 3).model_copy(update={"dev_evaluations": 3})
     killed, corpus = run.model_copy(update={"study": "killed"}), {"train": few, "dev": few}
     record = experiment.train_run(run, corpus)
-    step_end = training.DevEvaluations.on_step_end
+    step_end = trainer.DevEvaluations.on_step_end
 
     def mortal(self, args, state, control, **keywords):
         step_end(self, args, state, control, **keywords)
@@ -204,7 +205,7 @@ def test_an_interrupted_training_ends_in_the_same_weights(kind, tiny_weights, ma
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(training.DevEvaluations, "on_step_end", mortal)
+        patch.setattr(trainer.DevEvaluations, "on_step_end", mortal)
         experiment.train_run(killed, corpus)
     resumed = experiment.train_run(killed, corpus)
     assert (record["starts"], resumed["starts"]) == (1, 2)

@@ -15,15 +15,17 @@ from ner_utils.experiments import experiment
 from ner_utils.models import backbones, generation, weights
 from ner_utils.models.generation import qlora
 from ner_utils.models.generation.answers import Answer
-from ner_utils.models.prediction import differing, keep_answers
+from ner_utils.models.prediction import Alone, keep_answers
 
 
 def test_sentences_with_other_spans_in_a_batch_are_counted():
     one, other = Prediction("a", (Span(0, 1, "PER"),)), Prediction("b", ())
-    alone = {"a": one, "b": Prediction("b", (Span(0, 1, "PER"),))}
-    assert differing(alone, [one, other, Prediction("c", ())]) == 1
+    predicted = {"a": one, "b": Prediction("b", (Span(0, 1, "PER"),))}
+    sentences = [Sentence(name, None, ("x",), ()) for name in ("a", "b", "fails")]
+    alone = Alone(lambda sentence: predicted[sentence.id], sentences)
+    assert alone.latency([one, other, Prediction("c", ())])["differing"] == 1
     sure = Prediction("a", one.spans, confidences=(-0.5,))
-    assert differing(alone, [sure]) == 0  # confidences do not count
+    assert alone.latency([sure])["differing"] == 0  # confidences do not count
 
 
 # ----------------------------------------------------------------- sentences that fail

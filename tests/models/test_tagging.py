@@ -22,6 +22,8 @@ from ner_utils.data.predictions import Prediction
 from ner_utils.data.spans import Span, spans_from_tags
 from ner_utils.experiments import experiment
 from ner_utils.models import backbones, tagging, training, weights
+from ner_utils.models.training import trainer
+from ner_utils.models.training.batches import LengthSampler
 
 
 @pytest.fixture(scope="module")
@@ -52,24 +54,24 @@ def test_every_word_of_every_demo_sentence_has_a_position(tokenizer, demo):
 
 
 def test_evaluations_are_equally_spaced_and_never_more_than_declared():
-    assert training.evaluation_steps(100, 4) == [25, 50, 75, 100]
-    assert training.evaluation_steps(2, 4) == [1, 2]
+    assert trainer.evaluation_steps(100, 4) == [25, 50, 75, 100]
+    assert trainer.evaluation_steps(2, 4) == [1, 2]
     for total in range(1, 60):
-        steps = training.evaluation_steps(total, 7)
+        steps = trainer.evaluation_steps(total, 7)
         assert len(steps) <= 7
         assert steps[-1] == total
 
 
 def test_patience_is_counted_in_evaluations():
     evaluations = [{"dev_f1": f1} for f1 in (0.1, 0.3, 0.3, 0.2)]
-    assert training.out_of_patience(evaluations, 2)
-    assert not training.out_of_patience(evaluations, 3)
-    assert not training.out_of_patience(evaluations[:2], 1)
+    assert trainer.out_of_patience(evaluations, 2)
+    assert not trainer.out_of_patience(evaluations, 3)
+    assert not trainer.out_of_patience(evaluations[:2], 1)
 
 
 def test_order_of_training_is_grouped_and_depends_on_seed_and_epoch_alone():
     lengths = random.Random(0).choices(range(5, 60), k=1003)
-    order = training.LengthSampler(lengths, 8, seed=1)
+    order = LengthSampler(lengths, 8, seed=1)
     first = list(order)
     assert sorted(first) == list(range(1003))
     torch.rand(3), random.random()  # global state has no say
@@ -77,10 +79,10 @@ def test_order_of_training_is_grouped_and_depends_on_seed_and_epoch_alone():
     order.set_epoch(1)
     second = list(order)
     assert second != first
-    again = training.LengthSampler(lengths, 8, seed=1)
+    again = LengthSampler(lengths, 8, seed=1)
     again.set_epoch(1)
     assert list(again) == second
-    assert list(training.LengthSampler(lengths, 8, seed=2)) != first
+    assert list(LengthSampler(lengths, 8, seed=2)) != first
     batches = [[lengths[i] for i in first[at : at + 8]] for at in range(0, 1003, 8)]
     assert sum(max(batch) - min(batch) for batch in batches) / len(batches) < 3
     assert [len(batch) for batch in batches] == [8] * 125 + [3]

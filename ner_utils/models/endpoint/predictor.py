@@ -13,9 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from ner_utils import forms
+from ner_utils import efficiency, forms
 from ner_utils.config.load import load_model
 from ner_utils.config.run import Run
 from ner_utils.config.strict_yaml import ConfigError
@@ -182,18 +180,14 @@ def _cost(run: Run, replies: Sequence[Reply], failed: int) -> dict[str, Any]:
         busy += max(0.0, reply.end - max(reply.begin, end))
         end = max(end, reply.end)
     alone = [1000 * (reply.end - reply.begin) for reply in dict.fromkeys(replies) if reply.alone]
-    latency: dict[str, Any] = {"mean_ms": None, "p50_ms": None, "p95_ms": None}
-    if alone:
-        p50, p95 = np.percentile(alone, [50, 95])
-        latency = {"mean_ms": float(np.mean(alone)), "p50_ms": float(p50), "p95_ms": float(p95)}
-        latency["milliseconds"] = [round(each, 3) for each in alone]
+    unknown = {"sentences": 0, "mean_ms": None, "p50_ms": None, "p95_ms": None}
     server = run.model.server
     tokens = {side: sum(getattr(reply, side) for reply in replies) for side in ("read", "written")}
     models = [server.serves] if server.serves else sorted({reply.model for reply in replies})
     return {
         "prediction_seconds": {"model": busy},
         "sentences_per_second": len(replies) / busy if busy else None,
-        "latency": latency | {"sentences": len(alone)},
+        "latency": efficiency.summary(alone) if alone else unknown,
         "prediction_memory": {},  # that of the server is not known
         "prediction_truncation": {"cut_off_answers": sum(reply.finish == CUT_OFF for reply in replies)},
         "failed_sentences": failed,

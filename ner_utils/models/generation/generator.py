@@ -24,7 +24,7 @@ from ner_utils.models import backbones, weights
 from ner_utils.models.generation.answers import Answer
 from ner_utils.models.generation.decoding import Decoder
 from ner_utils.models.generation.prompts import Prompter
-from ner_utils.models.prediction import Failures, cost_of_prediction, differing, keep_answers
+from ner_utils.models.prediction import Alone, Failures, cost_of_prediction, keep_answers
 
 
 # ----------------------------------------------------------------------------- models
@@ -88,10 +88,6 @@ class Generator:
             predictions = [self._read_or_fail(*row) for row in zip(sentences, answers, texts, strict=True)]
         self.failures.check(sentences)
         return predictions, texts
-
-    def predict_one(self, sentence: Sentence) -> Prediction:
-        """Predict a sentence by itself, to take the time."""
-        return self.predict([sentence])[0][0]
 
     def answers(self, sentences: Sequence[Sentence]) -> list[Answer | None]:
         """The answers, in the order of the sentences; None for a sentence that fails, see `failures`."""
@@ -201,23 +197,17 @@ def predict_with_generator(
         model = load_for_prediction(run, adapter)
     backbones.check_range(model, prompter.shared_prefix(), prompter.name)
 
-    generator, few = Generator(run, model, prompter), sentences[: run.latency_sentences]
-    alone: dict[str, Prediction] = {}
-
-    def predict_one(sentence: Sentence) -> None:
-        alone[sentence.id] = generator.predict_one(sentence)
-
-    times = efficiency.latency(predict_one, few)
-    generator.watch.clear()
-    generator.cut_off, generator.failures = 0, Failures(run.dataset.private)
+    generator = Generator(run, model, prompter)
+    alone = Alone(lambda sentence: generator.predict([sentence])[0][0], sentences[: run.latency_sentences])
+    generator.watch, generator.cut_off = efficiency.Stopwatch(), 0
+    generator.failures = Failures(run.dataset.private)
     predictions, raw = generator.predict(sentences)
     keep_answers(run.scratch / "answers.jsonl", sentences, raw)
     cost = cost_of_prediction(generator.watch, len(sentences), generator.failures) | {
         "batch_size": generator.rows,
         "prediction_truncation": {"cut_off_answers": generator.cut_off},
+        "latency": alone.latency(predictions),
     }
-    cost["latency"] = efficiency.latency_again(times, predict_one, few)
-    cost["latency"]["differing"] = differing(alone, predictions)
     if adapter is None:
         cost["parameters"] = efficiency.parameters(model) | {"trainable": 0}
     return predictions, cost

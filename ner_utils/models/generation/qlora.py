@@ -14,7 +14,7 @@ from datasets import Dataset, disable_progress_bars
 from transformers import set_seed
 from trl import SFTConfig, SFTTrainer
 
-from ner_utils import data, efficiency, scoring
+from ner_utils import data, scoring
 from ner_utils.config.run import Run
 from ner_utils.data.corpus import IGNORED, Sentence
 from ner_utils.models import backbones, training, weights
@@ -53,14 +53,11 @@ def train_generator(
             with self.accelerator.autocast():  # the library has it around ``model``, which is not called
                 return answer_loss(self.writer(), inputs, prefix, self.divisor(len(inputs["labels"])))
 
-        def evaluate(self, *arguments, **keywords):
-            metrics = super().evaluate(*arguments, **keywords)
+        def dev_f1(self):
             # The model in training writes the answers: a second one would take as much memory again.
             generator = Generator(run, self.writer().eval(), prompter)
             predicted = [prediction.spans for prediction in generator.predict(sample)[0]]
-            metrics["eval_f1"] = scoring.score([sentence.spans for sentence in sample], predicted).f1
-            self.log({"eval_f1": metrics["eval_f1"]})
-            return metrics
+            return scoring.score([sentence.spans for sentence in sample], predicted).f1
 
         def writer(self):
             """The language model, with its adapters in its layers."""
@@ -83,9 +80,7 @@ def train_generator(
     backbones.train_in_fp32(trainer.model)
     assert_loss_on_answers(trainer, sentences, prompter, settings.max_length)
     return training.run_trainer(trainer, run) | {
-        "parameters": efficiency.parameters(model),
         "lora_layers": backbones.coverage(model),
-        "training_memory": efficiency.peak_memory(),
         "training_truncation": {"cut_off_examples": cut_off},
         "dev_sample": len(sample),
     }

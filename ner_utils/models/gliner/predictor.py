@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from ner_utils.data.predictions import Prediction
 from ner_utils.data.sentence import Sentence
 from ner_utils.models import backbones, weights
 from ner_utils.models.gliner.extractor import load_extractor, longest, predict_batch
-from ner_utils.models.prediction import Failures, cost_of_prediction, differing, predict_in_batches
+from ner_utils.models.prediction import Alone, Failures, cost_of_prediction, predict_in_batches
 
 
 def lost_words(sentences: Sequence[Sentence], most: float, width: int) -> dict[str, int]:
@@ -34,18 +33,15 @@ def predict_with_gliner(
     can."""
     backbones.report_device()
     model = load_extractor(checkpoint or weights.resolve(run.model.weights)).eval()
-    watch, alone, failures = efficiency.Stopwatch(), {}, Failures(run.dataset.private)
-
-    def predict_one(sentence: Sentence) -> None:
-        with suppress(Exception):  # failures are counted when all sentences are predicted
-            alone[sentence.id] = predict_batch(model, run, [sentence])[0]
+    watch, failures = efficiency.Stopwatch(), Failures(run.dataset.private)
 
     def predict(places: list[int]) -> list[Prediction]:
         with watch("model"):
             return predict_batch(model, run, [sentences[place] for place in places])
 
-    timed = sentences[: run.latency_sentences]
-    times = efficiency.latency(predict_one, timed)
+    alone = Alone(
+        lambda sentence: predict_batch(model, run, [sentence])[0], sentences[: run.latency_sentences]
+    )
     lengths = {place: len(sentence.text) for place, sentence in enumerate(sentences)}
     # As elsewhere, a token of English has about four characters.
     budget = 4 * run.model.prediction_batch_tokens
@@ -53,9 +49,8 @@ def predict_with_gliner(
     cost = cost_of_prediction(watch, len(sentences), failures) | {
         "batch_size": round(len(sentences) / batches),
         "prediction_truncation": lost_words(sentences, longest(run), model.max_width),
-        "latency": efficiency.latency_again(times, predict_one, timed),
+        "latency": alone.latency(whole),
     }
-    cost["latency"]["differing"] = differing(alone, whole)
     if checkpoint is None:
         cost["parameters"] = efficiency.parameters(model) | {"trainable": 0}
     return whole, cost

@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 
-from ner_utils import efficiency, scoring
+from ner_utils import scoring
 from ner_utils.config.run import Run
 from ner_utils.data.sentence import Sentence
-from ner_utils.models import backbones, weights
+from ner_utils.models import weights
 from ner_utils.models.gliner.extractor import example, load_extractor, names_of, predict_batch
 from ner_utils.models.gliner.predictor import lost_words
 
@@ -40,11 +40,7 @@ def train_gliner(
         return {"batch": model.processor.collate_fn_inference(examples, most, build_targets=True)}
 
     class SpanTrainer(training.GroupedByLength, Trainer):
-        def create_optimizer(self, model=None):
-            optimizer = super().create_optimizer(model)
-            if run.model.head_learning_rate:
-                backbones.set_head_rate(optimizer, self.model, run.model.head_learning_rate, LAYERS)
-            return optimizer
+        heads = LAYERS
 
         def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
             result = model(inputs["batch"])
@@ -54,14 +50,11 @@ def train_gliner(
             with torch.no_grad():
                 return self.compute_loss(model, inputs), None, None
 
-        def evaluate(self, *arguments, **keywords):
-            metrics = super().evaluate(*arguments, **keywords)
+        def dev_f1(self):
             self.model.eval()
             drawn = (dev[place : place + DRAWN] for place in range(0, len(dev), DRAWN))
             predicted = [each.spans for part in drawn for each in predict_batch(self.model, run, part)]
-            metrics["eval_f1"] = scoring.score([sentence.spans for sentence in dev], predicted).f1
-            self.log({"eval_f1": metrics["eval_f1"]})
-            return metrics
+            return scoring.score([sentence.spans for sentence in dev], predicted).f1
 
     trainer = SpanTrainer(
         run,
@@ -71,11 +64,7 @@ def train_gliner(
         eval_dataset=_rows(dev),
         data_collator=collate,
     )
-    return training.run_trainer(trainer, run) | {
-        "parameters": efficiency.parameters(model),
-        "training_memory": efficiency.peak_memory(),
-        "training_truncation": lost,
-    }
+    return training.run_trainer(trainer, run) | {"training_truncation": lost}
 
 
 def _rows(sentences: Sequence[Sentence]) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""How are taggers and generators trained alike? Evaluation on dev, batches, checkpoints, and time."""
+"""How does a training run? Evaluations on dev, checkpoints, time, and going on after an interruption."""
 
 from __future__ import annotations
 
@@ -6,19 +6,16 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch.utils.data import Sampler
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers import Trainer, TrainerCallback
 from transformers.trainer_callback import ExportableState, PrinterCallback
 
 from ner_utils import efficiency, files, paths
 from ner_utils.config.run import Run
-from ner_utils.data.corpus import IGNORED
 from ner_utils.models import backbones
 
 NEVER = 10**9
@@ -97,62 +94,6 @@ class DevEvaluations(TrainerCallback, ExportableState):
             control.should_training_stop = True
 
 
-class GroupedByLength:
-    """Mixin, to be listed before `Trainer`: batches group sentences of similar length, and every labelled
-    token has the same weight in the loss.
-
-    The order depends on seed and epoch alone. The library's grouping draws on global random state, so that an
-    interrupted training would end differently from its second epoch on. The loss is divided by a constant:
-    divided by the number of labels in its batch, as is usual, labels in short sentences would weigh more.
-    """
-
-    def __init__(self, run: Run, args: TrainingArguments, **keywords: Any) -> None:
-        args._n_gpu = min(1, args.n_gpu)  # the library would multiply the batch by the number of GPUs
-        super().__init__(args=args, **keywords)
-        settings = run.model.training
-        self._batch, self._step = settings.batch_size, settings.batch_size * settings.accumulation_steps
-        self._labels = {True: _mean_labels(self.train_dataset), False: _mean_labels(self.eval_dataset)}
-        self.model_accepts_loss_kwargs = True  # so that the library does not divide the loss again
-
-    def _get_train_sampler(self, train_dataset=None) -> Sampler:
-        lengths = [len(row["input_ids"]) for row in self.train_dataset]
-        return LengthSampler(lengths, self._batch, self.args.seed)
-
-    def divisor(self, rows: int) -> float:
-        """The number by which the summed loss of ``rows`` sentences is divided, in training or evaluation."""
-        training = self.model.training
-        return self._labels[training] * (self._step if training else rows)
-
-
-def _mean_labels(rows: Iterable[dict]) -> float:
-    return float(np.mean([sum(label != IGNORED for label in row["labels"]) for row in rows]))
-
-
-class LengthSampler(Sampler):
-    """Indices of sentences, batch after batch of similar lengths, in an order that seed and epoch decide."""
-
-    POOL = 50  # batches whose sentences are sorted together: similar lengths, and still a random order
-
-    def __init__(self, lengths: list[int], batch: int, seed: int) -> None:
-        self.lengths, self.batch, self.seed, self.epoch = np.array(lengths), batch, seed, 0
-
-    def __len__(self) -> int:
-        return len(self.lengths)
-
-    def set_epoch(self, epoch: int) -> None:
-        """Called by the trainer, also when it resumes in the middle of an epoch."""
-        self.epoch = epoch
-
-    def __iter__(self) -> Iterator[int]:
-        random = np.random.default_rng([self.seed, self.epoch])
-        order = random.permutation(len(self))
-        pools = np.split(order, range(self.POOL * self.batch, len(order), self.POOL * self.batch))
-        order = np.concatenate([pool[np.argsort(self.lengths[pool], kind="stable")] for pool in pools])
-        whole = len(order) // self.batch * self.batch  # the rest makes a smaller batch, at the end
-        batches = random.permutation(order[:whole].reshape(-1, self.batch))
-        return iter([*batches.ravel().tolist(), *order[whole:].tolist()])
-
-
 def evaluation_steps(total: int, evaluations: int) -> list[int]:
     """Optimisation steps after which dev is evaluated: equally spaced, the last step included."""
     return sorted({max(1, round(total * k / evaluations)) for k in range(1, evaluations + 1)})
@@ -183,7 +124,7 @@ def out_of_patience(evaluations: list[Evaluation], patience: int) -> bool:
 
 
 def arguments(run: Run, parts: int) -> dict[str, Any]:
-    """Arguments of `Trainer` for taggers and generators; `DevEvaluations` evaluates, saves and stops. Each
+    """Arguments of `Trainer` for all models; `DevEvaluations` evaluates, saves and stops. Each
     batch is computed in ``parts`` passes, which changes its memory alone."""
     settings = run.model.training
     gpu, dtype = torch.cuda.is_available(), backbones.dtype(run.model)
@@ -258,8 +199,8 @@ def run_trainer(trainer: Trainer, run: Run) -> dict[str, Any]:
 
     The record has training_seconds and looks_seconds (wall clock of optimisation and evaluation, saving not
     counted), the CPU's usage during each (see `efficiency.usage`), starts (1 + interruptions), steps, looks
-    (the evaluations on dev), losses (step, training loss), best_checkpoint and lowest_loss_checkpoint. Raises
-    `Diverged`.
+    (the evaluations on dev), losses (step, training loss), best_checkpoint and lowest_loss_checkpoint,
+    parameters and training_memory. Raises `Diverged`.
     """
     backbones.report_device()
     folder, patience = Path(trainer.args.output_dir), run.model.training.patience
@@ -297,4 +238,6 @@ def run_trainer(trainer: Trainer, run: Run) -> dict[str, Any]:
         # A relative name, so that a moved folder still resolves.
         "best_checkpoint": f"checkpoint-{state['best_global_step']}",
         "lowest_loss_checkpoint": f"checkpoint-{lowest_loss(evaluations_in(log))['step']}",
+        "parameters": efficiency.parameters(trainer.model),
+        "training_memory": efficiency.peak_memory(),
     }
