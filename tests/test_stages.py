@@ -225,24 +225,34 @@ def audit_stage(demo):
 
 
 @pytest.fixture
-def analysis_stage(made_up, demo):
+def differences_stage(made_up, demo):
     made_up()
-    where = ("plain", "demo", "protocol.resamples=50", demo)
-    found = differences.compare(*where)
-    sure = confidence.assess(*where)["systems"]["minilm"]
+    found = differences.compare("plain", "demo", "protocol.resamples=50", demo)
     return {
-        "differences": {
-            name: found[name] for name in ("errors", "unplaced", "agreement", "oracle", "ceiling")
-        },
+        "counts": {name: found[name] for name in ("errors", "unplaced", "agreement", "oracle", "ceiling")},
         "buckets": found["buckets"][:8],
         "gains": found["gains"][:8],
-        "confidence": {name: sure[name] for name in ("spans", "right", "area", "surer_half", "temperature")},
-        "calibration": {name: value for name, value in sure["before"].items() if name != "bins"},
-        "asked": {name: [s.tokens for s in each] for name, each in contamination.sets(demo).items()},
-        "gap": contamination.gap([1, 2, 3, 4, 5, 0], [1, 1, 1, 5, 0, 0]),
         "two annotations": error_types.ceiling(
             [Sentence(kind, None, ("Ada", "sings"), (Span(0, 1, kind),)) for kind in ("PER", "PER", "ORG")]
         ),
+    }
+
+
+@pytest.fixture
+def confidence_stage(made_up, demo):
+    made_up()
+    sure = confidence.assess("plain", "demo", "protocol.resamples=50", demo)["systems"]["minilm"]
+    return {
+        "confidence": {name: sure[name] for name in ("spans", "right", "area", "surer_half", "temperature")},
+        "calibration": {name: value for name, value in sure["before"].items() if name != "bins"},
+    }
+
+
+@pytest.fixture
+def contamination_stage(demo):
+    return {
+        "asked": {name: [s.tokens for s in each] for name, each in contamination.sets(demo).items()},
+        "gap": contamination.gap([1, 2, 3, 4, 5, 0], [1, 1, 1, 5, 0, 0]),
     }
 
 

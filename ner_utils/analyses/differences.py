@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import matplotlib.pyplot as plt
@@ -22,7 +22,7 @@ from ner_utils.rendering import latex, plots
 from ner_utils.rendering.latex import Column
 from ner_utils.results import evaluation, findings
 from ner_utils.results.study import Results
-from ner_utils.scoring import breakdown, error_types
+from ner_utils.scoring import breakdown, error_types, resampling
 from ner_utils.scoring.span_table import SpanTable
 
 
@@ -41,7 +41,12 @@ def compare(study: str, dataset: str, overrides: str, corpus: dict[str, list[Sen
         tables.setdefault(run.system, []).append(table)
     protocol = config.load_study(study, overrides).protocol
     counts = breakdown.count(gold, predictions, corpus["train"])
-    pairs = [pair for pair in protocol.comparisons if counts.keys() >= set(pair)]
+    seeds = {name: [run.seed for run in runs if run.system == name] for name in counts}
+    pairs = {
+        (a, b): resampling.on_common_seeds((counts[a], seeds[a]), (counts[b], seeds[b]))
+        for a, b in protocol.comparisons
+        if counts.keys() >= {a, b}
+    }
     words = [sentence.tokens for sentence in gold]
     errors = {
         name: [error_types.sort(gold_table, table, words) for table in each] for name, each in tables.items()
@@ -50,7 +55,7 @@ def compare(study: str, dataset: str, overrides: str, corpus: dict[str, list[Sen
     unplaced = {name: list(map(_unplaced, each)) for name, each in predictions.items() if each[0][0].status}
     values = {
         "buckets": breakdown.scores(gold, counts, protocol.resamples),
-        "gains": breakdown.gains(gold, counts, pairs, protocol.resamples),
+        "gains": breakdown.gains(gold, pairs, protocol.resamples),
         "errors": {name: _mean([kinds for kinds, _ in each]) for name, each in errors.items()},
         "unplaced": {name: _mean(each) for name, each in unplaced.items()},
         "types": list(gold_table.types),
@@ -104,14 +109,22 @@ def tab_buckets(compared: Compared) -> str:
 
     def rows(report: dict[str, Any]) -> Iterator[Any]:
         table = pd.DataFrame(report["buckets"])
-        for factor, block in table.groupby("factor", sort=False):
+        shown: list[list[Any]] = []
+        for factor, block in table[table["gold"] > 0].groupby("factor", sort=False):
+            buckets = block.groupby("bucket", sort=False)
+            lines = [[bucket, part["gold"].max(), *_scores(part, labels)] for bucket, part in buckets]
+            if (values := [line[1:] for line in lines]) in shown:
+                continue  # the same mentions by another name, as where every surface has one type
+            shown.append(values)
             yield factor[0].upper() + factor[1:]
-            for bucket, lines in block.groupby("bucket", sort=False):
-                scores = dict(zip(lines["system"], lines["f1"], strict=True))
-                many = lines["gold"].max()
-                yield [bucket, many, *(scores.get(name) if many else None for name in labels)]
+            yield from lines
 
     return latex.tabular(columns, latex.by_corpus({label: rows(each) for label, each in reports.items()}))
+
+
+def _scores(rows: pd.DataFrame, labels: Iterable[str]) -> list[float | None]:
+    """The F1 of each system in a bucket."""
+    return [next(iter(rows.loc[rows["system"] == name, "f1"]), None) for name in labels]
 
 
 def tab_errors(compared: Compared) -> str:
@@ -126,7 +139,7 @@ def tab_errors(compared: Compared) -> str:
         for kind in error_types.KINDS:
             yield [kind, *(report["errors"].get(system, {}).get(kind) for system in labels)]
         if written:
-            yield "Written, and no mention"
+            yield "Output that became no mention"
         for name in written:
             yield [name, *(lost[system].get(name) for system in labels)]
 

@@ -25,7 +25,7 @@ def path(study: str, dataset: str, name: str) -> Path:
 
 def write_findings(name: str, runs: Sequence[Run], values: dict[str, Any]) -> dict[str, Any]:
     """Store findings about all runs of a study on a corpus; returns what is stored."""
-    values = {"stages": stages.numbers("analysis"), "runs": _identities(name, runs), **values}
+    values = {"stages": stages.numbers(name), "runs": _identities(name, runs), **values}
     sealed.write_json(path(runs[0].study, runs[0].dataset_name, name), values)
     return values
 
@@ -35,14 +35,9 @@ def load_findings(name: str, runs: Sequence[Run]) -> dict[str, Any]:
     other predictions or made by other rules, or were changed since."""
     study = runs[0].study
     file, again = path(study, runs[0].dataset_name, name), f"run make study STUDY={study}"
-    where = paths.relative(file)
-    if not file.is_file():
-        raise ResultError(f"{where}: not compiled; {again}")
-    values = sealed.read_json(file, again)
-    if values["stages"] != stages.numbers("analysis"):
-        raise ResultError(f"{where}: made by other rules; {again}")
+    values = sealed.read_made(file, stages.numbers(name), again)
     if values["runs"] != _identities(name, runs):
-        raise ResultError(f"{where}: of other predictions; {again}")
+        raise ResultError(f"{paths.relative(file)}: of other predictions; {again}")
     return values
 
 

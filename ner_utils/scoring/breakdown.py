@@ -115,14 +115,14 @@ def scores(gold: Sequence[Sentence], counted: Counted, resamples: int) -> list[d
 
 
 def gains(
-    gold: Sequence[Sentence], counted: Counted, pairs: Sequence[Sequence[str]], resamples: int
+    gold: Sequence[Sentence], pairs: Mapping[tuple[str, str], Sequence[np.ndarray]], resamples: int
 ) -> list[dict[str, Any]]:
-    """One row a pair of systems and bucket with gold mentions: the difference a - b of F1 in percent, with
-    its interval."""
+    """One row a pair of systems, with the counts of both, and bucket with gold mentions: the difference a - b
+    of F1 in percent, with its interval."""
     rows, groups = [], resampling.groups(gold)
-    for a, b in pairs:
-        intervals = resampling.intervals([counted[a], counted[b]], [1, -1], groups, None, resamples, seed=0)
-        held = counted[a][0][:, :, [0, 2]].sum(axis=(0, 2))
+    for (a, b), counts in pairs.items():
+        intervals = resampling.intervals(counts, [1, -1], groups, None, resamples, seed=0)
+        held = counts[0][0][:, :, [0, 2]].sum(axis=(0, 2))
         for name, number, bounds in zip(_names(gold), held, intervals, strict=True):
             if number:
                 rows.append({"a": a, "b": b, **name, **_stored(bounds.percent("difference"))})

@@ -86,6 +86,17 @@ def groups(sentences: Sequence[Sentence], least: int = LEAST) -> np.ndarray:
     return grouping([each.document for each in sentences], [each.id for each in sentences], least).names
 
 
+def on_common_seeds(*systems: tuple[np.ndarray, Sequence[int]]) -> list[np.ndarray]:
+    """The counts, [runs, ...], of each of several systems on the seeds that all have, by their counts and
+    seeds. A system with one run keeps it: it is compared with every run of the others."""
+    several = [set(seeds) for _, seeds in systems if len(seeds) > 1]
+    common = sorted(set.intersection(*several)) if several else []
+    return [
+        counts[[seeds.index(seed) for seed in common]] if len(seeds) > 1 else counts
+        for counts, seeds in systems
+    ]
+
+
 def f1_parts(counts: np.ndarray, groups: Sequence | np.ndarray, metric: str) -> np.ndarray:
     """F1's numerator 2tp and denominator 2tp + fp + fn, summed in groups: [groups, 2, runs, types].
 
@@ -145,7 +156,8 @@ def interval(
     Each resample draws as many runs as there are, then as many groups as there are, both with replacement;
     all drawn runs are scored on the same groups. An interval of one run leaves out the chance in training,
     and one of few runs understates it. With ``against``, a second system's counts of the same sentences, the
-    interval is that of the difference: both systems are scored on the same groups, and each draws its runs.
+    interval is that of the difference: both systems are scored on the same groups and, if they have equally
+    many runs, on the same ones, because runs of one seed share training sentences and perhaps weights.
 
     Every resample repeats a score of exactly 0 or 1. Its interval ends at the limit of `_limits`, and that of
     the difference of two such scores at the difference of their limits. The ends are NaN where gold has no
@@ -223,7 +235,9 @@ def _resample(sides: Sequence[np.ndarray], resamples: int, seed: int) -> Iterato
     """Slices of the resamples: of each side the parts of the groups that are drawn, summed, [resamples in
     the slice, 2, runs, types], and the runs that are drawn."""
     random = np.random.default_rng(seed)
-    drawn = [random.integers(parts.shape[2], size=(resamples, parts.shape[2])) for parts in sides]
+    numbers = dict.fromkeys(parts.shape[2] for parts in sides)
+    runs_of = {number: random.integers(number, size=(resamples, number)) for number in numbers}
+    drawn = [runs_of[parts.shape[2]] for parts in sides]
     for rows, size in chunks(resamples, len(sides[0])):
         picks = random.integers(size[1], size=size) + size[1] * np.arange(size[0])[:, None]
         weights = np.bincount(picks.ravel(), minlength=picks.size).reshape(size).astype(float)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
 from ner_utils import analyses, paths, sealed
+from ner_utils.analyses import flexibility, robustness
 from ner_utils.files import write_whole
 from ner_utils.rendering import benchmarks, figures, latex, plots
 from ner_utils.results import export
@@ -14,6 +15,7 @@ from ner_utils.results.cautions import doubts, few_documents
 from ner_utils.results.study import Results
 from ner_utils.thesis import advice, claims, leads, numbers, paper_claims, result_tables
 
+PARTS = {"held_out": "F1 on types held out", "others": "F1 on other types"}  # of `flexibility.scores`
 # The leads that the generated discussion consists of, by its sections.
 SECTIONS = {
     "Quality": ("quality", "comparisons", "conventions", "types", "differences", "ensembles"),
@@ -60,25 +62,67 @@ def overview(results: Results) -> str:
     """The study at a glance, in Markdown, for readers of the results."""
     titles = ("System", "Training sentences", "Micro F1 (95 % interval)", "Macro F1")
     titles += ("Answers not readable", "Latency, median", "Sentences/s")
-    lines = [f"| {' | '.join(titles)} |", "|" + "---|" + "---:|" * (len(titles) - 1)]
+    rows = []
     for row in results.undisturbed.summary.to_dict("records"):
         failed = "–" if pd.isna(row["failed"]) else f"{row['failed']:.1f} %"
-        corpus = f", {row['corpus']}" if len(results.corpora) > 1 else ""
-        cells = [f"{row['label']}{corpus}", f"{row['train_sentences']:,.0f}"]
-        spread = latex.interval(row["micro_f1_low"], row["micro_f1_high"]).replace("--", "–")
         median = "–" if pd.isna(row["latency_p50_ms"]) else f"{row['latency_p50_ms']:,.0f} ms"
-        cells += [f"{row['micro_f1']:.1f} ({spread})", f"{row['macro_f1']:.1f}", failed, median]
-        cells += [f"{row['sentences_per_second']:,.1f}"]
-        lines.append(f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |")
+        score = _with_interval(row["micro_f1"], row["micro_f1_low"], row["micro_f1_high"])
+        cells = [_label(row, results), f"{row['train_sentences']:,.0f}", score, f"{row['macro_f1']:.1f}"]
+        rows.append([*cells, failed, median, f"{row['sentences_per_second']:,.1f}"])
+    parts = [f"# {results.study.title}\n", f"{results.study.question}\n", _table(titles, rows)]
+    parts += [f"{_about(results)}\n"]
+    parts += [f"**Warning:** {line}.\n" for line in [*few_documents(results.stored), *doubts(results.stored)]]
+    if len(frame := robustness.changes(results)):
+        cells = [
+            [f"{row['base']}, {row['kind']}", f"{row['f1']:.1f}"]
+            + [_with_interval(row["change"], row["low"], row["high"])]
+            for row in frame.to_dict("records")
+        ]
+        titles = ("System, disturbance", "Micro F1", "Change (95 % interval)")
+        parts += ["## Disturbed sentences\n", _table(titles, cells)]
+    if "held_out.f1" in (frame := flexibility.scores(results)):
+        cells = [
+            [_label(row, results), row["ways"]]
+            + [_with_interval(*(row[f"{part}.{end}"] for end in ("f1", "low", "high"))) for part in PARTS]
+            for row in frame.to_dict("records")
+        ]
+        titles = ("System", "Types in the prompt", *PARTS.values())
+        parts += ["## Types that some systems were not trained on\n", _table(titles, cells)]
+    return "\n".join(filter(None, [*parts, advice.overview(results)]))
+
+
+def _about(results: Results) -> str:
+    """What was scored, and where its settings stand."""
+    tested = [
+        f"{item.run.dataset.label}, {item.metrics['sentences']:,} of "
+        f"{results.audits[item.run.dataset_name]['audit']['splits']['test']['sentences']:,} test sentences"
+        for item in results.stored
+    ]
     commits = sorted({item.manifest["commit"] for item in results.stored})
     machines = sorted({item.manifest["machine"]["processor"] for item in results.stored})
-    seeds = ", ".join(map(str, results.study.seeds))
-    lines += ["", f"{', '.join(results.corpora)}, strict match, test; seed {seeds}; runs of commit "]
-    lines[-1] += f"{', '.join(commits)} on {', '.join(machines)}."
-    warnings = [*few_documents(results.stored), *doubts(results.stored)]
-    lines += [f"\n**Warning:** {line}." for line in warnings]
-    parts = [f"# {results.study.title}\n", f"{results.study.question}\n", "\n".join(lines) + "\n"]
-    return "\n".join(filter(None, [*parts, advice.overview(results)]))
+    seeds = results.study.seeds
+    text = f"Strict match on {'; '.join(dict.fromkeys(tested))}; seed{'s' * (len(seeds) > 1)} "
+    text += f"{', '.join(map(str, seeds))}; runs of commit {', '.join(commits)} on {', '.join(machines)}. "
+    text += (
+        f"[Settings](../../params/studies/{results.name}.yaml) differ between studies: compare the rows of "
+    )
+    return text + "one table only. –: not measured, or does not apply."
+
+
+def _label(row: dict, results: Results) -> str:
+    return row["label"] + (f", {row['corpus']}" if len(results.corpora) > 1 else "")
+
+
+def _with_interval(value: float, low: float, high: float) -> str:
+    text = f"{value:.1f} ({latex.interval(low, high)})"
+    return text.replace("--", "–").replace("$-$", "−").replace("-", "−")
+
+
+def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown; the cells of all columns but the first are aligned on the right."""
+    lines = [f"| {' | '.join(titles)} |", "|---|" + "---:|" * (len(titles) - 1)]
+    lines += [f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in rows]
+    return "\n".join([*lines, ""])
 
 
 def discussion(known: dict[str, str]) -> str:

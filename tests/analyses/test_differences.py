@@ -5,6 +5,7 @@ import json
 import pytest
 
 from ner_utils import analyses, paths, sealed
+from ner_utils.analyses import differences
 from ner_utils.results import findings
 from ner_utils.sealed import ResultError
 from ner_utils.thesis.numbers import result_numbers
@@ -48,5 +49,16 @@ def test_of_other_runs(made_up):
     with pytest.raises(ResultError, match="differences.json: of other predictions; run make study"):
         analyses.show("differences", results)
     file.unlink()
-    with pytest.raises(ResultError, match="differences.json: not compiled"):
+    with pytest.raises(ResultError, match="differences.json: not made yet"):
         analyses.show("differences", results)
+
+
+def test_a_property_with_the_same_mentions_is_shown_once():
+    buckets = {"known": (7.0, 40.0), "unknown": (3.0, 20.0), "none": (0.0, 0.0)}
+    rows = [
+        {"system": "a", "factor": factor, "bucket": bucket, "gold": gold, "f1": f1}
+        for factor in ("surface in train", "types of surface in train")
+        for bucket, (gold, f1) in buckets.items()
+    ]
+    text = differences.tab_buckets(differences.Compared({"C": {"buckets": rows}}, {"a": "A"}))
+    assert "Surface in train" in text and "Types of surface" not in text and "none" not in text

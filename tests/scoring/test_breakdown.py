@@ -69,6 +69,6 @@ def test_buckets_without_an_interval():
     # None of the 20 sentences with a mention has a hit; they hold 20 predictions, and 20 mentions.
     share = 1 - 0.025 ** (1 / 20)
     assert (one["f1"], one["low"], one["high"]) == pytest.approx((0, 0, 100 * 2 * share * 20 / (20 + 20)))
-    gains = {row["bucket"]: row for row in breakdown.gains(gold, counted, [["one", "two"]], 50)}
+    gains = {row["bucket"]: row for row in breakdown.gains(gold, {("one", "two"): [*counted.values()]}, 50)}
     assert "none" not in gains and gains["1"]["low"] == -gains["1"]["high"] == -one["high"]
     json.dumps([*rows.values(), *gains.values()], allow_nan=False)

@@ -73,18 +73,20 @@ def test_estimates_are_the_scorers(metric):
 
 
 @pytest.mark.parametrize("metric", METRICS)
-@pytest.mark.parametrize("paired", [False, True])
-def test_interval_against_loops(metric, paired):
-    """All resamples of 2 runs and 3 documents, one by one; of a score, and of a difference."""
-    counts, other, groups = draw(2, 6, seed=3), draw(1, 6, seed=4), np.array([0, 1, 1, 2, 2, 2])
+@pytest.mark.parametrize("against", [0, 1, 2])
+def test_interval_against_loops(metric, against):
+    """All resamples of 2 runs and 3 documents, one by one; of a score, and of a difference from a system with
+    so many runs: those of the same seeds are drawn together."""
+    counts, other, groups = draw(2, 6, seed=3), draw(against, 6, seed=4), np.array([0, 1, 1, 2, 2, 2])
     values = []
     for documents in itertools.product(range(3), repeat=3):
         sentences = [s for document in documents for s in np.flatnonzero(groups == document)]
-        less = scorer_f1(other[:, sentences], metric) if paired else 0
-        for runs in itertools.product(range(2), repeat=2):
-            values.append(scorer_f1(counts[list(runs)][:, sentences], metric) - less)
+        for runs in map(list, itertools.product(range(2), repeat=2)):
+            drawn = other[runs if against == 2 else [0]][:, sentences] if against else None
+            less = scorer_f1(drawn, metric) if against else 0
+            values.append(scorer_f1(counts[runs][:, sentences], metric) - less)
     exact = np.percentile(values, [2.5, 97.5], method="inverted_cdf")
-    found = interval(counts, groups, metric, 50_000, 0, other if paired else None)
+    found = interval(counts, groups, metric, 50_000, 0, other if against else None)
     assert (found.low, found.high) == pytest.approx(tuple(exact), abs=1e-9)
 
 
@@ -97,6 +99,21 @@ def test_interval_against_binomial():
     assert found.estimate == pytest.approx(k / n)
     exact = scipy.stats.binom.ppf([0.025, 0.975], n, k / n) / n
     assert (found.low, found.high) == pytest.approx(tuple(exact), abs=1.01 / n)
+
+
+def test_runs_of_the_same_weights_vary_together():
+    """Three runs that differ much, and the same with one answer changed: a difference of a point or so."""
+    a = np.concatenate([draw(1, 100, seed=6, error=error) for error in (0.1, 0.5, 0.9)])
+    b = a.copy()
+    b[:, 0, 0] += [0, 1, 0]
+    score, difference = (interval(a, np.arange(100), "micro_f1", 2000, 0, other) for other in (None, b))
+    assert difference.high - difference.low < 0.1 * (score.high - score.low)
+
+
+def test_common_seeds():
+    runs = np.arange(3)[:, None]
+    a, b, c = resampling.on_common_seeds((runs, [1, 2, 3]), (runs[:2], [3, 2]), (runs[:1], [0]))
+    assert (a.ravel().tolist(), b.ravel().tolist(), c.ravel().tolist()) == ([1, 2], [1, 0], [0])
 
 
 def test_a_weighted_sum_of_scores():
