@@ -64,7 +64,7 @@ QUESTIONS = {
     ),
     "costs": Question(
         costs.numbers,
-        (costs.tab_costs, costs.tab_break_even, costs.tab_tuning, costs.fig_size),
+        (costs.tab_costs, costs.tab_times, costs.tab_break_even, costs.tab_tuning, costs.fig_size),
         crowded=True,
     ),
     "differences": Question(

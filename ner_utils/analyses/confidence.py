@@ -86,9 +86,10 @@ Reports = Sequence[tuple[str, Mapping[str, Any]]]
 def stored_reports(results: Results) -> Reports:
     """The findings on all systems of a study; names include the corpus if there are several."""
     stored, labels = findings.study_findings(results, "confidence"), findings.labels(results)
+    marks = plots.marks_of_systems(results.families, labels.values())
     names = {dataset: f", {results.corpus_label(dataset)}" if len(stored) > 1 else "" for dataset in stored}
     return [
-        (labels[system] + names[dataset], report | {"family": results.families[labels[system]]})
+        (labels[system] + names[dataset], report | {"mark": marks[labels[system]]})
         for dataset, each in stored.items()
         for system, report in each["systems"].items()
         if system in labels
@@ -115,10 +116,13 @@ def frame(reports: Reports) -> pd.DataFrame:
 def tab_confidence(reports: Reports) -> str:
     """Each system in two rows, as it is and after one temperature: how sure, how often right, calibration."""
     columns = [Column("System"), Column("Spans", 0), Column(r"Right (\%)", 1), Column("$T$", 2)]
-    columns += [Column(r"Sure (\%)", 1), Column("ECE", 1, over=r"Calibration error (\%)")]
+    columns += [
+        Column(r"\shortstack{Mean con-\\fidence (\%)}", 1),
+        Column("ECE", 1, over=r"Calibration error (\%)"),
+    ]
     columns += [Column(r"95\,\%", layout="r", over=r"Calibration error (\%)")]
     columns += [Column("chance", 1, over=r"Calibration error (\%)"), Column("Brier", 3)]
-    columns += [Column(r"\shortstack{Wrong in the\\surer half (\%)}", 1)]
+    columns += [Column(r"\shortstack{Wrong in the\\confident\\half (\%)}", 1)]
     rows: list[Any] = []
     for name, report in reports:
         if "reason" in report:
@@ -183,19 +187,21 @@ def fig_reliability(reports: Reports) -> Figure:
 
 @plots.styled
 def fig_risk(reports: Reports) -> Figure:
-    """The share of wrong spans among the surest ones, by how many are kept."""
+    """The share of wrong spans among the most confident ones, by how many are kept."""
     shown = _assessed(reports)
     if not shown:
         return plots.statement(NOTHING)
-    families = {name: report.get("family", "") for name, report in shown}
-    marks = plots.marks_of_systems(families, families)
+    other = plots.marks_of(name for name, _ in shown)
+    marks = {name: report.get("mark", other[name]) for name, report in shown}
     figure, axis = plt.subplots(figsize=(plots.WIDTH, 2.8))
     for name, report in shown:
         kept = [point for point in report["curve"] if point[0] >= SUREST]
         x, y = (100 * np.array(values) for values in zip(*kept, strict=True))
         style = marks[name] | {"linestyle": "-", "linewidth": 1, "markersize": 3}
         axis.plot(x, y, **style, markevery=max(1, len(x) // 8))
-    axis.set(xlim=(0, 100), ylim=(0, None), xlabel="Predicted spans that are kept, the surest first (%)")
+    axis.set(
+        xlim=(0, 100), ylim=(0, None), xlabel="Predicted spans that are kept, the most confident first (%)"
+    )
     axis.set_ylabel("Wrong among them (%)")
     plots.legend(figure, marks)
     return figure

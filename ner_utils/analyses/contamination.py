@@ -143,7 +143,7 @@ def tab_contamination(reports: Mapping[str, Mapping[str, Any]]) -> str:
     """Models and sets down; ``reports`` are the findings by the labels of corpora."""
     columns = [Column("Model"), Column("Sentences of"), Column("Sentences", 0)]
     columns += [Column("Words repeated", 2), Column(rf"{WORDS} or more (\%)", 1)]
-    columns += [Column("Test less counterpart", layout="r")]
+    columns += [Column("Test minus counterpart", layout="r")]
     rows: list[Any] = []
     for corpus, report in reports.items():
         rows += [corpus] if len(reports) > 1 and report["models"] else []

@@ -175,6 +175,28 @@ def tab_costs(results: Results) -> str:
     return latex.tabular(columns, latex.blocks(results.undisturbed.summary, row))
 
 
+def tab_times(results: Results) -> str:
+    """For each declared comparison, how many times as long the first system takes, with intervals."""
+    rows: list[Sequence] = []
+    for pair in results.comparisons.to_dict("records"):
+        a, b = (timed(results, pair["dataset"], pair[side]) for side in ("a", "b"))
+        many = f"{pair['corpus']}: " if len(results.corpora) > 1 else ""
+        ratios = (ratio(a, b, how) for how in ("training", "median", "single", "batches"))
+        rows.append([f"{many}{a.label}", b.label, *(each and _ratio_text(each) for each in ratios)])
+    if not rows:
+        return latex.statement("This study declares no comparison.")
+    columns = [Column(title, layout="p{2.6cm}") for title in ("System", "Against")]
+    over = "Times as long, with interval"
+    titles = ("Training", "A sentence (median)", "A sentence (mean)", "Batches")
+    columns += [Column(latex.narrow(title, 11), layout="r", over=over) for title in titles]
+    return latex.tabular(columns, rows)
+
+
+def _ratio_text(times: Interval) -> latex.Raw:
+    estimate, low, high = map(latex.significant, (times.estimate, times.low, times.high))
+    return latex.Raw(rf"\shortstack[r]{{{estimate}\\({low} to {high})}}")
+
+
 def tab_break_even(results: Results) -> str:
     """For each declared comparison, which system is cheaper, and from which volume on; a dash if no
     difference in time is shown."""

@@ -49,7 +49,7 @@ def scores(results: Results) -> pd.DataFrame:
         parts = {"others": [at for at, kind in enumerate(kinds) if kind not in held_out]}
         parts |= {"held_out": [kinds.index(kind) for kind in sorted(held_out)]} if held_out else {}
         row = {"dataset": run.dataset_name, "corpus": run.dataset.label, "system": run.system}
-        row |= {"label": run.label, "ways": ", ".join(asked_otherwise(run)) or "as learnt"}
+        row |= {"label": run.label, "ways": ", ".join(asked_otherwise(run)) or "as trained"}
         for part, types in parts.items():
             bounds = results.interval(run.dataset_name, "micro_f1", run.system, types=types)
             row |= {f"{part}.{key}": value for key, value in bounds.percent("f1").items()}
@@ -74,7 +74,7 @@ def tab_flexibility(frame: pd.DataFrame) -> str:
         return latex.statement("This study asks no system for other types than it learnt.")
     titles = {"held_out": "Types held out", "others": "Other types"}
     parts = {part: title for part, title in titles.items() if f"{part}.f1" in frame}
-    columns = [Column("System"), Column("Asked", layout="p{4cm}")]
+    columns = [Column("System"), Column("Types in the prompt", layout="p{4cm}")]
     for part, title in parts.items():
         over = f"{title} ({latex.number(frame[f'{part}.mentions'].iloc[0])} mentions)"
         columns += [Column(r"\Fone", 1, over=over), Column(r"95\,\%", layout="r", over=over)]

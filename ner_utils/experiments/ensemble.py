@@ -9,6 +9,7 @@ and no model.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +19,7 @@ import pandas as pd
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold
 
-from ner_utils import scoring
+from ner_utils import efficiency, scoring
 from ner_utils.config.run import Run
 from ner_utils.data import predictions
 from ner_utils.data.corpus import Sentence
@@ -43,6 +44,16 @@ class Voter:
     def probabilities(self, votes: np.ndarray) -> np.ndarray:
         """[spans] from [spans, members]."""
         return 1 / (1 + np.exp(-(votes @ self.weights + self.bias)))
+
+    def sufficient(self) -> list[tuple[int, ...]]:
+        """The smallest sets of members, by their indices, whose votes together suffice for a span."""
+        members, found = range(len(self.weights)), []
+        for size in range(1, len(members) + 1):
+            for chosen in itertools.combinations(members, size):
+                enough = self.probabilities(np.isin(members, chosen).astype(float)) >= self.threshold
+                if enough and not any(set(smaller) <= set(chosen) for smaller in found):
+                    found.append(chosen)
+        return found
 
     def choose(self, votes: Votes) -> tuple[Span, ...]:
         """The spans of a sentence that the ensemble predicts."""
@@ -164,35 +175,38 @@ def cost_of_members(run: Run, voter: Voter, dev_f1: float) -> dict[str, Any]:
 
 
 def _sum(costs: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The cost of members together: times add up, percentiles and memory do not."""
+    """The cost of members together: times add up, percentiles and memory do not. What is not known of a
+    member, as the parameters of a model behind a server, is not known of them together."""
 
-    def total(key: str, part: str) -> float:
-        return sum(cost[key][part] for cost in costs)
+    def total(key: str) -> float:
+        return sum(cost.get(key, 0) for cost in costs)
 
     def most(key: str) -> dict[str, float]:
-        peaks = [cost[key] for cost in costs if key in cost]
-        return {name: max(peak[name] for peak in peaks) for name in peaks[0]} if peaks else {}
+        peaks = [cost.get(key, {}) for cost in costs]
+        return {name: max(each.get(name, 0) for each in peaks) for peak in peaks for name in peak}
 
+    sizes, speeds = ([cost.get(key) for cost in costs] for key in ("parameters", "sentences_per_second"))
+    threads = [cost["threads"] for cost in costs if "threads" in cost]
     return {
-        **{key: sum(cost.get(key, 0) for cost in costs) for key in ("training_seconds", "looks_seconds")},
+        **{key: total(key) for key in ("training_seconds", "looks_seconds")},
+        **{key: total(key) for key in ("labelling_seconds", "dollars") if any(key in cost for cost in costs)},
         "latency": _latency([cost["latency"] for cost in costs]),
-        "sentences_per_second": 1 / sum(1 / cost["sentences_per_second"] for cost in costs),
-        "parameters": {key: total("parameters", key) for key in ("total", "trainable")},
+        "sentences_per_second": 1 / sum(1 / speed for speed in speeds) if all(speeds) else None,
+        **({"parameters": {key: sum(s[key] for s in sizes) for key in sizes[0]}} if all(sizes) else {}),
         "prediction_memory": most("prediction_memory"),
         "training_memory": most("training_memory"),
         "prediction_truncation": {},
-        "threads": costs[0]["threads"],
+        **({"threads": threads[0]} if threads else {}),
     }
 
 
 def _latency(members: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The latency of all members, one after another, on each sentence. Percentiles are None where a member's
-    times of single sentences are not stored, or are of other sentences."""
-    latency: dict[str, Any] = {"mean_ms": sum(each["mean_ms"] for each in members)}
+    """The latency of all members, one after another, on each sentence. The mean is None where a member has
+    none. Percentiles are None where a member's times of single sentences are not stored, or are of other
+    sentences."""
+    means = [each["mean_ms"] for each in members]
+    latency: dict[str, Any] = {"mean_ms": None if None in means else sum(means)}
     times = [each.get("milliseconds") for each in members]
     if not all(times) or len(set(map(len, times))) > 1:
         return latency | {"p50_ms": None, "p95_ms": None}
-    together = np.sum(times, axis=0)
-    p50, p95 = np.percentile(together, [50, 95])
-    latency |= {"sentences": len(together), "p50_ms": float(p50), "p95_ms": float(p95)}
-    return latency | {"milliseconds": together.round(3).tolist()}
+    return latency | efficiency.summary(np.sum(times, axis=0)) | latency

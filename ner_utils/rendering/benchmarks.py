@@ -48,7 +48,7 @@ def tab_fit(stored: dict[str, Any]) -> str:
             needs = {"t": max(peaks[0], peaks[2]), "s": max(peaks[1], peaks[2]), "p": peaks[2]}
             reserve = stored["reserve"] / 2**30
             held = [
-                next((mark for mark, need in needs.items() if need + reserve <= card["gib"]), "-")
+                next((mark for mark, need in needs.items() if need + reserve <= card["gib"]), "–")
                 for card in stored["cards"]
             ]
             rows.append([row["label"], row["parameters"] / 1e6, row["trainable"] / 1e6, *peaks, *held])
@@ -105,9 +105,9 @@ def tab_score(stored: dict[str, Any]) -> str:
 def tab_bench(bench: dict[str, Any]) -> str:
     """Ratios with the spread of single turns, rates, and the floor that the arithmetic sets."""
     columns = [Column("Against", layout="p{4.6cm}")]
-    columns += [Column("median", 1, over="Times as fast"), Column("turns", over="Times as fast")]
-    columns += [Column("aim", layout="r", over="Times as fast")]
-    columns += [Column(title, 1, over="Per second") for title in ("here", "there")]
+    columns += [Column("median", 1, over="Times as fast"), Column("repetitions", over="Times as fast")]
+    columns += [Column("target", layout="r", over="Times as fast")]
+    columns += [Column(title, 1, over="Per second") for title in ("project", "library")]
     columns += [Column("floor", layout="r", over="Per second")]
     rows: list = []
     for row in bench["rows"]:
@@ -135,8 +135,10 @@ def tab_commands(bench: dict[str, Any]) -> str:
 def fig_speed(bench: dict[str, Any]) -> Figure:
     """Each ratio with the range of its turns, and what was aimed at."""
     rows = bench["rows"]
-    figure, axis = plt.subplots(figsize=(plots.WIDTH, 0.36 * len(rows) + 0.8))
-    plots.name_rows(axis, [f"{row['what']}\nagainst {row['against']}" for row in rows], 46)
+    names = [f"{row['what']}\nagainst {row['against']}" for row in rows]
+    lines = max(plots.wrap(name, 46).count("\n") + 1 for name in names)
+    figure, axis = plt.subplots(figsize=(plots.WIDTH, (0.15 * lines + 0.06) * len(rows) + 0.8))
+    plots.name_rows(axis, names, 46)
     for at, row in enumerate(rows):
         middle, low, high = row["ratio"]
         axis.plot([low, high], [at, at], color=colours.SYSTEMS[0], linewidth=1.4)
@@ -145,7 +147,7 @@ def fig_speed(bench: dict[str, Any]) -> Figure:
             axis.plot(row["reach"], at, "|", color=colours.SYSTEMS[5], markersize=11, markeredgewidth=1.6)
     axis.axvline(1, color="0.4", linewidth=0.8)
     plots.log_scale(axis)
-    axis.set_xlabel("Times as fast, log scale; the upright stroke is the aim")
+    axis.set_xlabel("Times as fast, log scale; vertical marks are targets")
     return figure
 
 

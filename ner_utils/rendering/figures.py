@@ -120,10 +120,13 @@ def fig_memory(results: Results) -> Figure:
 
 def _scatter(results: Results, x: str, other: str, title: str, second: Marks) -> Figure:
     metric, name = primary_score(results)
-    marks = marks_of_systems(results.families, results.summary["label"])
-    values = results.summary[[x, other]]
+    summary = results.summary.dropna(subset=x)  # an ensemble's median may not have been measured
+    if summary.empty:
+        return statement(f"{title}: not known.")
+    marks = marks_of_systems(results.families, summary["label"])
+    values = summary[[x, other]]
     wide = values.max(axis=None) > 10 * values.min(axis=None)
-    figure, each = plots.panels(results.summary, 2.1, sharey=True)
+    figure, each = plots.panels(summary, 2.1, sharey=True)
     for axis, rows in each:
         for row in rows.to_dict("records"):
             mark = marks[row["label"]]
@@ -141,7 +144,7 @@ def _scatter(results: Results, x: str, other: str, title: str, second: Marks) ->
         axis.set_ylim(bottom=0)
         axis.set(xlabel=f"{title}, log scale" if wide else title, ylabel=name)
         axis.label_outer()
-    plots.legend(figure, marks | second if results.summary[other].notna().any() else marks)
+    plots.legend(figure, marks | second if summary[other].notna().any() else marks)
     return figure
 
 
@@ -167,7 +170,7 @@ def _learning(frame: pd.DataFrame) -> Figure:
     columns = min(3, len(blocks))
     lines = math.ceil(len(blocks) / columns)
     size = (WIDTH, 2.6 * lines + 0.3)
-    figure, axes = plt.subplots(2 * lines, columns, figsize=size, squeeze=False, sharex=True)
+    figure, axes = plt.subplots(2 * lines, columns, figsize=size, squeeze=False, sharex=True, sharey="row")
     for upper, lower, (title, rows) in zip(axes[::2].flat, axes[1::2].flat, blocks, strict=False):
         for axis, value in ((upper, "dev_f1"), (lower, "dev_loss")):
             for _, run in rows.groupby("seed"):

@@ -18,7 +18,7 @@ EMPTY = "no mention is predicted in any sentence"
 FAILED = "sentences could not be predicted, and count as empty"
 DIVERGED = "the loss on dev is not a number, so the training diverged"
 # Raw answers are not stored, so that they cannot be read again.
-OLDER = "answers were read by older rules; today's could read otherwise, at most, these numbers of them"
+OLDER = "answers were read by older rules; at most these numbers of them would be read differently today"
 
 
 def cautions(stored: Sequence[Stored]) -> list[str]:

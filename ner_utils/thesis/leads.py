@@ -16,7 +16,7 @@ from ner_utils.thesis.numbers import result_values
 
 Row = dict[str, Any]
 Known = Mapping[str, Any]  # results by key
-LISTED = 5  # comparisons, at most, that are named one by one
+LISTED = 9  # comparisons, at most, that are named one by one
 
 
 def leads(results: Results) -> dict[str, str]:
@@ -24,10 +24,10 @@ def leads(results: Results) -> dict[str, str]:
     a companion study answers speak of that study."""
     shown, known = results.undisturbed, result_values(results)
     made = {
-        "quality": _quality(shown),
+        "quality": _quality(results),
         "conventions": _conventions(shown),
         "ensembles": _ensembles(shown),
-        "types": _types(shown),
+        "types": _types(results),
         "differences": _differences(results, known),
         "confidence": _confidence(results, known),
         "contamination": _contamination(results, known),
@@ -75,27 +75,32 @@ def _names(pair: Row) -> tuple[str, str]:
 
 
 def _quality(results: Results) -> Iterator[str]:
+    """The scores of the first declared pair, then the highest scores."""
     metric = results.study.protocol.primary_metric
     score = rf"strict {metric.removesuffix('_f1')} \Fone"
-    for best, *others in _ranked(results):
-        names = [key(row["dataset"], row["system"], metric) for row in (best, *others)]
-        scores = [result(name, name) for name in names]
-        text = rf"{escape(best['label'])} has the highest {score}{_on(best, results)}: {scores[0]}"
-        if others:
-            text += f", before {escape(others[0]['label'])} with {scores[1]}"
-        predicate = " and ".join(f"{names[0]} >= {other}" for other in names[1:])
-        yield claim(predicate or f"{names[0]} >= 0", f"{text}.")
+    for pair in _pairs(results):
+        high, low = "ab" if pair["difference"] > 0 else "ba"
+        better, worse = (key(pair["dataset"], pair[side], metric) for side in (high, low))
+        text = f"{escape(pair[f'label_{high}'])} reaches a {score} of {result(better, better)}"
+        text += f"{_on(pair, results)}, {escape(pair[f'label_{low}'])} one of {result(worse, worse)}."
+        yield claim(f"{better} >= {worse}", text)
+    for best, *others in _ranked(results.undisturbed):
+        name, *names = (key(row["dataset"], row["system"], metric) for row in (best, *others))
+        predicate = " and ".join(f"{name} >= {other}" for other in names or [0])
+        yield claim(
+            predicate, f"{escape(best['label'])} has the highest{_on(best, results)}: {result(name)}."
+        )
 
 
 def _conventions(results: Results) -> Iterator[str]:
     for best, *_ in _ranked(results):
         at = key(best["dataset"], best["system"])
         strict, partial, strings = (f"{at}.{rule}_f1" for rule in ("micro", "partial", "string_set"))
-        text = (
-            rf"For {escape(best['label'])}{_on(best, results)}, micro \Fone is {result(strict)} with strict "
+        text = f"{escape(best['label'])}{_on(best, results)} scores {result(strict)} by strict matching, "
+        text += (
+            f"{result(partial)} with half a point for any overlap, and {result(strings)} on sets of strings."
         )
-        text += f"matching and rises to {result(partial)} with half a point for an overlap; for sets of "
-        yield claim(f"{partial} >= {strict}", f"{text}strings, it is {result(strings)}.")
+        yield claim(f"{partial} >= {strict}", text)
 
 
 def _ensembles(results: Results) -> Iterator[str]:
@@ -105,7 +110,7 @@ def _ensembles(results: Results) -> Iterator[str]:
         members = {member.label: key(run.dataset_name, member.system, "micro_f1") for member in run.members}
         means = results.summary.set_index(["dataset", "system"])["micro_f1"].loc[run.dataset_name]
         ahead = means[run.system] > max(means[member.system] for member in run.members)
-        verb = "scores higher than each member" if ahead else "does not score higher than each member"
+        verb = f"{'scores' if ahead else 'does not score'} higher than each member"
         best = f"max({', '.join([*members.values(), '0'])})"
         scores = listed([f"{escape(label)} {result(name)}" for label, name in members.items()])
         text = rf"{escape(run.label)} {verb}: micro \Fone {result(score, score)}, against {scores}."
@@ -113,14 +118,19 @@ def _ensembles(results: Results) -> Iterator[str]:
 
 
 def _types(results: Results) -> Iterator[str]:
-    for best, *_ in _ranked(results):
-        frame, at = results.types, key(best["dataset"], best["system"], "type")
-        frame = frame[(frame["dataset"] == best["dataset"]) & (frame["system"] == best["system"])]
-        high, low = (frame.loc[frame["f1"].agg(find), "type"] for find in ("idxmax", "idxmin"))
-        ends = [f"{at}.{key(kind)}.f1" for kind in (high, low)]
-        text = f"{escape(best['label'])} scores highest on the type {escape(high)} ({result(ends[0])}) and "
-        text += f"lowest on {escape(low)} ({result(ends[1])}){_on(best, results)}."
-        yield claim(f"{ends[0]} >= {ends[1]}", text)
+    """On which types each of the first declared pair scores higher."""
+    scores = results.types.set_index(["dataset", "system", "type"])["f1"].sort_index()
+    for pair in _pairs(results):
+        a, b = (scores.loc[pair["dataset"], pair[side]] for side in "ab")
+        names = [tuple(key(pair["dataset"], pair[s], "type", kind, "f1") for s in "ab") for kind in a.index]
+        higher = [escape(kind) for kind in a.index if a[kind] > b[kind]]
+        signs = (
+            (*name, ">" if a[kind] > b[kind] else "<=") for name, kind in zip(names, a.index, strict=True)
+        )
+        which = f": {listed(higher)}" if higher else ""
+        text = f"{_names(pair)[0]} scores higher than {_names(pair)[1]} on {len(higher)} of {len(a)} types"
+        conditions = " and ".join(f"{first} {sign} {second}" for first, second, sign in signs)
+        yield claim(conditions, f"{text}{_on(pair, results)}{which}.")
 
 
 def _differences(results: Results, known: Known) -> Iterator[str]:
@@ -149,9 +159,7 @@ def _confidence(results: Results, known: Known) -> Iterator[str]:
             if right in known:
                 over = known[mean] > known[right]
                 conditions.append(f"{mean} {'>' if over else '<='} {right}")
-                text = (
-                    f"{escape(pair[f'label_{side}'])} is {'overconfident' if over else 'not overconfident'}"
-                )
+                text = f"{escape(pair[f'label_{side}'])} is {'' if over else 'not '}overconfident"
                 parts.append(rf"{text} (mean {result(mean)}\,\%, right {result(right)}\,\%)")
         if parts:
             yield claim(" and ".join(conditions), f"{listed(parts)}{_on(pair, results)}.")
@@ -163,8 +171,8 @@ def _contamination(results: Results, known: Known) -> Iterator[str]:
         if low in known:
             alike = known[low] <= 0 <= known[high]
             predicate = f"{low} <= 0 and {high} >= 0" if alike else f"{low} > 0 or {high} < 0"
-            text = f"The pretrained models complete sentences of {escape(results.corpus_label(dataset))} "
-            text += f"{'no better' if alike else 'differently'} than their counterparts"
+            text = f"{'No' if alike else 'A'} difference is shown between the completions of sentences of "
+            text += f"{escape(results.corpus_label(dataset))} and of their counterparts"
             yield claim(predicate, f"{text} ({result(low)} to {result(high)} words).")
 
 
@@ -189,46 +197,45 @@ def _comparisons(results: Results) -> Iterator[str]:
 
 def _answers(results: Results) -> Iterator[str]:
     """The largest shares of unreadable answers and of ungrounded items among trained systems that write."""
+    measures = {"failed": "unreadable answers", "dropped.ungrounded": "items that are not in the sentence"}
     for _, block in results.summary.groupby("corpus", sort=False):
         rows = block[(block["kind"] == "generator") & block["dev_f1"].notna()].to_dict("records")
         parts, conditions = [], []
-        for measure, what in (
-            ("failed", "unreadable answers"),
-            ("dropped.ungrounded", "items that are not in the sentence"),
-        ):
-            worst = max(rows, key=lambda row: row[measure], default=None)
-            if worst is not None:
-                name = key(worst["dataset"], worst["system"], measure)
-                parts.append(f"the largest share of {what} is {result(name)}, by {escape(worst['label'])}")
-                conditions += [f"{name} >= {key(row['dataset'], row['system'], measure)}" for row in rows]
+        for measure, what in measures.items() if rows else ():
+            worst = max(rows, key=lambda row: row[measure])
+            name = key(worst["dataset"], worst["system"], measure)
+            parts.append(f"the largest share of {what} is {result(name)}, by {escape(worst['label'])}")
+            conditions += [f"{name} >= {key(row['dataset'], row['system'], measure)}" for row in rows]
         if parts:
-            yield claim(
-                " and ".join(conditions),
-                f"Among trained systems that write{_on(worst, results)}, {'; '.join(parts)}.",
-            )
+            text = f"Among trained systems that write{_on(rows[0], results)}, {'; '.join(parts)}."
+            yield claim(" and ".join(conditions), text)
 
 
 def _learning(results: Results) -> Iterator[str]:
+    trained = {(run.dataset_name, run.system) for run in results.systems if run.base is None}
     rows = results.summary.dropna(subset="dev_f1").to_dict("records")
+    rows = [row for row in rows if (row["dataset"], row["system"]) in trained]
     if not rows:
         return
     agree = [row for row in rows if row["loss_agrees"] == 100]
-    conditions = [
-        f"{key(row['dataset'], row['system'], 'loss_agrees')} {'==' if row in agree else '<'} 100"
-        for row in rows
-    ]
-    number = f"For {len(agree) or 'none'} of {len(rows)} trained systems"
-    text = (
-        rf"{number}, the lowest loss and the highest \Fone on the development set choose the same checkpoint"
-    )
+    names = (key(row["dataset"], row["system"], "loss_agrees") for row in rows)
+    signs = zip(names, ("==" if row in agree else "<" for row in rows), strict=True)
+    conditions = [f"{name} {sign} 100" for name, sign in signs]
+    text = f"For {len(agree) or 'none'} of {len(rows)} trainings, the lowest loss and the highest "
+    text += r"\Fone on the development set choose the same checkpoint"
     yield claim(" and ".join(conditions), f"{text} in all runs.")
+    if late := [row for row in rows if row["last_look_best"] > 0]:
+        names = (key(row["dataset"], row["system"], "last_look_best") for row in late)
+        labels = listed([escape(row["label"]) for row in late])
+        text = f"In one run or more of {labels}, the last evaluation is the best: longer training might help."
+        yield claim(" and ".join(f"{name} > 0" for name in names), text)
 
 
 def _cost(results: Results) -> Iterator[str]:
     for pair in _pairs(results):
         systems = {side: costs.timed(results, pair["dataset"], pair[side]) for side in ("a", "b")}
-        by_order: dict[tuple[str, str], list[str]] = {}
-        conditions = []
+        label = {side: escape(system.label) for side, system in systems.items()}
+        found, conditions = [], []
         for how, what in (("median", "for a sentence"), ("batches", "in batches"), ("training", "to train")):
             fast, slow = sorted(systems, key=lambda side: systems[side].mean[how])
             ratio = costs.ratio(systems[slow], systems[fast], how)
@@ -237,15 +244,10 @@ def _cost(results: Results) -> Iterator[str]:
             # The ratio is stored as that of a over b.
             name, least = f"{compared(pair)}.time.{how}", costs.at_least(ratio)
             conditions.append(f"{name}.low >= {least}" if slow == "a" else f"{name}.high <= 1 / {least}")
-            many = f"at least {least} times as long" if least > 1 else "longer"
-            by_order.setdefault((slow, fast), []).append(f"{many} {what}")
-        label = {side: escape(system.label) for side, system in systems.items()}
-        takes = [
-            f"{label[slow]}, compared with {label[fast]}, takes {listed(parts)}"
-            for (slow, fast), parts in by_order.items()
-        ]
-        if takes:
-            yield claim(" and ".join(conditions), f"{'; '.join(takes)}{_on(pair, results)}.")
+            many = f"at least {least} times as long as" if least > 1 else "longer than"
+            found.append(f"{label[slow]} takes {many} {label[fast]} {what}")
+        if found:
+            yield claim(" and ".join(conditions), f"{'; '.join(found)}{_on(pair, results)}.")
 
 
 def _flexible(results: Results, known: Known, prefix: str) -> Iterator[str]:
@@ -256,21 +258,28 @@ def _flexible(results: Results, known: Known, prefix: str) -> Iterator[str]:
     for _, block in frame.groupby("corpus", sort=False):
         rows = block.sort_values("held_out.f1", ascending=False, kind="stable").to_dict("records")
         names = [prefix + key(row["dataset"], row["system"], "flexibility.held_out") for row in rows]
-        text = r"No system that did not learn the types held out has a higher \Fone on them than "
-        text += f"{escape(rows[0]['label'])}{_on(rows[0], results)}: "
-        text += f"{result(f'{names[0]}.f1', names[0])}."
+        found = "none found a mention of them"
+        if rows[0]["held_out.f1"]:
+            score = result(f"{names[0]}.f1", names[0])
+            found = rf"{escape(rows[0]['label'])} has the highest \Fone on them, {score}"
+        text = f"Of {len(rows)} systems trained without some types{_on(rows[0], results)}, {found}."
         yield claim(" and ".join(f"{names[0]}.f1 >= {name}.f1" for name in names), text)
 
 
 def _labels(results: Results, known: Known, prefix: str) -> Iterator[str]:
     frame = label_efficiency.series(results)
     for name, rows in frame.groupby("series", sort=False) if len(frame) else ():
-        few, many = (prefix + key(row["dataset"], row["system"]) for _, row in rows.iloc[[0, -1]].iterrows())
-        rises = rows["micro_f1"].iloc[-1] > rows["micro_f1"].iloc[0]
-        text = rf"The \Fone of {escape(name)} {'rises' if rises else 'does not rise'} from "
-        text += f"{result(f'{few}.micro_f1')} with {result(f'{few}.train_sentences')} sentences to "
-        text += f"{result(f'{many}.micro_f1')} with {result(f'{many}.train_sentences')}."
-        yield claim(f"{many}.micro_f1 {'>' if rises else '<='} {few}.micro_f1", text)
+        names = [prefix + key(row["dataset"], row["system"]) for row in rows.to_dict("records")]
+        best, falls = names[rows["micro_f1"].argmax()], rows["micro_f1"].diff()[1:] < 0
+        shown = dict.fromkeys((names[0], best, names[-1]))
+        parts = [f"{result(f'{at}.micro_f1')} with {result(f'{at}.train_sentences')}" for at in shown]
+        text = rf"The \Fone of {escape(name)} is {listed(parts)} training sentences; it falls at "
+        steps = zip(names, names[1:], falls, strict=False)
+        conditions = [
+            f"{more}.micro_f1 {'<' if fall else '>='} {less}.micro_f1" for less, more, fall in steps
+        ]
+        conditions += [f"{best}.micro_f1 >= {each}.micro_f1" for each in names]
+        yield claim(" and ".join(conditions), f"{text}{falls.sum()} of {len(falls)} steps.")
 
 
 def _disturbed(results: Results, known: Known, prefix: str) -> Iterator[str]:

@@ -53,11 +53,13 @@ def result_numbers(results: Results) -> dict[str, Number]:
         by_key |= {f"{other.name}.{name}": number for name, number in _of_study(other).items()}
     for name, (value, digits) in benchmarks.fit_numbers().items():
         by_key[name] = Number(value, latex.number(value, digits))
-    warnings = [results.warnings, *(other.warnings for other in results.companions)]
+    warnings = list(results.warnings)
+    warnings += [f"study {other.name}: {line}" for other in results.companions for line in other.warnings]
+    listed = (rf"\item {escape(line[0].upper() + line[1:])}." for line in dict.fromkeys(warnings))
     quoted = {run.dataset.label: run.dataset.licence for run in results.systems if run.dataset.quotable}
     licences = "; ".join(f"{label}: {licence}" for label, licence in quoted.items())
     by_key["study.licence"] = Number(licences, escape(licences))
-    by_key["study.warnings"] = Number("", r"\par ".join(map(escape, itertools.chain(*warnings))))
+    by_key["study.warnings"] = Number("", " ".join(listed))
     for name, question in QUESTIONS.items():
         study = results.first_with(question.count_systems)
         if systems := question.count_systems(study):

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from ner_utils.config.run import Run
+from ner_utils.experiments.ensemble import Voter
 from ner_utils.forms.base import DROPPED
 from ner_utils.rendering import latex
 from ner_utils.rendering.latex import Column
@@ -80,25 +82,36 @@ def conventions(results: Results) -> str:
 
 
 def ensembles(results: Results) -> str:
-    """Weights and threshold that each ensemble learnt on dev, and its scores."""
+    """The weights that each ensemble learnt on dev, the votes that suffice, and its scores."""
     rows = []
     for item in (item for item in results.stored if item.run.members):
-        learnt = item.efficiency["ensemble"]
-        members = zip(item.run.members, learnt["weights"], strict=True)
-        weights = "; ".join(f"{member.label}, seed {member.seed}: {weight:.2f}" for member, weight in members)
+        learnt, members = item.efficiency["ensemble"], item.run.members
+        names = [f"{member.label}, seed {member.seed}" for member in members]
+        pairs = zip(names, learnt["weights"], strict=True)
+        weights = "; ".join(f"{name}: {weight:.2f}" for name, weight in pairs)
+        voter = Voter(np.array(learnt["weights"]), learnt["bias"], learnt["threshold"])
         scores = (100 * learnt["dev_f1"], 100 * item.metrics["micro"]["f1"])
-        cells = [item.run.label, item.run.seed, weights, learnt["threshold"], *scores]
+        cells = [item.run.label, item.run.seed, weights, _votes(voter.sufficient(), names), *scores]
         rows.append({"corpus": item.run.dataset.label, "cells": cells})
     if not rows:
         return latex.statement("This study has no ensemble.")
     columns = [
         Column("Ensemble"),
         Column("Seed", 0),
-        Column("Weights of the members", layout="p{5.6cm}"),
-        Column("Threshold", 2),
+        Column("Weights of the members", layout="p{4.6cm}"),
+        Column("Votes that suffice", layout="p{2.6cm}"),
     ]
     columns += [Column("dev, cross-fitted", 1, over=r"\Fone"), Column("test", 1, over=r"\Fone")]
     return latex.tabular(columns, latex.blocks(pd.DataFrame(rows), lambda values: values["cells"]))
+
+
+def _votes(sufficient: Sequence[tuple[int, ...]], members: Sequence[str]) -> str:
+    """In words, which members have to predict a span."""
+    if sufficient == [(at,) for at in range(len(members))]:
+        return "of any member"
+    if [len(chosen) for chosen in sufficient] == [len(members)]:
+        return "of all members"
+    return " or ".join(" and ".join(members[at] for at in chosen) for chosen in sufficient)
 
 
 def types(results: Results) -> str:
@@ -195,7 +208,7 @@ def checklist(results: Results) -> str:
         "Compute": f"{seconds / 3600:.1f} hours of searches, training, evaluation and prediction, on "
         + ", ".join(sorted({item.manifest["machine"]["processor"] for item in results.stored})),
         "Cost": f"{money} dollars, at the lower and the higher price" if money else "no price declared",
-        "Statistics": f"bootstrap intervals and paired tests of {latex.number(rules.resamples)} resamples; "
+        "Statistics": f"bootstrap intervals of {latex.number(rules.resamples)} resamples, paired tests; "
         f"Holm's correction over {compared} declared comparisons",
         "Code": f"commits {', '.join(sorted({item.manifest['commit'] for item in results.stored}))}; the "
         "versions of all packages are pinned",
@@ -226,7 +239,8 @@ def _source(run: Run) -> str:
 
 
 def _of_keys(columns: Columns, frame: pd.DataFrame) -> str:
-    """A table of a frame's columns; a pair of keys is an interval."""
+    """A table of a frame's columns but for empty ones; a pair of keys is an interval."""
+    columns = {key: columns[key] for key in columns if isinstance(key, tuple) or frame[key].notna().any()}
 
     def cell(values: dict, key: str | tuple[str, str]) -> object:
         if isinstance(key, tuple):

@@ -13,7 +13,7 @@ from ner_utils.data.spans import Span
 from ner_utils.forms.registry import form
 from ner_utils.rendering import latex
 from ner_utils.rendering.latex import Column, Raw, escape
-from ner_utils.results.study import Results
+from ner_utils.results.study import TESTED, Results
 
 Row = Sequence | str  # cells, or a heading
 # Keys of a generative model that the table of hyperparameters shows.
@@ -45,7 +45,7 @@ def corpus(results: Results) -> str:
 FINDINGS = {
     "Sentences that repeat an earlier one of the split": ("duplicates", "sentences"),
     Raw(r"\quad with other labels than the first copy"): ("conflicting_duplicates", None),
-    "Sentences that also stand in train": ("in_train", "sentences"),
+    "Sentences that also occur in train": ("in_train", "sentences"),
     "Mentions unseen in train, ignoring case": ("unseen_mentions", "mentions"),
     Raw(r"\quad with case"): ("unseen_mentions_cased", "mentions"),
     "Mentions whose surface form occurs again in the sentence": ("repeated_mentions", "mentions"),
@@ -93,6 +93,7 @@ def protocol(results: Results) -> str:
     corpora = {run.dataset.label: run.dataset for run in results.systems}
     kinds = {run.label: run.model.kind for run in results.systems}
     sample = f"a sample of {rules.dev_sample} dev sentences" if rules.dev_sample else "all of dev"
+    voting = any(run.members for run in results.systems)
     test = f"a sample of {rules.test_sentences} sentences" if rules.test_sentences else "all sentences"
     facts = {
         "Question": results.study.question,
@@ -107,8 +108,10 @@ def protocol(results: Results) -> str:
         "Evaluations on dev": f"{rules.dev_evaluations} a run; tagging on all of dev, generation on {sample}",
         "Test": test,
         "Long sentences": _window(rules.window),
+        "Ensembles": f"weights learnt on {rules.dev_predictions} dev sentences" if voting else "none",
         "Latency": f"{rules.latency_sentences} sentences, one at a time",
-        "Resampling": f"{latex.number(rules.resamples)} resamples for intervals and tests",
+        "Prices": " and ".join(f"{price:.2f} dollars" for price in rules.dollars_per_hour or ()) or "none",
+        "Resampling": f"{latex.number(rules.resamples)} times for intervals, {TESTED} times that for tests",
     }
     return fact_table(facts.items())
 

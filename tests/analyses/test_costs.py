@@ -98,6 +98,7 @@ def test_times_of_different_machines_are_not_compared(made_up):
     moved.manifest["machine"] = {"system": "Linux", "processor": "another"}
     text = costs.tab_break_even(results)
     assert "MiniLM (22M) & SmolLM2 QLoRA (135M) & -- & --" in text
+    assert "MiniLM (22M) & SmolLM2 QLoRA (135M) & -- & -- & -- & --" in costs.tab_times(results)
     assert "cost" not in leads(results)
 
 
@@ -110,6 +111,9 @@ def test_of_a_study(plain_results):
     assert "always" in text["tab_break_even"] or "sentences on" in text["tab_break_even"]
     found = result_values(results)
     name = "demo.minilm-vs-smollm2-qlora"
+    for how in ("training", "median", "single", "batches"):
+        ends = (latex.significant(found[f"{name}.time.{how}{end}"]) for end in ("", ".low", ".high"))
+        assert r"\shortstack[r]{{{}\\({} to {})}}".format(*ends) in text["tab_times"]
     assert found[f"{name}.break_even"] == 0  # faster, and trained for a shorter time
     assert (
         found[f"{name}.time.single.low"]

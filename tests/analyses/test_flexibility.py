@@ -120,7 +120,7 @@ def test_of_a_study(add_study, made_up):
     assert frame.loc["minilm", "others.mentions"] == whole - mentions
     assert frame.loc["writer", "ways"] == "types held out"
     assert frame.loc["renamed", "ways"] == "types held out, types renamed"
-    assert frame.loc["minilm", "ways"] == "as learnt"
+    assert frame.loc["minilm", "ways"] == "as trained"
     numbers = result_numbers(results)
     assert numbers["study.flexible"].value == 5
     assert numbers["study.selected"].value == 1

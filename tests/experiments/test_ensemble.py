@@ -176,6 +176,22 @@ def test_added_up_percentiles_of_older_results_are_not_shown(made_up):
     assert np.isnan(row["latency_p95_ms"]) and np.isnan(row["latency_p50_ms"]) and row["latency_mean_ms"] == 3
 
 
+def test_members_of_other_kinds_add_up_as_far_as_they_are_known():
+    """A model that is trained on labels of another, one behind a server, and a zero-shot one."""
+    here = {"latency": {"mean_ms": 2.0}, "prediction_memory": {"process_mib": 5.0}, "threads": 2}
+    trained = here | {"training_seconds": 3.0, "looks_seconds": 1.0, "labelling_seconds": 4.0}
+    trained |= {"sentences_per_second": 10.0, "parameters": {"total": 7, "trainable": 2}}
+    server = {"latency": {"mean_ms": None}, "prediction_memory": {}, "sentences_per_second": None}
+    found = ensemble._sum([server | {"dollars": 0.5}, trained, here | {"sentences_per_second": 10.0}])
+    assert found["latency"] == {"mean_ms": None, "p50_ms": None, "p95_ms": None}
+    assert found["sentences_per_second"] is None and "parameters" not in found
+    assert (found["labelling_seconds"], found["dollars"], found["threads"]) == (4.0, 0.5, 2)
+    assert found["prediction_memory"] == {"process_mib": 5.0}
+    found = ensemble._sum([trained, trained])
+    assert found["parameters"] == {"total": 14, "trainable": 4} and found["sentences_per_second"] == 5.0
+    assert "dollars" not in found and "dollars" not in ensemble._sum([here | {"sentences_per_second": 1.0}])
+
+
 def edit_latency(run, milliseconds):
     """Store these times of the sentences of a run, or none."""
     file, sealed = run.results / "efficiency.json", provenance.read_manifest(run)["files"]
@@ -218,3 +234,17 @@ def test_tables_and_numbers(made_up):
     plain = made_up()
     assert "no ensemble" in result_tables.all_tables(plain)["tab_ensembles"]
     assert "study.ensembles" not in result_numbers(plain)
+
+
+@pytest.mark.parametrize(
+    ("weights", "threshold", "expected"),
+    [
+        ([2.0, 2.0], 0.3, [(0,), (1,)]),
+        ([2.0, 2.0], 0.8, [(0, 1)]),
+        ([0.1, 3.0], 0.5, [(1,)]),
+        ([1.5, 1.5, 3.0], 0.6, [(2,), (0, 1)]),
+        ([1.0, 1.0], 0.99, []),
+    ],
+)
+def test_the_votes_that_suffice(weights, threshold, expected):
+    assert ensemble.Voter(np.array(weights), -2.0, threshold).sufficient() == expected
