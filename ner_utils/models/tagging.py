@@ -179,6 +179,8 @@ def train_tagger(
         return {"f1": scoring.score([sentence.spans for sentence in dev], predicted).f1}
 
     class Tagger(training.GroupedByLength, Trainer):
+        heads = backbones.HEADS
+
         def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
             labels = inputs.pop("labels")
             outputs = model(**inputs)

@@ -24,12 +24,12 @@ class GroupedByLength:
     divided by the number of labels in its batch, as is usual, labels in short sentences would weigh more.
     """
 
-    heads: Sequence[str] = backbones.HEADS  # modules with the model's ``head_learning_rate``
+    heads: Sequence[str] = ()  # names of modules that are trained with ``head_learning_rate``, if it is given
 
     def __init__(self, run: Run, args: TrainingArguments, **keywords: Any) -> None:
         args._n_gpu = min(1, args.n_gpu)  # the library would multiply the batch by the number of GPUs
         super().__init__(args=args, **keywords)
-        settings, self._head_rate = run.model.training, getattr(run.model, "head_learning_rate", None)
+        settings, self._head_rate = run.model.training, self.heads and run.model.head_learning_rate
         self._batch, self._step = settings.batch_size, settings.batch_size * settings.accumulation_steps
         self._labels = {True: _mean_labels(self.train_dataset), False: _mean_labels(self.eval_dataset)}
         self.model_accepts_loss_kwargs = True  # so that the library does not divide the loss again
