@@ -53,7 +53,7 @@ def _synchronise() -> None:
         torch.cuda.synchronize()
 
 
-def _cores() -> list[int]:
+def cores() -> list[int]:
     """The cores that this process may use."""
     return (
         sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [*range(os.cpu_count() or 1)]
@@ -62,11 +62,11 @@ def _cores() -> list[int]:
 
 def _busy_seconds() -> float:
     """Seconds in which the cores of this process worked, or were lent to another virtual machine."""
-    times, cores = psutil.cpu_times(percpu=True), set(_cores())
+    times, own = psutil.cpu_times(percpu=True), set(cores())
     return sum(
         seconds
         for core, each in enumerate(times)
-        if core in cores
+        if core in own
         for kind, seconds in each._asdict().items()
         if kind not in NOT_BUSY
     )
@@ -90,7 +90,7 @@ def usage(start: Mark, end: Mark) -> Usage:
         "seconds": end.clock - start.clock,
         "cpu_seconds": own,
         "other_seconds": max(0.0, end.machine - start.machine - own),
-        "cores": len(_cores()),
+        "cores": len(cores()),
         "threads": _threads(),
         "load": os.getloadavg()[0],
     }

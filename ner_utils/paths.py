@@ -43,6 +43,11 @@ def run_id(dataset: str, system: str, seed: int) -> str:
     return f"{dataset}/{system}/seed{seed}"
 
 
+def weight_folders(scratch: Path) -> list[Path]:
+    """Folders of weights in a run's scratch folder: checkpoints, and merged models, finished or not."""
+    return sorted([*scratch.glob("checkpoint-*"), *scratch.glob("*merged-*")])
+
+
 def relative(path: Path) -> str:
     """A path for messages: relative to the project where it lies inside it."""
     return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)

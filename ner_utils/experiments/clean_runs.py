@@ -1,8 +1,8 @@
 """What in ``runs/`` does nothing need any more? ``python -m ner_utils.experiments.clean_runs [--yes]``
 
-Of runs with a result, that is all but the checkpoints that dev chose; of configurations that no study has any
-longer, all weights. Runs that a process works on, answers, replies that were paid for, logs, and folders that
-are not the kit's are kept.
+For a run with a result: unchosen checkpoints, optimizer states and merged weights. For a configuration that
+no study has: all weights. Runs that a process works on, answers, replies that were paid for, logs, and
+folders that are not the kit's are kept.
 """
 
 from __future__ import annotations
@@ -16,8 +16,6 @@ from ner_utils.config.run import Run
 from ner_utils.config.strict_yaml import ConfigError
 from ner_utils.experiments import experiment
 from ner_utils.results import evaluation, provenance
-
-WEIGHTS = ("checkpoint-*", "*merged-*")
 
 
 def unneeded() -> dict[Path, str]:
@@ -42,7 +40,7 @@ def _of_no_run(study: str, runs: list[Run]) -> list[Path]:
     scratch = [path for path in (paths.RUNS / study).glob("*/*/seed*/*") if path not in known]
     scratch = [path for path in scratch if re.fullmatch("[0-9a-f]{12}", path.name)]
     scratch = [path for path in scratch if not processes.is_locked(path / "lock")]
-    return [folder for path in scratch for pattern in WEIGHTS for folder in sorted(path.glob(pattern))]
+    return [folder for path in scratch for folder in paths.weight_folders(path)]
 
 
 def size(path: Path) -> int:

@@ -1,4 +1,4 @@
-"""The steps of one run, from its configuration to its result files: notebooks 02, 03 and 17 call them."""
+"""The steps of one run, from its configuration to its result files: notebooks 02, 03, 17 and 18 call them."""
 
 from __future__ import annotations
 
@@ -59,11 +59,10 @@ def train_run(run: Run, corpus: Corpus, checkpoints: bool = True) -> dict[str, A
         record = _train_with_halved_batches(run, train, dev) | labelling
         files.write_whole_json(run.scratch / "training.json", record)
         files.write_checksums(run.scratch, ["training.json"])
-        merges = run.model.approach == "generation" and run.model.lora and run.model.merge_adapter
-        if checkpoints and merges:
+        if checkpoints and run.merges:
             from ner_utils.models.generation.generator import merge  # late, as `TRAINERS`
 
-            # In a process of its own: neither training nor prediction shall hold a second model.
+            # In a separate process, so that neither training nor prediction holds a second model in memory.
             processes.in_fresh_process(merge, run, run.scratch / record["best_checkpoint"])
     _warn_of_doubtful_times(run, record)
     return record
@@ -71,8 +70,8 @@ def train_run(run: Run, corpus: Corpus, checkpoints: bool = True) -> dict[str, A
 
 def _label_sentences(run: Run, corpus: Corpus) -> tuple[list[Sentence], dict[str, Any]]:
     """The sentences that another run labels, with the mentions that it predicts; the number of sentences, the
-    seconds that it took, and the strict F1 of these labels, which nothing is chosen by. Both are kept in the
-    scratch folder."""
+    seconds that it took, and the strict F1 of these labels (reported only; nothing is selected by it). Both
+    are kept in the scratch folder."""
     sentences = data.sentences_to_label(run, corpus)
     kept, times = run.scratch / "labels.jsonl", run.scratch / "labelling.json"
     if not times.is_file():
@@ -109,7 +108,7 @@ def _finished_record(run: Run, checkpoints: bool) -> dict[str, Any] | None:
 
 
 def _train_with_halved_batches(run: Run, sentences: list[Sentence], dev: list[Sentence]) -> dict[str, Any]:
-    """Train, and halve the sentences of a pass until memory suffices; a step keeps its size.
+    """Train. If memory runs out, halve the sentences per pass; the sentences per step stay the same.
 
     Each further try runs in a fresh process, because this one does not give all memory back. It continues
     from the last checkpoint.
@@ -199,7 +198,7 @@ def write_results(
     full disk.
     """
     if not any(each.spans for each in predicted):
-        print(f"warning: {_title(run)}: no mention is predicted in {len(predicted)} sentences", flush=True)
+        print(f"warning: {run.title}: no mention is predicted in {len(predicted)} sentences", flush=True)
     provenance.check_training(run.base or run)
     provenance.clear(run)
     rows_of = {"predictions.jsonl": predicted} | ({"dev.jsonl": on_dev} if on_dev else {})
@@ -208,7 +207,7 @@ def write_results(
             predictions.write_predictions(run.results / name, rows)
         files.write_whole_json(run.results / "efficiency.json", record | cost)
         manifest = provenance.write_manifest(run, [*rows_of, "efficiency.json"])
-    # The run whose checkpoints this one uses has merged weights again where it was trained again for it.
+    # Also clean the base run: it may have been trained and merged again for this run.
     for each in (run, run.base):
         if each and provenance.is_done(each):
             delete(leftovers(each, record))
@@ -220,7 +219,7 @@ def leftovers(run: Run, record: dict[str, Any]) -> list[Path]:
     with the checkpoints that dev chose, but merged weights can be made from these again, and no training goes
     on from there."""
     kept = {record.get("best_checkpoint"), record.get("lowest_loss_checkpoint")}
-    folders = [*run.scratch.glob("checkpoint-*"), *run.scratch.glob("*merged-*")]
+    folders = paths.weight_folders(run.scratch)
     unneeded = [folder for folder in folders if folder.name not in kept]
     return unneeded + [folder / name for folder in folders if folder.name in kept for name in STATE]
 
@@ -237,19 +236,15 @@ def delete(unneeded: Sequence[Path]) -> None:
 
 
 # -------------------------------------------------------------------------- messages
-def _title(run: Run) -> str:
-    return f"{run.system} on {run.dataset_name}, seed {run.seed}"
-
-
 def _memory_error(run: Run, step: str, reason: processes.Killed | int) -> RuntimeError:
     """One line: what ended a step, and what would fit. ``reason``: the process was killed, or memory did not
     suffice for so many sentences at a time, the smallest number possible."""
     if isinstance(reason, int):
         text = f"out of memory at {reason} sentence{'s' * (reason > 1)} at a time"
-        return RuntimeError(f"{_title(run)}: {step}: {text}; {fit.advice(run, step, least=True)}")
-    return RuntimeError(f"{_title(run)}: {step}: {reason}; {fit.advice(run, step)}")
+        return RuntimeError(f"{run.title}: {step}: {text}; {fit.advice(run, step, least=True)}")
+    return RuntimeError(f"{run.title}: {step}: {reason}; {fit.advice(run, step)}")
 
 
 def _warn_of_doubtful_times(run: Run, record: dict[str, Any]) -> None:
     for doubt in efficiency.doubts(record):
-        print(f"warning: {_title(run)}: times are not to be trusted: {doubt}", flush=True)
+        print(f"warning: {run.title}: times are not to be trusted: {doubt}", flush=True)

@@ -16,7 +16,7 @@ from ner_utils.models import weights
 # Positions of these models begin after the id of padding (transformers' create_position_ids_from_input_ids).
 OFFSET = ("roberta", "roberta-prelayernorm", "camembert", "xlm-roberta", "xlm-roberta-xl", "xmod", "luke")
 OFFSET += ("longformer", "data2vec-text", "ibert", "mpnet", "esm", "layoutlmv3", "lilt", "markuplm")
-LONGEST = 20  # prompts of so many of the longest sentences are made, to know the longest prompt
+LONGEST = 20  # number of longest sentences whose prompts are built, to find the longest prompt
 
 
 def check_run(run: Run, sentences: dict[str, list[Sentence]]) -> Iterator[str]:
@@ -82,10 +82,7 @@ def _check_tagging(run: Run, source: str, samples: dict[str, list[Sentence]], wh
             rows = tagging.encode(long, tokenizer, limit, run.model.labelled) if long else []
             full = ((s, row) for s, row in zip(long, rows, strict=True) if len(row["input_ids"]) == limit)
             if cut := sum(len(s.tokens) - 1 not in row["word"] for s, row in full):
-                yield (
-                    f"{where}: max_length {limit} cuts {cut:,} of {len(sentences):,} sentences of "
-                    f"{run.dataset_name}, {split}: the mentions that are cut off count as missed"
-                )
+                yield _cut(where, f"{limit} cuts {cut:,}", sentences, f"{run.dataset_name}, {split}")
     except (ConfigError, RuntimeError, ValueError) as error:
         raise ConfigError(f"{where}: {error}") from None
 
@@ -100,10 +97,12 @@ def _check_gliner(run: Run, source: str, samples: dict[str, list[Sentence]], whe
     limit = extractor.longest(run)
     for split, sentences in samples.items():
         if cut := sum(len(sentence.tokens) > limit for sentence in sentences):
-            yield (
-                f"{where}: max_length {limit}, in words, cuts {cut:,} of {len(sentences):,} sentences of "
-                f"{run.dataset_name}, {split}: the mentions that are cut off count as missed"
-            )
+            yield _cut(where, f"{limit}, in words, cuts {cut:,}", sentences, f"{run.dataset_name}, {split}")
+
+
+def _cut(where: str, cuts: str, sentences: Sequence[Sentence], split: str) -> str:
+    cuts = f"max_length {cuts} of {len(sentences):,} sentences of {split}"
+    return f"{where}: {cuts}: the mentions that are cut off count as missed"
 
 
 def _check_generation(

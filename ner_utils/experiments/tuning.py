@@ -14,7 +14,7 @@ import shutil
 import sys
 from typing import Any
 
-from ner_utils import config, data, messages, scoring, sealed
+from ner_utils import config, data, messages, paths, scoring, sealed
 from ner_utils.config import tuned
 from ner_utils.config.run import Run
 from ner_utils.config.strict_yaml import value_of
@@ -49,7 +49,8 @@ def search_settings(run: Run, system: System, settings: Tuning) -> dict[str, Any
         trials.append({"values": values, "dev_f1": score, "seconds": seconds, "starts": starts})
         print(f"{run.system}, trial {len(trials)} of {settings.trials}: {tuned.describe(values)}: ", end="")
         print(f"dev F1 {100 * score:.1f}, {seconds:.0f} s", flush=True)
-        _delete_weights(tried)
+        for folder in paths.weight_folders(tried.scratch):  # only the record of a trial is kept
+            shutil.rmtree(folder, ignore_errors=True)
         sealed.write_json(tuned.path(run), {"identity": identity, "trials": trials, "finished": False})
         return score
 
@@ -101,13 +102,6 @@ def _suggest(trial, key: str, choice: Range | list) -> Any:
     if isinstance(choice, list):
         return trial.suggest_categorical(key, choice)
     return trial.suggest_float(key, choice.low, choice.high, log=choice.log)
-
-
-def _delete_weights(run: Run) -> None:
-    """Keep only the record of a trial."""
-    patterns = ("checkpoint-*", "merged-*")
-    for folder in (folder for pattern in patterns for folder in run.scratch.glob(pattern)):
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def main(study: str, overrides: str = "") -> None:

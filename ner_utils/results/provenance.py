@@ -9,14 +9,13 @@ from __future__ import annotations
 import datetime
 import importlib.metadata
 import json
-import os
 import platform
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from ner_utils import data, paths, sealed, stages
+from ner_utils import data, efficiency, paths, sealed, stages
 from ner_utils.config.run import Run
 from ner_utils.files import differing, sha256, sha256_once
 from ner_utils.sealed import ResultError
@@ -163,7 +162,7 @@ def warnings(run: Run, manifest: dict[str, Any]) -> list[str]:
 
 
 def read_otherwise(run: Run, manifest: dict[str, Any]) -> str | None:
-    """How many of a run's answers, at most, today's rules might read otherwise than the rules of its time;
+    """Upper bound on the answers that the present reader may read differently from the one that was used;
     None where the rules are the same. All rules read an answer in the exact form alike, and each of its items
     that was found in the sentence or repeated."""
     if manifest["stages"].get("reading", stages.NUMBERS["reading"]) == stages.NUMBERS["reading"]:
@@ -215,8 +214,7 @@ def _processor() -> str:
         name = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         name = platform.processor() or "unknown"
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{name}, {cores} cores"
+    return f"{name}, {len(efficiency.cores())} cores"
 
 
 def _gpu() -> dict[str, str]:

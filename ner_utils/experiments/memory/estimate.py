@@ -131,15 +131,11 @@ def _peaks(run: Run, memory: Footprint, gpu: bool, heap: float) -> tuple[float, 
     learnt = memory.weights + 8 * memory.trainable  # with AdamW's two moments in fp32
     predicts = memory.prediction - memory.prediction_weights
     # An evaluation on dev predicts with the model that is being trained.
-    step = max(memory.training - memory.weights, predicts * _writes(run))
+    step = max(memory.training - memory.weights, predicts * run.writes)
     if gpu:
         return learnt + step, memory.prediction
-    file = 4 * (memory.parameters - memory.trainable) * (_writes(run) and run.model.quantisation is not None)
+    file = 4 * (memory.parameters - memory.trainable) * (run.writes and run.model.quantisation is not None)
     return learnt + file + heap * step, memory.prediction_weights + file + heap * predicts
-
-
-def _writes(run: Run) -> bool:
-    return run.model.approach == "generation"
 
 
 def _disk(run: Run, memory: Footprint) -> Disk:
@@ -150,8 +146,7 @@ def _disk(run: Run, memory: Footprint) -> Disk:
     weights = round(1e6 * pypi.megabytes.folder) if pypi and pypi.megabytes else width * base
     if run.untrained:
         return Disk(weights, 0, 0)
-    merges = _writes(run) and run.model.lora and run.model.merge_adapter
-    merged = memory.prediction_weights * bool(merges)
+    merged = memory.prediction_weights * run.merges
     if run.base:  # its checkpoints are those of the other run
         return Disk(weights, 0, merged)
     checkpoint = 12 * memory.trainable
@@ -162,7 +157,7 @@ def _work(run: Run, memory: Footprint, lengths: Lengths) -> tuple[float, float]:
     """Operations, and bytes of weights that are moved, in training, evaluations on dev and prediction."""
     shape, model = configuration(run.model), run.model
     embeddings = shape.vocab_size * shape.hidden_size
-    if _writes(run):
+    if run.writes:
         tables = 1 if shape.tie_word_embeddings else 2
         weights = memory.parameters - tables * embeddings - memory.trainable * bool(model.lora)
         passes = lengths.written / model.prediction_batch_size

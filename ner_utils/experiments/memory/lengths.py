@@ -17,22 +17,21 @@ TEMPLATE = 32  # tokens that a chat template puts around an instruction and a se
 
 class Lengths(NamedTuple):
     """Tokens of the longest batch; tokens ``trained`` in an epoch, and ``read`` and ``written`` in test and
-    all evaluations on dev, without the beginning that prompts share; numbers of sentences; and the source:
-    ``corpus``, or ``declared`` where every sentence is assumed to have ``max_length``."""
+    all evaluations on dev, without the beginning that prompts share; the number of sentences to ``train`` on;
+    and the source: ``corpus``, or ``declared`` where every sentence is assumed to have ``max_length``."""
 
     batch: Batch
     trained: int
     read: int
     written: int
     train: int
-    predicted: int
     source: str
 
 
 def lengths_of(run: Run) -> Lengths:
     """Lengths from the corpus if it is at hand, with a guess at the tokens of its text."""
     limit, splits = run.model.training.max_length, run.dataset.splits
-    writes = run.model.approach == "generation"
+    writes = run.writes
     shape = form(run.model, run.dataset) if writes else None
     instruction = TEMPLATE + _tokens(shape.instruction(), 4) + run.few_shot * EXAMPLE if writes else 0
     shared = min(limit // 2, instruction)
@@ -61,7 +60,7 @@ def lengths_of(run: Run) -> Lengths:
         batch = batch._replace(answer=batch.longest - 1, shared=0)
     prompt, answer, whole = (sum(column) / len(usual) for column in _columns(usual, limit - shared))
     sums = map(round, (train * whole, predicted * prompt, predicted * answer))
-    return Lengths(batch, *sums, train, predicted, "corpus" if at_hand else "declared")
+    return Lengths(batch, *sums, train, "corpus" if at_hand else "declared")
 
 
 def _columns(pairs: list[list[int]], most: int) -> list[Sequence[int]]:
@@ -70,7 +69,7 @@ def _columns(pairs: list[list[int]], most: int) -> list[Sequence[int]]:
 
 
 def _sentences(split: Split) -> int:
-    """Sentences of a split: as declared, or 12 for each abstract, or some thousand."""
+    """Sentences of a split: as declared, else 12 for each document, else 4,800."""
     return split.sentences or 12 * (split.documents or 400)
 
 

@@ -101,9 +101,9 @@ class RunProgress(logging.Handler):
 
 
 def title(run: Run) -> str:
-    """A run in a line."""
+    """The title of a run, with its study unless this is the one that runs."""
     of = "" if run.study == os.environ.get("STUDY", run.study) else f" (study {run.study})"
-    return f"{run.system} on {run.dataset_name}, seed {run.seed}{of}"
+    return f"{run.title}{of}"
 
 
 def run_of(parameters: dict[str, Any]) -> Run | None:

@@ -220,7 +220,7 @@ def run_trainer(trainer: Trainer, run: Run) -> dict[str, Any]:
         if checkpoint:
             print(f"going on from {checkpoint.name}", flush=True)
         else:
-            for path in [*folder.glob("checkpoint-*"), *folder.glob("merged-*")]:
+            for path in paths.weight_folders(folder):
                 shutil.rmtree(path)
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         # A resumed trainer replaces callbacks by those of its checkpoint.
