@@ -8,8 +8,6 @@ import logging
 import os
 import warnings
 
-__version__ = "0.1.0"
-
 # Set before torch is loaded: threads that wait for each other sleep. Otherwise they spin, and keep cores busy
 # that the thread they wait for needs.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")

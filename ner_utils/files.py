@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 CHECKSUMS = "checksums.json"
-FULL = (errno.ENOSPC, errno.EDQUOT)
-LITTLE = 2**20  # bytes: if less is free, the disk is the reason for a write that failed without one
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+ALMOST_FULL = 2**20  # bytes: if less is free, the disk is the reason for a write that failed without one
 
 
 @contextmanager
@@ -101,12 +101,12 @@ def differing(folder: Path, sums: dict[str, str]) -> list[str]:
 def _full(error: Exception, path: Path) -> int | None:
     """The system's number of an error which says that the disk is full, else None."""
     if isinstance(error, OSError):
-        return error.errno if error.errno in FULL else None
+        return error.errno if error.errno in DISK_FULL else None
     text = str(error)
     # torch's writer of archives does not give the reason.
-    if "inline_container" in text and _free(path) < LITTLE:
+    if "inline_container" in text and _free(path) < ALMOST_FULL:
         return errno.ENOSPC
-    return next((number for number in FULL if os.strerror(number) in text), None)
+    return next((number for number in DISK_FULL if os.strerror(number) in text), None)
 
 
 def _free(path: Path) -> int:

@@ -6,4 +6,4 @@ follows from there (params/README.md must name it, and some code must read it: t
 
 from ner_utils.config.load import load_dataset, load_model, load_study, names, pretrained_models
 from ner_utils.config.resolve import configurations, load_run, runs_of, with_companions
-from ner_utils.config.strict_yaml import ConfigError, read_yaml
+from ner_utils.config.strict_yaml import ConfigError

@@ -145,7 +145,7 @@ class Lora(Strict):
 
 
 class Pretrained(Strict):
-    """What models of both approaches have."""
+    """Keys of all models whose weights are on this machine."""
 
     approach: str
     label: str

@@ -92,7 +92,8 @@ class Tuning(Strict):
 
 
 class Window(Strict):
-    """Parts of long sentences, in words. A mention that is no longer than the overlap is whole in one."""
+    """Parts of long sentences, in words. A mention of at most ``overlap`` words lies completely in some
+    window."""
 
     words: Positive
     overlap: Positive

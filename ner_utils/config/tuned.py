@@ -63,7 +63,8 @@ def stored(run: Run) -> dict[str, Any]:
 
 
 def declared_f1(search: dict[str, Any]) -> float | None:
-    """The F1 on dev of the declared settings, if one of the trials has them; older searches began with it."""
+    """Dev F1 of the trial with the declared settings; None without one. In searches without the key
+    ``declared``, it is the first trial."""
     at = search.get("declared", 0)
     return None if at is None else search["trials"][at]["dev_f1"]
 

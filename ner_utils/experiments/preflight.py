@@ -2,8 +2,8 @@
 
 ``python -m ner_utils.experiments.preflight STUDY [OVERRIDES]`` reads configurations, corpora and weights of
 the runs that have no result yet, fetches what is missing, typesets the texts that the thesis will quote, and
-tries prompts and grammars on the sentences. It prints what the study needs of the disk; one clear error, or
-none; and a warning where a step works badly: memory is short, or sentences will be cut.
+tries prompts and grammars on the sentences. It prints what the study needs of the disk. It stops at the first
+error, and warns where memory is short or sentences will be cut.
 """
 
 from __future__ import annotations

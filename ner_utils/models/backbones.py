@@ -1,4 +1,4 @@
-"""How is a pretrained model loaded? Device, dtype, 4-bit weights and adapters, for taggers and generators."""
+"""How is a pretrained model loaded? Device, dtype, 4-bit weights and adapters, for all kinds of models."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What do predictions of taggers and generators have in common? How failures are counted, and the cost.
+"""What do predictions of all models have in common? How failures are counted, and the cost.
 
 A sentence that cannot be predicted has an empty prediction, is counted and reported, and the run goes on. If
 no sentence can be predicted, the model is at fault, and the run ends with the first error.
@@ -131,7 +131,7 @@ def prediction_of(
 
 
 def keep_answers(path: Path, sentences: Sequence[Sentence], answers: Sequence[str]) -> None:
-    """Store raw answers by the sentences' ids, beside those of other sentences that the file holds."""
+    """Store raw answers by the sentences' ids, in addition to those of other sentences in the file."""
     rows = {}
     if path.is_file():
         with path.open(encoding="utf-8") as lines:  # str.splitlines also splits at marks inside of an answer

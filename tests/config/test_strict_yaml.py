@@ -8,7 +8,7 @@ from conftest import SMALL, TAGGER, refused
 from pydantic import BaseModel
 
 from ner_utils import config
-from ner_utils.config import schema, study
+from ner_utils.config import schema, strict_yaml, study
 from ner_utils.config.dataset import Dataset
 from ner_utils.config.strict_yaml import Strict
 
@@ -63,7 +63,7 @@ def assert_brief(message):
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
 def test_hostile_yaml_is_one_brief_message(text):
-    message = refused(config.read_yaml, text, "here.yaml")
+    message = refused(strict_yaml.read_yaml, text, "here.yaml")
     assert message.startswith("here.yaml: not valid YAML: ")
     assert_brief(message)
 
@@ -97,7 +97,7 @@ def test_long_values_are_shortened(params, text):
 def test_merge_keys(params):
     """A mapping's own keys come before merged ones; a merged key does not occur twice."""
     text = "a: &a {x: 1, y: 2}\nb: &b {<<: *a, x: 3}\nc: {<<: *b, z: 4}\nd: {<<: [*a, *b], y: 5}\n"
-    values = config.read_yaml(text, "here.yaml")
+    values = strict_yaml.read_yaml(text, "here.yaml")
     assert values["b"] == {"x": 3, "y": 2}
     assert values["c"] == {"x": 3, "y": 2, "z": 4}
     assert values["d"] == {"x": 1, "y": 5}
@@ -122,7 +122,7 @@ def test_a_system_may_be_called_like_an_approach(params):
     ],
 )
 def test_duplicate_keys(text, key):
-    message = refused(config.read_yaml, text, "here.yaml")
+    message = refused(strict_yaml.read_yaml, text, "here.yaml")
     assert f"key '{key}' occurs twice" in message
     assert "line" in message
 

@@ -13,7 +13,7 @@ from ner_utils.data.predictions import Prediction
 from ner_utils.data.spans import Span
 from ner_utils.experiments import experiment
 from ner_utils.models import backbones, generation, weights
-from ner_utils.models.generation import qlora
+from ner_utils.models.generation import generator, qlora
 from ner_utils.models.generation.answers import Answer
 from ner_utils.models.prediction import Alone, keep_answers
 
@@ -217,7 +217,7 @@ def trained_on_a_cpu(tiny, sentences, **model):
 def test_weights_that_are_dequantised_once_learn_as_in_4_bits(tiny, twenty, monkeypatch):
     loss, dequantised = trained_on_a_cpu(tiny, twenty)
     monkeypatch.setattr(processes, "memory_limit", lambda: 1)  # no room for more than 4 bits
-    assert any(type(each).__name__ == "Linear4bit" for each in generation.load_base(tiny).modules())
+    assert any(type(each).__name__ == "Linear4bit" for each in generator.load_base(tiny).modules())
     same, packed = trained_on_a_cpu(tiny, twenty, label="packed")
     assert loss == same and dequantised.keys() == packed.keys()
     assert all(torch.equal(dequantised[name], packed[name]) for name in packed)

@@ -28,7 +28,7 @@ FATAL = (openai.AuthenticationError, openai.PermissionDeniedError, openai.NotFou
 
 
 class NoReply(RuntimeError):
-    """The server does not answer, whatever it is asked."""
+    """The server answers no request."""
 
 
 class BadReply(RuntimeError):
@@ -51,7 +51,8 @@ class Client:
         self._client = openai.OpenAI(**settings, **proxy)
 
     def check(self) -> None:
-        """Raise `NoReply` unless the server is there, takes the key and knows the model."""
+        """Raise `NoReply` unless the server can be reached and accepts the key; print a warning if its list
+        lacks the model."""
         try:
             names = [model.id for model in self._client.models.list()]
         except (openai.AuthenticationError, openai.PermissionDeniedError, openai.APIConnectionError) as error:
@@ -66,7 +67,7 @@ class Client:
         """The reply to a request, after as many tries as are declared.
 
         Raises `NoReply` for what would stop any request, `BudgetError` where the money may not suffice, and
-        the last error where only this request failed.
+        `RuntimeError` where only this request failed.
         """
         tries = tenacity.Retrying(
             stop=tenacity.stop_after_attempt(self.server.tries),

@@ -19,7 +19,7 @@ from ner_utils.config.strict_yaml import ConfigError
 from ner_utils.models import weights
 from ner_utils.processes import end_with
 
-PATIENCE = 600  # seconds until a server must be up
+STARTUP_SECONDS = 600  # until a server must be up
 
 
 @contextlib.contextmanager
@@ -43,7 +43,7 @@ def serving(name: str) -> Iterator[tuple[str, str]]:
 
 def _wait(server: subprocess.Popen, address: str, log, name: str) -> None:
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + STARTUP_SECONDS
     while time.monotonic() < end and server.poll() is None:
         with contextlib.suppress(urllib.error.URLError, OSError):
             direct.open(address, timeout=5).close()

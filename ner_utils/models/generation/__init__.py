@@ -1,9 +1,8 @@
-"""Generators: prompts, QLoRA training, decoding."""
+"""How does a generator write and predict?"""
 
 from ner_utils.models.generation.decoding import Decoder
 from ner_utils.models.generation.generator import (
     Generator,
-    load_base,
     load_for_prediction,
     merge,
     predict_with_generator,

@@ -1,5 +1,5 @@
-"""How does a model of GLiNER2 learn? As the other models do: batches, evaluations on dev and checkpoints are
-theirs, and the loss is the library's."""
+"""How does a model of GLiNER2 learn? With the same batches, evaluations and checkpoints as the other models;
+only the loss is the library's."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def train_gliner(
 
 
 def _rows(sentences: Sequence[Sentence]) -> list[dict[str, Any]]:
-    """What batches are grouped and losses are divided by: words and their number, beside the sentence."""
+    """Rows: the words (for grouping by length), their number (for the loss), and the sentence."""
     return [
         {"input_ids": sentence.tokens, "labels": [0] * len(sentence.tokens), "sentence": sentence}
         for sentence in sentences
