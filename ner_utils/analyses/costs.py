@@ -176,10 +176,11 @@ def tab_costs(results: Results) -> str:
 
 
 def tab_times(results: Results) -> str:
-    """For each declared comparison, how many times as long the first system takes, with intervals."""
+    """For each declared comparison, how many times as long the system that is slower in batches takes."""
     rows: list[Sequence] = []
     for pair in results.comparisons.to_dict("records"):
-        a, b = (timed(results, pair["dataset"], pair[side]) for side in ("a", "b"))
+        both = (timed(results, pair["dataset"], pair[side]) for side in ("a", "b"))
+        b, a = sorted(both, key=lambda system: system.mean["batches"])
         many = f"{pair['corpus']}: " if len(results.corpora) > 1 else ""
         ratios = (ratio(a, b, how) for how in ("training", "median", "single", "batches"))
         rows.append([f"{many}{a.label}", b.label, *(each and _ratio_text(each) for each in ratios)])
@@ -194,7 +195,7 @@ def tab_times(results: Results) -> str:
 
 def _ratio_text(times: Interval) -> latex.Raw:
     estimate, low, high = map(latex.significant, (times.estimate, times.low, times.high))
-    return latex.Raw(rf"\shortstack[r]{{{estimate}\\({low} to {high})}}")
+    return latex.Raw(f"{estimate} ({low} to {high})")
 
 
 def tab_break_even(results: Results) -> str:
