@@ -59,6 +59,15 @@ def tags_from_spans(spans: Iterable[Span], length: int, scheme: str = "iob2") ->
     return tags
 
 
+def without_overlaps(ranked: Iterable[Span]) -> tuple[Span, ...]:
+    """Of spans, the best first, those that overlap with no better one that is kept; sorted."""
+    kept: list[Span] = []
+    for span in ranked:
+        if all(span.end <= other.start or other.end <= span.start for other in kept):
+            kept.append(span)
+    return tuple(sorted(kept))
+
+
 def times_in(tokens: Sequence[str], span: Span) -> int:
     """How often the tokens of a mention occur in its sentence, also overlapping."""
     length, mention = span.end - span.start, tokens[span.start : span.end]

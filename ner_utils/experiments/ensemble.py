@@ -24,7 +24,7 @@ from ner_utils.config.run import Run
 from ner_utils.data import predictions
 from ner_utils.data.corpus import Sentence
 from ner_utils.data.predictions import Prediction
-from ner_utils.data.spans import Span
+from ner_utils.data.spans import Span, without_overlaps
 from ner_utils.results import evaluation, provenance
 from ner_utils.scoring import resampling
 from ner_utils.sealed import ResultError
@@ -115,15 +115,12 @@ def _learn_weights(features: np.ndarray, correct: np.ndarray) -> Voter:
 
 def _choose_spans(spans: Sequence[Span], probabilities: np.ndarray, threshold: float) -> tuple[Span, ...]:
     """Spans that reach the threshold, the most probable first (the longer of equals), without overlaps."""
-    chosen: list[Span] = []
-    for _, _, span in sorted(
+    ranked = sorted(
         (-p, span.start - span.end, span)
         for p, span in zip(probabilities, spans, strict=True)
         if p >= threshold
-    ):
-        if all(span.end <= other.start or other.end <= span.start for other in chosen):
-            chosen.append(span)
-    return tuple(sorted(chosen))
+    )
+    return without_overlaps(span for _, _, span in ranked)
 
 
 def collect_votes(run: Run, split: str, sentences: Sequence[Sentence]) -> list[Votes]:

@@ -122,8 +122,7 @@ class Results:
     @cached_property
     def systems(self) -> list[Run]:
         """The first run of each system on each corpus."""
-        first = {(item.run.dataset_name, item.run.system): item.run for item in reversed(self.stored)}
-        return list(reversed(first.values()))
+        return list(config.configurations(item.run for item in self.stored).values())
 
     @cached_property
     def corpora(self) -> dict[str, dict[str, Any]]:

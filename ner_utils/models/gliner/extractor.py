@@ -18,7 +18,7 @@ from ner_utils.config.run import Run
 from ner_utils.config.strict_yaml import ConfigError
 from ner_utils.data.predictions import Prediction
 from ner_utils.data.sentence import Sentence
-from ner_utils.data.spans import Span
+from ner_utils.data.spans import Span, without_overlaps
 from ner_utils.models import backbones
 
 Schema = dict[str, dict[str, Any]]  # of the library: under "entities", names of types
@@ -117,9 +117,7 @@ def _prediction(sentence: Sentence, found: dict[str, Any], names: dict[str, str]
         for each in spans
         if each["start"] in starts and each["end"] in stops  # no span has the added full stop
     ]
-    kept: dict[Span, float] = {}
-    for score, span in sorted(scored, key=lambda each: (-each[0], each[1])):
-        if all(span.end <= other.start or other.end <= span.start for other in kept):
-            kept[span] = min(0.0, math.log(score))
-    spans = tuple(sorted(kept))
-    return Prediction(sentence.id, spans, confidences=tuple(kept[span] for span in spans))
+    ranked = sorted(scored, key=lambda each: (-each[0], each[1]))
+    best = {span: min(0.0, math.log(score)) for score, span in reversed(ranked)}
+    spans = without_overlaps(span for _, span in ranked)
+    return Prediction(sentence.id, spans, confidences=tuple(best[span] for span in spans))
