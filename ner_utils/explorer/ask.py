@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,8 +17,8 @@ from ner_utils.config.strict_yaml import ConfigError
 from ner_utils.data.formats.offsets.standoff import split_tokens
 from ner_utils.data.predictions import Prediction
 from ner_utils.data.sentence import Sentence
-from ner_utils.data.spans import surface
 from ner_utils.experiments import experiment
+from ner_utils.explorer import mentions
 
 OPEN = ("generation", "gliner")  # approaches that read the names of types
 
@@ -51,7 +50,7 @@ def ask(
     if not tokens:
         raise ConfigError("ask: the sentence is empty")
     own, rows = Sentence("own", None, tokens, ()), []
-    for run, checkpoint in _at_hand(study, dataset, systems, seed, bool(types)):
+    for run, checkpoint in _available(study, dataset, systems, seed, bool(types)):
         for each in _ways(run, grammar and run.writes):
             asked = _with_types(each, types) if types else each
             predicted, milliseconds, answer = _predict(asked, checkpoint, own)
@@ -59,7 +58,7 @@ def ask(
             rows.append(
                 {
                     "system": run.label if free else f"{run.label}, under a grammar",
-                    "spans": _spans(own, predicted),
+                    "spans": mentions.shown_spans(own, predicted),
                     "milliseconds": milliseconds,
                     "answer": answer,
                 }
@@ -67,18 +66,16 @@ def ask(
     return pd.DataFrame(rows)
 
 
-def _at_hand(
+def _available(
     study: str, dataset: str | None, systems: Sequence[str], seed: int | None, is_open: bool
 ) -> list[tuple[Run, Path | None]]:
     """The runs that can be asked, with their checkpoints. Raises `ConfigError` for one that was asked for by
     name and cannot be, and where there is none."""
     settings, found, reasons = config.load_study(study), [], []
-    dataset = dataset or settings.datasets[0]
     for name in systems or settings.systems:
         if name not in settings.systems:
             raise ConfigError(f"{study}: no system {name!r}; there are: {', '.join(settings.systems)}")
-        seeds = settings.seeds_of(name)
-        run = config.load_run(study, dataset, name, seed if seed in seeds else seeds[0])
+        run = mentions.run_of(study, settings, name, dataset, seed)
         checkpoint, reason = _checkpoint(run)
         if is_open and run.model.approach not in OPEN:
             reason = "its types are those that it was trained on"
@@ -143,11 +140,3 @@ def _generator(run: str, checkpoint: Path | None) -> Any:
     settings = Run.model_validate_json(run)
     prompter = Prompter(settings, weights.resolve(settings.model.weights))
     return Generator(settings, load_for_prediction(settings, checkpoint), prompter)
-
-
-def _spans(sentence: Sentence, prediction: Prediction) -> list[tuple[str, str, float | None]]:
-    sure = prediction.confidences or (None,) * len(prediction.spans)
-    return [
-        (surface(sentence.tokens, span), span.type, None if value is None else round(math.exp(value), 3))
-        for span, value in zip(prediction.spans, sure, strict=True)
-    ]

@@ -1,10 +1,6 @@
 // The explorer: one module for notebooks (anywidget calls `render`) and for pages (which call `mount`).
 // Corpora hold whatever people type, so that all text is set as text, never as HTML.
 
-const OUTCOMES = {
-  c: "right", t: "wrong type", b: "wrong boundaries", x: "wrong type and boundaries",
-  p: "right words, wrong place", m: "missed", s: "not in gold", ".": "rightly nothing",
-};
 const PER_PAGE = 20;
 const RESAMPLES = 1000;
 
@@ -33,7 +29,7 @@ function facetsOf(data, a, b) {
   const bins = [[10, "to 10 tokens"], [20, "11 to 20"], [30, "21 to 30"], [Infinity, "over 30"]];
   const outcome = (system) => ({
     outcome: true,
-    values: Object.entries(OUTCOMES),
+    values: Object.entries(data.outcomes),
     of: (m) => systems[system].outcome[m],
   });
   const sure = (system) => ({
@@ -217,7 +213,7 @@ function verdicts(data, shown, at, m) {
   const parts = shown.filter((system) => systems[system].outcome[m] !== "." || mentions.gold[m]).map((system) => {
     const { label, outcome, confidence } = systems[system];
     const sure = (span) => (confidence && confidence[span] >= 0 ? `, confidence ${confidence[span]} %` : "");
-    let text = `${label}: ${OUTCOMES[outcome[m]]}`;
+    let text = `${label}: ${data.outcomes[outcome[m]]}`;
     if (!mentions.gold[m] || !"tbx".includes(outcome[m])) text += sure(m);
     else {
       const instead = spansOf(data, at, (span) => !mentions.gold[span] && "tbx".includes(outcome[span])
@@ -336,12 +332,12 @@ export function mount(root, data, { start = {}, ask = null } = {}) {
     }
     const cell = (name, type, kind, number) => make("td", {}, number ? make("button", {
       type: "button", className: "ner-link", onclick: () => apply({ type: [type.id], [name]: [kind] }),
-      title: `${OUTCOMES[kind]}: show these sentences`,
+      title: `${data.outcomes[kind]}: show these sentences`,
     }, whole.format(number)) : "0");
     return make("details", { open: state.tables ?? false, ontoggle: (event) => { state.tables = event.target.open; } },
       make("summary", {}, "All outcomes by type: each number leads to its sentences"),
       ...shown.map(([name, system], side) => make("table", {}, make("caption", {}, systems[system].label),
-        make("tr", {}, make("th", { scope: "col" }, "type"), ...kinds.map((kind) => make("th", { scope: "col" }, OUTCOMES[kind]))),
+        make("tr", {}, make("th", { scope: "col" }, "type"), ...kinds.map((kind) => make("th", { scope: "col" }, data.outcomes[kind]))),
         ...data.types.map((type, at) => make("tr", {}, make("th", { scope: "row" }, make("bdi", {}, type.name)),
           ...kinds.map((kind) => cell(name, type, kind, counted[side][at][kind] ?? 0)))))));
   }

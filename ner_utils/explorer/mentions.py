@@ -11,6 +11,7 @@ import pandas as pd
 from ner_utils import config, data, messages
 from ner_utils.config.run import Run
 from ner_utils.config.strict_yaml import ConfigError
+from ner_utils.config.study import Study
 from ner_utils.data.predictions import Prediction
 from ner_utils.data.sentence import Sentence
 from ner_utils.data.spans import Span, surface, times_in
@@ -19,10 +20,11 @@ from ner_utils.scoring import error_types
 from ner_utils.scoring.breakdown import Sorter
 
 Key = tuple[int, int, int, str]  # of a mention: sentence, start, end and type
+Shown = tuple[str, str, float | None]  # of a predicted span, see `shown_spans`
 
 
 @dataclass(frozen=True)
-class Seen:
+class StudyMentions:
     """The test sentences of a corpus as some systems of a study predicted them, each with one run.
 
     ``mentions`` has a row for each span that gold or a system has, in the order of the text: ``sentence``
@@ -42,9 +44,9 @@ class Seen:
     mentions: pd.DataFrame
 
 
-def look(
+def load_mentions(
     study: str, dataset: str | None = None, systems: Sequence[str] = (), seed: int | None = None
-) -> Seen:
+) -> StudyMentions:
     """The sentences and mentions of a study on a corpus (default: its first), with a run of each system: the
     one with the given seed, or the first. Systems that read disturbed sentences are left out.
 
@@ -52,20 +54,23 @@ def look(
     `DataError` where the corpus is not at hand.
     """
     settings = config.load_study(study)
-    dataset = dataset or settings.datasets[0]
     whole = [name for name, system in settings.systems.items() if not system.perturbed]
     if unknown := [name for name in systems if name not in whole]:
         raise ConfigError(f"{study}: no system {unknown[0]!r} to look at; there are: {', '.join(whole)}")
-    runs = {
-        name: config.load_run(study, dataset, name, seed if seed in seeds else seeds[0])
-        for name in systems or whole
-        for seeds in [settings.seeds_of(name)]
-    }
+    runs = {name: run_of(study, settings, name, dataset, seed) for name in systems or whole}
     first = next(iter(runs.values()))
-    gold = data.test_sentences(first, {"test": data.load_split(dataset, first.dataset, "test")})
+    splits = {name: data.load_split(first.dataset_name, first.dataset, name) for name in ("train", "test")}
+    gold = data.test_sentences(first, splits)
     predicted = {name: evaluation.load_predictions(run, gold) for name, run in runs.items()}
-    train = data.load_split(dataset, first.dataset, "train")
-    return Seen(dataset, gold, runs, predicted, _mentions(gold, runs, predicted, train))
+    mentions = _mentions(gold, runs, predicted, splits["train"])
+    return StudyMentions(first.dataset_name, gold, runs, predicted, mentions)
+
+
+def run_of(study: str, settings: Study, system: str, dataset: str | None, seed: int | None) -> Run:
+    """The run of a system on a corpus (default: the study's first) with a seed, or with its first one."""
+    seeds = settings.seeds_of(system)
+    corpus = dataset or settings.datasets[0]
+    return config.load_run(study, corpus, system, seed if seed in seeds else seeds[0])
 
 
 def _mentions(
@@ -153,13 +158,13 @@ def browse(
 
     ``type`` is a type of the corpus, ``error`` a kind of `error_types.KINDS`: type, boundary, both, place,
     missed, spurious; ``correct`` gives the mentions that the system has right. Further arguments ask for
-    values of columns of `Seen.mentions`: ``seen=False, length=2``.
+    values of columns of `StudyMentions.mentions`: ``seen=False, length=2``.
 
         browse("wnut17-cpu", "minilm-1200", "smollm2-qlora", type="person", error="boundary")
 
-    Raises `ConfigError` for an unknown name, and what `look` raises.
+    Raises `ConfigError` for an unknown name, and what `load_mentions` raises.
     """
-    found = look(study, dataset, [a] if b is None else [a, b], seed)
+    found = load_mentions(study, dataset, [a] if b is None else [a, b], seed)
     wrong, rows = b or a, found.mentions
     _check(found, {"type": type, "error": error, **having})
     kinds = [error] if error else [kind for kind in error_types.KINDS if kind != "correct"]
@@ -176,9 +181,9 @@ def browse(
     return shown.reset_index(drop=True)
 
 
-def _check(found: Seen, asked: dict[str, object]) -> None:
+def _check(found: StudyMentions, asked: dict[str, object]) -> None:
     known = {
-        "type": list(found.gold and next(iter(found.runs.values())).dataset.types),
+        "type": list(next(iter(found.runs.values())).dataset.types),
         "error": list(error_types.KINDS),
     }
     for name, value in asked.items():
@@ -191,16 +196,17 @@ def _check(found: Seen, asked: dict[str, object]) -> None:
             )
 
 
-def _overlapping(found: Seen, name: str, row) -> list[tuple[str, str, float | None]]:
-    """Words, type and confidence of the spans that a system predicted where a mention is."""
-    prediction, tokens = found.predicted[name][row.sentence], found.gold[row.sentence].tokens
-    sure = _confidences([prediction])
+def _overlapping(found: StudyMentions, name: str, row) -> list[Shown]:
+    """The spans that a system predicted where a mention is."""
+    prediction = found.predicted[name][row.sentence]
+    shown = zip(prediction.spans, shown_spans(found.gold[row.sentence], prediction), strict=True)
+    return [each for span, each in shown if span.start < row.end and row.start < span.end]
+
+
+def shown_spans(sentence: Sentence, prediction: Prediction) -> list[Shown]:
+    """Words, type and confidence (from 0 to 1, if there is one) of the predicted spans of a sentence."""
+    sure = prediction.confidences or (None,) * len(prediction.spans)
     return [
-        (surface(tokens, span), span.type, _rounded(sure.get((0, *span))))
-        for span in prediction.spans
-        if span.start < row.end and row.start < span.end
+        (surface(sentence.tokens, span), span.type, None if value is None else round(math.exp(value), 3))
+        for span, value in zip(prediction.spans, sure, strict=True)
     ]
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 3)

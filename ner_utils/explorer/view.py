@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from ner_utils import messages
 from ner_utils.config.run import Run
-from ner_utils.explorer.mentions import Seen
+from ner_utils.explorer.mentions import StudyMentions
 from ner_utils.rendering.colours import type_colours
 from ner_utils.scoring import resampling
 
-# Letters for the kinds of `error_types.KINDS`, and for a span that neither gold nor the system has.
+# Letters and words for the kinds of `error_types.KINDS`, and for a span that neither gold nor the system has.
 LETTERS = {"correct": "c", "type": "t", "boundary": "b", "both": "x", "place": "p", "missed": "m"}
 LETTERS |= {"spurious": "s", "": "."}
+OUTCOMES = {
+    "correct": "right",
+    "type": "wrong type",
+    "boundary": "wrong boundaries",
+    "both": "wrong type and boundaries",
+    "place": "right words, wrong place",
+    "missed": "missed",
+    "spurious": "not in gold",
+    "": "rightly nothing",
+}
 
 
-def view_of(seen: Seen, text: bool = True) -> dict[str, Any]:
+def view_of(seen: StudyMentions, text: bool = True) -> dict[str, Any]:
     """All that the front end shows, as JSON holds it: systems, sentences, and mentions in columns.
 
     Characters that act are written as code points. Without ``text``, tokens and raw answers are left out, and
@@ -34,6 +44,7 @@ def view_of(seen: Seen, text: bool = True) -> dict[str, Any]:
         "corpus": dataset.label,
         "types": [{"id": kind, "name": dataset.types[kind]} for kind in kinds],
         "colours": type_colours(dataset),
+        "outcomes": {LETTERS[kind]: words for kind, words in OUTCOMES.items()},
         "systems": [_system(seen, name, run, text) for name, run in seen.runs.items()],
         "documents": list(map(messages.visible, documents)),
         "sentences": {
@@ -53,7 +64,7 @@ def view_of(seen: Seen, text: bool = True) -> dict[str, Any]:
 _NUMBERS = ("sentence", "start", "end", "gold", "seen", "ambiguous", "repeated")
 
 
-def _system(seen: Seen, name: str, run: Run, text: bool) -> dict[str, Any]:
+def _system(seen: StudyMentions, name: str, run: Run, text: bool) -> dict[str, Any]:
     sure = seen.mentions[f"{name} confidence"]
     answers = _answers(run, [each.id for each in seen.gold]) if text and run.writes else None
     return {
@@ -82,9 +93,3 @@ def filters(**wanted: Any) -> dict[str, Any]:
     lists = {name: value if isinstance(value, list) else [value] for name, value in wanted.items()}
     outcomes = lists.keys() & {"a", "b"}
     return lists | {name: [LETTERS.get(value, value) for value in lists[name]] for name in outcomes}
-
-
-def as_json(values: Mapping[str, Any]) -> str:
-    """Compact JSON that may stand in a page's script: nothing in it can end the script."""
-    text = json.dumps(values, ensure_ascii=False, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")

@@ -13,7 +13,7 @@ from ner_utils import messages
 from ner_utils.config.strict_yaml import ConfigError
 from ner_utils.data.formats.lines import DataError
 from ner_utils.explorer.ask import ask
-from ner_utils.explorer.mentions import Seen, look
+from ner_utils.explorer.mentions import StudyMentions, load_mentions
 from ner_utils.explorer.view import filters, view_of
 from ner_utils.models.wheels import WeightsError
 from ner_utils.sealed import ResultError
@@ -27,7 +27,7 @@ class Explorer(anywidget.AnyWidget):
     _esm = FOLDER / "explorer.js"
     _css = FOLDER / "explorer.css"
 
-    def __init__(self, study: str, seen: Seen, start: dict[str, Any]) -> None:
+    def __init__(self, study: str, seen: StudyMentions, start: dict[str, Any]) -> None:
         super().__init__()
         self._study, self._seen, self._start = study, seen, start
         self.on_msg(self._receive)
@@ -77,6 +77,6 @@ def explore(
     ``systems`` (default: all) are compared. ``wanted`` chooses facets, as ``type="PER", a="correct"`` and
     ``b="boundary"``, where ``a`` and ``b`` are the outcomes of the two.
 
-    Raises what `look` raises.
+    Raises what `load_mentions` raises.
     """
-    return Explorer(study, look(study, dataset, systems, seed), filters(**wanted))
+    return Explorer(study, load_mentions(study, dataset, systems, seed), filters(**wanted))

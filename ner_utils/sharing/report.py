@@ -75,17 +75,6 @@ COMPARISONS: Columns = {
 }
 
 
-OUTCOMES = {
-    "correct": "right",
-    "type": "wrong type",
-    "boundary": "wrong boundaries",
-    "both": "both wrong",
-    "place": "wrong place",
-    "spurious": "not in gold",
-    "missed": "missed",
-}
-
-
 class Cell(NamedTuple):
     """A cell: what it shows, what it is sorted by ("" for no value), whether it is a number, and the facets
     of the explorer that it leads to."""
@@ -111,6 +100,7 @@ def write_report(results: Results) -> Path:
     sealed.verify_files(paths.thesis_digests(results.name), f"run make thesis STUDY={results.name}")
     explorers, notes = _explorers(results)
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "separators": (",", ":")}
     folder = Path(mentions.__file__).parent
     text = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         study=results.study,
@@ -123,7 +113,6 @@ def write_report(results: Results) -> Path:
         warnings=results.warnings,
         explorers=explorers,
         notes=notes,
-        as_json=view.as_json,
         script=(folder / "explorer.js").read_text(encoding="utf-8"),
         style=(folder / "explorer.css").read_text(encoding="utf-8"),
     )
@@ -133,12 +122,12 @@ def write_report(results: Results) -> Path:
 
 
 def _explorers(results: Results) -> tuple[list[dict[str, Any]], list[str]]:
-    """What the explorer shows of each corpus that is at hand, and what it cannot show."""
+    """What the explorer shows of each corpus on this machine, and what it cannot show."""
     shown, notes = [], []
     for name in results.study.datasets:
         dataset = config.load_dataset(name)
         if not all(data.at_hand(name, dataset, split) for split in ("train", "test")):
-            notes.append(f"{dataset.label} was not at hand when this report was made: no sentences.")
+            notes.append(f"{dataset.label} was not on this machine when this report was made: no sentences.")
             continue
         if not dataset.quotable:
             notes.append(
@@ -148,7 +137,7 @@ def _explorers(results: Results) -> tuple[list[dict[str, Any]], list[str]]:
         main = [run.system for run in results.main.systems if run.dataset_name == name]
         others = [run.system for run in results.undisturbed.systems if run.dataset_name == name]
         order = list(dict.fromkeys([*results.study.first_pair, *main, *others]))
-        seen = mentions.look(results.name, name, [system for system in order if system in others])
+        seen = mentions.load_mentions(results.name, name, [system for system in order if system in others])
         shown.append({"dataset": name, "data": view.view_of(seen, text=dataset.quotable)})
     return shown, notes
 
@@ -246,7 +235,7 @@ def _errors(results: Results, explored: set[str]) -> Table:
             }
             cells = [_cell(corpus, None), _cell(compared.labels[system], None)]
             rows.append([*cells, *(_cell(number, 1, links[kind]) for kind, number in numbers.items())])
-    titles = ["corpus", "system", *(OUTCOMES[kind] for kind in kinds)]
+    titles = ["corpus", "system", *(view.OUTCOMES[kind] for kind in kinds)]
     return Table("errors", "Mentions by outcome: means over seeds", titles, rows)
 
 

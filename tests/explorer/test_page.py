@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
+from jinja2.utils import htmlsafe_json_dumps
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
@@ -22,7 +23,7 @@ def page(seen, folder, start="{}"):
     """A page with the explorer alone; returns its address."""
     style, script = ((SOURCE / f"explorer.{kind}").read_text() for kind in ("css", "js"))
     text = f"""<!doctype html><meta charset="utf-8"><style>{style}</style><div id="root"></div>
-<script type="application/json" id="data">{view.as_json(view.view_of(seen))}</script>
+<script type="application/json" id="data">{htmlsafe_json_dumps(view.view_of(seen))}</script>
 <script type="module">{script}
 const data = JSON.parse(document.getElementById("data").textContent);
 mount(document.getElementById("root"), data, {{ start: {start} }});</script>"""
@@ -46,7 +47,7 @@ def choose(browser, *labels):
 
 @pytest.fixture(scope="module")
 def seen():
-    return explorer.look("example", systems=["minilm", "smollm2"])
+    return explorer.load_mentions("example", systems=["minilm", "smollm2"])
 
 
 def test_three_facets_give_what_pandas_gives(browser, seen, tmp_path):
@@ -121,7 +122,9 @@ def made_up(sentences, predicted):
         ]
         for name, each in predicted.items()
     }
-    return mentions.Seen("demo", sentences, runs, rows, mentions._mentions(sentences, runs, rows, sentences))
+    return mentions.StudyMentions(
+        "demo", sentences, runs, rows, mentions._mentions(sentences, runs, rows, sentences)
+    )
 
 
 HOSTILE = (
