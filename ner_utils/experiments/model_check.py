@@ -21,7 +21,7 @@ LONGEST = 20  # number of longest sentences whose prompts are built, to find the
 
 def check_run(run: Run, sentences: dict[str, list[Sentence]]) -> Iterator[str]:
     """Encode the sentences of each split as the run will; yields a warning where some will be cut. Raises
-    `ConfigError` for what would fail, and `WeightsError` where the weights are not at hand."""
+    `ConfigError` for what would fail, and `WeightsError` where the weights are not on this machine."""
     where = f"params/studies/{run.study}.yaml: systems.{run.system}"
     if not run.has_weights:
         _check_endpoint(run, sentences["test"], where)

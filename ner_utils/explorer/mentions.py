@@ -51,7 +51,7 @@ def load_mentions(
     one with the given seed, or the first. Systems that read disturbed sentences are left out.
 
     Raises `ConfigError` for unknown names, `ResultError` where a result is missing or does not fit, and
-    `DataError` where the corpus is not at hand.
+    `DataError` where the corpus is not on this machine.
     """
     settings = config.load_study(study)
     whole = [name for name, system in settings.systems.items() if not system.perturbed]

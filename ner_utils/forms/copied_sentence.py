@@ -33,7 +33,7 @@ class Copy(NamedTuple):
     has_form: bool = True
 
     def part(self, begin: int, end: int) -> Copy:
-        """A part of the copy. A mention that reaches beyond it keeps no letter, so that it is dropped."""
+        """A part of the copy. A mention that crosses the ends becomes empty and is dropped."""
         mentions = []
         for each in self.mentions:
             if begin <= each.begin and each.end <= end:

@@ -1,4 +1,4 @@
-"""What must somebody know who uses a model of ours? Its model card, written from what is stored."""
+"""The model card of a trained model, written from stored results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How does a trained model become a folder that anybody can load?
+"""Writes a trained model as a folder that transformers loads.
 
 ``make model STUDY=… SYSTEM=… SEED=…`` calls it; ``python -m ner_utils.sharing.model_folder --help`` lists all
 options. The folder needs transformers alone, that of a GLiNER gliner2. It holds the weights that dev chose,
@@ -56,8 +56,8 @@ def _check(run: Run, adapter: bool) -> None:
         raise ConfigError(f"{where} has no adapter: all its weights were trained; leave out --adapter")
     if adapter and not run.model.weights.hub:
         raise ConfigError(
-            f"{where}: the base of its adapter is not on the Hugging Face hub, so that nobody could load it; "
-            "leave out --adapter for the merged weights"
+            f"{where}: the base of its adapter is not on the Hugging Face hub, so it could not be loaded "
+            "elsewhere; leave out --adapter for the merged weights"
         )
 
 

@@ -19,8 +19,9 @@ MACROS = {"result": "{", "claim": "{{", "method": "{", "deflead": "{{", "Fone": 
 
 
 def findings(results: Results) -> dict[str, str]:
-    """The findings of a study by section, the abstract and the conclusion among them, as plain text: those
-    that somebody wrote, else the generated ones. Raises `ClaimError` for a claim that does not hold."""
+    """The findings of a study by section, the abstract and the conclusion among them, as plain text: the text
+    of thesis/leads/<study>.tex where there is one, else the generated one. Raises `ClaimError` for a claim
+    that does not hold."""
     texts, written = leads(results), paths.THESIS / "leads" / f"{results.name}.tex"
     if written.is_file():
         texts |= _defined(written.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""How does one show a study to somebody without this kit? ``make report STUDY=…`` writes one HTML file.
+"""Writes a study as one HTML file for readers without this kit: ``make report STUDY=…``.
 
 It holds the findings, figures, tables, advice, verdicts, provenance and an explorer of the sentences, and
 loads nothing from anywhere. The text of corpora whose licence does not allow it is left out.
