@@ -215,6 +215,14 @@ def plain_results(plain_study, monkeypatch):
     return results
 
 
+def show(question, results):
+    """Tables and figures of a question, by their names."""
+    from ner_utils.analyses import QUESTIONS
+
+    answer = QUESTIONS[question].answer(results)
+    return {make.__name__: make(answer) for make in QUESTIONS[question].shown}
+
+
 @pytest.fixture
 def add_study(studies):
     """``add_study(name, text)`` adds a study to a copy of the project's params."""

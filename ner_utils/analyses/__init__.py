@@ -82,16 +82,9 @@ QUESTIONS = {
 }
 
 
-def show(name: str, results: Results) -> dict[str, str | Figure]:
-    """Tables and figures of a question, by their names. Raises `ResultError` where its findings are not
-    stored."""
-    answer = QUESTIONS[name].answer(results)
-    return {make.__name__: make(answer) for make in QUESTIONS[name].shown}
-
-
 def write_answers(results: Results) -> list[str]:
-    """Write what all questions show where the study's thesis finds it; returns the names. Raises what `show`
-    raises."""
+    """Write what all questions show where the study's thesis finds it; returns the names. Raises
+    `ResultError` where findings are not stored."""
     names = []
     for question in QUESTIONS.values():
         study = results.first_with(question.count_systems)

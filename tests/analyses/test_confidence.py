@@ -1,8 +1,9 @@
 """Confidences of a study: what is stored, written and quoted, and what is refused."""
 
 import pytest
+from conftest import show
 
-from ner_utils import analyses, data
+from ner_utils import data
 from ner_utils.analyses import confidence
 from ner_utils.results import evaluation, findings
 from ner_utils.scoring import calibration
@@ -13,7 +14,7 @@ def test_of_a_study(made_up, demo):
     results = made_up("protocol.dev_predictions=80")
     found = findings.study_findings(results, "confidence")["demo"]["systems"]
     assert found["smollm2-zero-shot"].get("reason", "only").startswith("only")
-    shown = analyses.show("confidence", results)
+    shown = show("confidence", results)
     assert list(shown) == ["tab_confidence", "fig_reliability", "fig_risk"]
     assert "MiniLM" in shown["tab_confidence"]
     numbers = result_numbers(results)

@@ -1,8 +1,8 @@
 """The probe: it finds what a model knows by heart, and counts words as a reader would."""
 
 import pytest
+from conftest import show
 
-from ner_utils import analyses
 from ner_utils.analyses import contamination
 from ner_utils.data.corpus import Sentence
 from ner_utils.data.spans import Span
@@ -108,7 +108,7 @@ def test_memory_is_found(make_tiny_llama, make_run, tmp_path):
 
 
 def test_of_a_study(plain_results):
-    assert list(analyses.show("contamination", plain_results)) == ["tab_contamination"]
+    assert list(show("contamination", plain_results)) == ["tab_contamination"]
     found = contamination.numbers(plain_results)
     assert found["demo", "contamination", "gap_low"] <= found["demo", "contamination", "gap_high"]
     assert "no system" in contamination.tab_contamination({"Demo": {"models": {}}}).lower()

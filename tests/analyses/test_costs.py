@@ -1,8 +1,9 @@
 """Money and volumes, worked out by hand."""
 
 import pytest
+from conftest import show
 
-from ner_utils import analyses, paths, thesis
+from ner_utils import paths, thesis
 from ner_utils.analyses import costs
 from ner_utils.analyses.costs import Timed
 from ner_utils.rendering import latex
@@ -104,7 +105,7 @@ def test_times_of_different_machines_are_not_compared(made_up):
 
 def test_of_a_study(plain_results):
     results = plain_results
-    text = analyses.show("costs", results)
+    text = show("costs", results)
     hour = results.summary.set_index("system").loc["minilm", "training_seconds"]
     assert hour > 0
     assert latex.significant(100 * costs.dollars(681.7, 0.1)) in text["tab_costs"]

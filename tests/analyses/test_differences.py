@@ -3,8 +3,9 @@
 import json
 
 import pytest
+from conftest import show
 
-from ner_utils import analyses, paths, sealed
+from ner_utils import paths, sealed
 from ner_utils.analyses import differences
 from ner_utils.results import findings
 from ner_utils.sealed import ResultError
@@ -14,7 +15,7 @@ from ner_utils.thesis.numbers import result_numbers
 def test_of_a_study(made_up, demo):
     results = made_up(name="vote")
     shown = ["tab_buckets", "tab_errors", "tab_agreement", "fig_buckets", "fig_gain"]
-    assert list(analyses.show("differences", results)) == shown
+    assert list(show("differences", results)) == shown
     numbers = result_numbers(results)
     whole = sum(
         numbers[f"demo.minilm.mention-20-length.{bucket}.gold"].value
@@ -47,10 +48,10 @@ def test_of_other_runs(made_up):
     stored["runs"]["minilm, seed 1"] = "0" * 64
     sealed.write_json(file, stored)
     with pytest.raises(ResultError, match="differences.json: of other predictions; run make study"):
-        analyses.show("differences", results)
+        show("differences", results)
     file.unlink()
     with pytest.raises(ResultError, match="differences.json: not made yet"):
-        analyses.show("differences", results)
+        show("differences", results)
 
 
 def test_a_property_with_the_same_mentions_is_shown_once():

@@ -3,8 +3,9 @@
 import re
 
 import pytest
+from conftest import show
 
-from ner_utils import analyses, data
+from ner_utils import data
 from ner_utils.analyses import examples
 from ner_utils.data.predictions import Prediction
 from ner_utils.data.spans import Span
@@ -79,4 +80,4 @@ def test_a_corpus_that_may_not_be_quoted_or_is_absent_is_not(made_up, monkeypatc
         monkeypatch.setattr(data, "at_hand", lambda *_: False)
     assert examples.count_corpora(results) == 0
     assert examples.NOTHING in examples.tab_examples(results)
-    assert "tab_examples" in analyses.show("examples", results)
+    assert "tab_examples" in show("examples", results)

@@ -1,8 +1,9 @@
 """Types held out, renamed, defined, shuffled: what a model is shown, asked, and scored on."""
 
 import pytest
+from conftest import show
 
-from ner_utils import analyses, config, data
+from ner_utils import config, data
 from ner_utils.analyses import flexibility
 from ner_utils.config.strict_yaml import ConfigError
 from ner_utils.experiments import experiment
@@ -125,11 +126,11 @@ def test_of_a_study(add_study, made_up):
     assert numbers["study.flexible"].value == 5
     assert numbers["study.selected"].value == 1
     assert numbers["demo.writer.flexibility.held_out.f1"].value == frame.loc["writer", "held_out.f1"]
-    assert "Types held out" in analyses.show("flexible", results)["tab_flexibility"]
+    assert "Types held out" in show("flexible", results)["tab_flexibility"]
 
 
 def test_a_study_that_asks_for_nothing_else(plain_results):
-    assert "no system for other types" in analyses.show("flexible", plain_results)["tab_flexibility"]
+    assert "no system for other types" in show("flexible", plain_results)["tab_flexibility"]
 
 
 @pytest.mark.parametrize(

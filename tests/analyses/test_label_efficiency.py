@@ -1,6 +1,7 @@
 """Series of systems that differ in the number of their training sentences alone."""
 
-from ner_utils import analyses
+from conftest import show
+
 from ner_utils.analyses import label_efficiency
 from ner_utils.thesis.numbers import result_numbers
 
@@ -34,7 +35,7 @@ def test_of_a_study(add_study, made_up):
     frame = label_efficiency.series(results)
     assert frame["system"].tolist() == ["a", "b", "c"]  # two sizes of SmolLM2 are no series
     assert frame["train_sentences"].tolist() == [10, 30, 640]
-    shown = analyses.show("label_efficiency", results)
+    shown = show("label_efficiency", results)
     assert list(shown) == ["tab_label_efficiency", "fig_label_efficiency"]
     assert "MiniLM" in shown["tab_label_efficiency"]
     numbers = result_numbers(results)
@@ -62,5 +63,5 @@ def test_fewer_sentences_may_be_trained_for_longer(add_study, made_up):
 
 def test_a_study_without_a_series(plain_results):
     assert label_efficiency.series(plain_results).empty
-    assert "several numbers" in analyses.show("label_efficiency", plain_results)["tab_label_efficiency"]
+    assert "several numbers" in show("label_efficiency", plain_results)["tab_label_efficiency"]
     assert "study.label_efficiency" not in result_numbers(plain_results)

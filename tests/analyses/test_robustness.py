@@ -1,8 +1,9 @@
 """Scores on perturbed test sentences, compared with those of the same model on the original text."""
 
 import pytest
+from conftest import show
 
-from ner_utils import analyses, config, data
+from ner_utils import config, data
 from ner_utils.analyses import robustness
 from ner_utils.config.strict_yaml import ConfigError
 from ner_utils.thesis.numbers import result_numbers
@@ -37,8 +38,8 @@ def test_of_a_study(add_study, made_up, demo):
         change = summary.loc[name, "micro_f1"] - summary.loc["minilm", "micro_f1"]
         assert frame.loc[name, "change"] == pytest.approx(change)
         assert frame.loc[name, "low"] <= change <= frame.loc[name, "high"]
-    assert "lower case" in analyses.show("disturbed", results)["tab_robustness"]
-    (axis,) = analyses.show("disturbed", results)["fig_robustness"].axes
+    assert "lower case" in show("disturbed", results)["tab_robustness"]
+    (axis,) = show("disturbed", results)["fig_robustness"].axes
     assert axis.has_data()
     numbers = result_numbers(results)
     mean = numbers["demo.minilm.robustness.mean_change"].value
@@ -78,7 +79,7 @@ def test_what_is_not_trained_is_compared_with_the_same_model_and_settings(add_st
         assert frame.loc[name, "change"] == pytest.approx(scores[name] - scores[base])
         assert numbers[f"demo.{name}.robustness.change"].value == frame.loc[name, "change"]
         assert numbers[f"demo.{base}.robustness.mean_change"].value == frame.loc[name, "change"]
-    table = analyses.show("disturbed", results)["tab_robustness"]
+    table = show("disturbed", results)["tab_robustness"]
     assert "upper case" in table and "Asked" in table and "Longer" not in table
 
 

@@ -5,8 +5,9 @@ import runpy
 import sys
 
 import pytest
+from conftest import show
 
-from ner_utils import analyses, config, paths, sealed
+from ner_utils import config, paths, sealed
 from ner_utils.config import tuned
 from ner_utils.config.run import Run
 from ner_utils.config.strict_yaml import ConfigError
@@ -163,7 +164,7 @@ def test_tables_and_numbers(study, made_up):
     found |= {"best": 1, "trials": trials, "seconds": 5400}
     sealed.write_json(tuned.path(declared()), found)
     results = made_up(name=study)
-    text = result_tables.all_tables(results) | analyses.show("costs", results)
+    text = result_tables.all_tables(results) | show("costs", results)
     assert "0.075 to 0.150" in text["tab_tuning"]  # one hour and a half at 0.05 and 0.1 dollars
     assert "batch\\_size 4" in text["tab_tuning"]
     assert "tuned" in text["tab_hyperparameters"]
