@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -56,11 +56,12 @@ def sha256(path: Path) -> str:
 
 def sha256_once(path: Path) -> str:
     """`sha256`, computed once a process unless the file changes: all runs of a study read the same files."""
-    return _sha256(path, path.stat().st_mtime_ns)
+    state = path.stat()
+    return _sha256(path, state.st_size, state.st_mtime_ns)
 
 
 @functools.lru_cache(maxsize=1000)
-def _sha256(path: Path, changed: int) -> str:
+def _sha256(path: Path, *_: int) -> str:
     return sha256(path)
 
 
@@ -82,20 +83,20 @@ def forget_checksums(folder: Path, names: Collection[str]) -> None:
     write_whole_json(folder / CHECKSUMS, {name: sum_ for name, sum_ in sums.items() if name not in names})
 
 
-def verify_checksums(folder: Path) -> list[str]:
+def verify_checksums(folder: Path, digest: Callable[[Path], str] = sha256) -> list[str]:
     """Names of the files that are missing or were changed; ``checksums.json`` itself if it is missing or
     cannot be read."""
     try:
         sums = json.loads((folder / CHECKSUMS).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return [CHECKSUMS]
-    return differing(folder, sums) if isinstance(sums, dict) else [CHECKSUMS]
+    return differing(folder, sums, digest) if isinstance(sums, dict) else [CHECKSUMS]
 
 
-def differing(folder: Path, sums: dict[str, str]) -> list[str]:
+def differing(folder: Path, sums: dict[str, str], digest: Callable[[Path], str] = sha256) -> list[str]:
     """The names of files of a folder that are missing or do not have the given SHA-256."""
     files = {name: folder / name for name in sums}
-    return [name for name, path in files.items() if not path.is_file() or sha256(path) != sums[name]]
+    return [name for name, path in files.items() if not path.is_file() or digest(path) != sums[name]]
 
 
 def _full(error: Exception, path: Path) -> int | None:

@@ -23,31 +23,35 @@ def check_run(run: Run, sentences: dict[str, list[Sentence]]) -> Iterator[str]:
     """Encode the sentences of each split as the run will; yields a warning where some will be cut. Raises
     `ConfigError` for what would fail, and `WeightsError` where the weights are not on this machine."""
     where = f"params/studies/{run.study}.yaml: systems.{run.system}"
+    try:
+        for warning in _check(run, sentences):
+            yield f"{where}: {warning}"
+    except (ConfigError, RuntimeError, ValueError) as error:
+        raise ConfigError(f"{where}: {error}") from None
+
+
+def _check(run: Run, sentences: dict[str, list[Sentence]]) -> Iterator[str]:
     if not run.has_weights:
-        _check_endpoint(run, sentences["test"], where)
+        _check_endpoint(run, sentences["test"])
         return
     source = weights.resolve(run.model.weights)
     most, limit = positions(source), run.model.training.max_length
     if most and limit > most and not run.untrained:
-        raise ConfigError(
-            f"{where}: training.max_length is {limit}, but {run.model.label} has positions for {most} tokens"
-        )
+        label = run.model.label
+        raise ConfigError(f"training.max_length is {limit}, but {label} has positions for {most} tokens")
     if run.model.approach == "tagging":
-        yield from _check_tagging(run, source, sentences, where)
+        yield from _check_tagging(run, source, sentences)
     elif run.model.approach == "gliner":
-        yield from _check_gliner(run, source, sentences, where)
+        yield from _check_gliner(run, source, sentences)
     else:
-        yield from _check_generation(run, source, sentences, most, where)
+        yield from _check_generation(run, source, sentences, most)
 
 
-def _check_endpoint(run: Run, sentences: Sequence[Sentence], where: str) -> None:
+def _check_endpoint(run: Run, sentences: Sequence[Sentence]) -> None:
     """Reach the server, and print the most that the run can cost."""
     from ner_utils.models.endpoint import predictor  # late: it takes a second to import
 
-    try:
-        most = predictor.check_server(run, sentences)
-    except (ConfigError, RuntimeError, ValueError) as error:
-        raise ConfigError(f"{where}: {error}") from None
+    most = predictor.check_server(run, sentences)
     if run.model.server.dollars:
         limit = run.model.server.most_dollars
         print(
@@ -68,45 +72,39 @@ def positions(source: str) -> int | None:
     return most
 
 
-def _check_tagging(run: Run, source: str, samples: dict[str, list[Sentence]], where: str) -> Iterator[str]:
+def _check_tagging(run: Run, source: str, samples: dict[str, list[Sentence]]) -> Iterator[str]:
     from ner_utils.models import tagging  # late: it imports torch
 
     limit = run.model.training.max_length
-    try:
-        tagging.base_config(run, source)
-        tokenizer = tagging.load_tokenizer(source, run.model.pad_token)
-        special = tokenizer.num_special_tokens_to_add()
-        for split, sentences in samples.items():
-            # A token has at least one character, so only long sentences need to be tokenised.
-            long = [each for each in sentences if _size(each) + len(each.tokens) + special > limit]
-            rows = tagging.encode(long, tokenizer, limit, run.model.labelled) if long else []
-            full = ((s, row) for s, row in zip(long, rows, strict=True) if len(row["input_ids"]) == limit)
-            if cut := sum(len(s.tokens) - 1 not in row["word"] for s, row in full):
-                yield _cut(where, f"{limit} cuts {cut:,}", sentences, f"{run.dataset_name}, {split}")
-    except (ConfigError, RuntimeError, ValueError) as error:
-        raise ConfigError(f"{where}: {error}") from None
+    tagging.base_config(run, source)
+    tokenizer = tagging.load_tokenizer(source, run.model.pad_token)
+    special = tokenizer.num_special_tokens_to_add()
+    for split, sentences in samples.items():
+        # A token has at least one character, so only long sentences need to be tokenised.
+        long = [each for each in sentences if _size(each) + len(each.tokens) + special > limit]
+        rows = tagging.encode(long, tokenizer, limit, run.model.labelled) if long else []
+        full = ((s, row) for s, row in zip(long, rows, strict=True) if len(row["input_ids"]) == limit)
+        if cut := sum(len(s.tokens) - 1 not in row["word"] for s, row in full):
+            yield _cut(f"{limit} cuts {cut:,}", sentences, f"{run.dataset_name}, {split}")
 
 
-def _check_gliner(run: Run, source: str, samples: dict[str, list[Sentence]], where: str) -> Iterator[str]:
+def _check_gliner(run: Run, source: str, samples: dict[str, list[Sentence]]) -> Iterator[str]:
     from ner_utils.models.gliner import extractor  # late: it imports torch
 
-    try:
-        extractor.check_model(run, source)
-    except ConfigError as error:
-        raise ConfigError(f"{where}: {error}") from None
+    extractor.check_model(run, source)
     limit = extractor.longest(run)
     for split, sentences in samples.items():
         if cut := sum(len(sentence.tokens) > limit for sentence in sentences):
-            yield _cut(where, f"{limit}, in words, cuts {cut:,}", sentences, f"{run.dataset_name}, {split}")
+            yield _cut(f"{limit}, in words, cuts {cut:,}", sentences, f"{run.dataset_name}, {split}")
 
 
-def _cut(where: str, cuts: str, sentences: Sequence[Sentence], split: str) -> str:
+def _cut(cuts: str, sentences: Sequence[Sentence], split: str) -> str:
     cuts = f"max_length {cuts} of {len(sentences):,} sentences of {split}"
-    return f"{where}: {cuts}: the mentions that are cut off count as missed"
+    return f"{cuts}: the mentions that are cut off count as missed"
 
 
 def _check_generation(
-    run: Run, source: str, samples: dict[str, list[Sentence]], most: int | None, where: str
+    run: Run, source: str, samples: dict[str, list[Sentence]], most: int | None
 ) -> Iterator[str]:
     from ner_utils.models.generation.prompts import Prompter  # late: it imports torch
 
@@ -128,26 +126,26 @@ def _check_generation(
                 cut = sum(len(teacher.example(sentence)["input_ids"]) > limit for sentence in long)
                 if cut:
                     yield (
-                        f"{where}: max_length {limit} cuts {cut:,} of {len(sentences):,} training examples "
-                        f"of {run.dataset_name}: their answers are learnt without an end"
+                        f"max_length {limit} cuts {cut:,} of {len(sentences):,} training examples of "
+                        f"{run.dataset_name}: their answers are learnt without an end"
                     )
         if most and longest + room > most:
             yield (
-                f"{where}: the longest prompt on {run.dataset_name} has {longest:,} tokens and its answer "
+                f"the longest prompt on {run.dataset_name} has {longest:,} tokens and its answer "
                 f"may have {room:,}, but {run.model.label} was made for {most:,}"
             )
     except Exception as error:  # templates and tokenizers raise errors of many libraries
         reason = f"{type(error).__name__}: {messages.first_line(error)}"
-        raise ConfigError(f"{where}: its prompt cannot be made ({reason})") from None
+        raise ConfigError(f"its prompt cannot be made ({reason})") from None
     if run.model.constrained != "none":
-        _check_grammars(run, source, prompter, [each for part in samples.values() for each in part], where)
+        _check_grammars(run, source, prompter, [each for part in samples.values() for each in part])
 
 
 def _size(sentence: Sentence) -> int:
     return len(sentence.text.encode())
 
 
-def _check_grammars(run: Run, source: str, prompter, sentences: Sequence[Sentence], where: str) -> None:
+def _check_grammars(run: Run, source: str, prompter, sentences: Sequence[Sentence]) -> None:
     """Write a random answer under the grammar of the longest sentences, and of the first with each kind of
     character."""
     from transformers import AutoConfig  # late, as the next: they take seconds to import
@@ -166,7 +164,7 @@ def _check_grammars(run: Run, source: str, prompter, sentences: Sequence[Sentenc
         except (RuntimeError, ValueError) as error:
             reason = messages.shortened(messages.first_line(error), 120)
             raise ConfigError(
-                f"{where}: there is no grammar for answers to sentence {sentence.id} of {run.dataset_name} "
+                f"there is no grammar for answers to sentence {sentence.id} of {run.dataset_name} "
                 f"({len(sentence.tokens)} tokens, {len(prompter.format.types)} types: {reason}); choose "
                 "constrained: schema or none, or another output_format"
             ) from None

@@ -55,17 +55,18 @@ def search_settings(run: Run, system: System, settings: Tuning) -> dict[str, Any
         return score
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    declared = {key: value_of(run.model, key) for key in system.space}
     values = [choice for choice in system.space.values() if isinstance(choice, list)]
-    if len(values) == len(system.space) and math.prod(map(len, values)) == settings.trials:
+    is_whole = len(values) == len(system.space) and math.prod(map(len, values)) == settings.trials
+    if is_whole:
         sampler = optuna.samplers.GridSampler(system.space, seed=settings.seed)
-        study = optuna.create_study(direction="maximize", sampler=sampler)
     else:
         startup = max(2, settings.trials // 2)
         sampler = optuna.samplers.TPESampler(seed=settings.seed, n_startup_trials=startup)
-        study = optuna.create_study(direction="maximize", sampler=sampler)
-        study.enqueue_trial({key: value_of(run.model, key) for key in system.space})
+    study = optuna.create_study(direction="maximize", sampler=sampler)
+    if not is_whole:
+        study.enqueue_trial(declared)
     study.optimize(objective, n_trials=settings.trials)
-    declared = {key: value_of(run.model, key) for key in system.space}
     result = {
         "identity": identity,
         "declared": next((at for at, trial in enumerate(trials) if trial["values"] == declared), None),

@@ -14,9 +14,7 @@ from ner_utils.explorer.mentions import StudyMentions
 from ner_utils.rendering.colours import type_colours
 from ner_utils.scoring import resampling
 
-# Letters and words for the kinds of `error_types.KINDS`, and for a span that neither gold nor the system has.
-LETTERS = {"correct": "c", "type": "t", "boundary": "b", "both": "x", "place": "p", "missed": "m"}
-LETTERS |= {"spurious": "s", "": "."}
+# Words and letters for the kinds of `error_types.KINDS`, and for a span that neither gold nor the system has.
 OUTCOMES = {
     "correct": "right",
     "type": "wrong type",
@@ -27,6 +25,7 @@ OUTCOMES = {
     "spurious": "not in gold",
     "": "rightly nothing",
 }
+LETTERS = dict(zip(OUTCOMES, "ctbxpms.", strict=True))
 
 
 def view_of(seen: StudyMentions, text: bool = True) -> dict[str, Any]:

