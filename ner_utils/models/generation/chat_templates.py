@@ -11,9 +11,8 @@ from typing import Any
 
 from jinja2 import TemplateError
 
+from ner_utils.messages import one_line
 from ner_utils.models.control_tokens import control_tokens
-
-LONGEST = 200  # characters of a template's own error message
 
 
 class ChatTemplate:
@@ -45,7 +44,7 @@ class ChatTemplate:
                 enable_thinking=False,
             )
         except (TemplateError, TypeError) as error:
-            reason = str(error)[:LONGEST]
+            reason = one_line(str(error))
             raise ValueError(f"{self.name}: the chat template refuses a conversation ({reason})") from None
 
     def takes_system(self, instruction: str) -> bool:
