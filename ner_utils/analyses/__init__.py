@@ -59,9 +59,7 @@ QUESTIONS = {
         label_efficiency.series,
         label_efficiency.count_systems,
     ),
-    "examples": Question(
-        lambda _: {}, (examples.tab_examples,), lambda results: results, examples.count_corpora
-    ),
+    "examples": Question(lambda _: {}, (examples.tab_examples,), count_systems=examples.count_corpora),
     "costs": Question(
         costs.numbers,
         (costs.tab_costs, costs.tab_times, costs.tab_break_even, costs.tab_tuning, costs.fig_size),

@@ -62,15 +62,15 @@ def number(value: float, digits: int = 0) -> str:
     return re.sub(r"^-(?=\d)", "$-$", text)
 
 
-def significant(value: float, figures: int = 2) -> str:
-    """A number of any size for running text, with so many significant figures."""
-    size = math.floor(math.log10(abs(value))) if value else figures
-    return number(value, max(0, figures - 1 - size))
+def significant(value: float) -> str:
+    """A number of any size for running text, with two significant figures."""
+    size = math.floor(math.log10(abs(value))) if value else 1
+    return number(value, max(0, 1 - size))
 
 
-def percent(value: float, digits: int = 1) -> str:
+def percent(value: float) -> str:
     """A percentage for running text; ``value`` is in percent already."""
-    return rf"{number(value, digits)}\,\%"
+    return rf"{number(value, 1)}\,\%"
 
 
 def p_value(value: float) -> Raw:
