@@ -11,14 +11,7 @@ from pydantic import Field
 
 from ner_utils import paths, stages
 from ner_utils.config.dataset import Dataset
-from ner_utils.config.schema import (
-    Model,
-    Positive,
-    Pretrained,
-    Server,
-    Strict,
-    Writer,
-)
+from ner_utils.config.schema import Model, Positive, Pretrained, Server, Strict, Writer
 from ner_utils.config.study import Window
 
 # Model keys that affect training only.

@@ -182,10 +182,7 @@ def browse(
 
 
 def _check(found: StudyMentions, asked: dict[str, object]) -> None:
-    known = {
-        "type": list(next(iter(found.runs.values())).dataset.types),
-        "error": list(error_types.KINDS),
-    }
+    known = {"type": list(next(iter(found.runs.values())).dataset.types), "error": list(error_types.KINDS)}
     for name, value in asked.items():
         if name not in known and name not in found.mentions:
             columns = ", ".join(map(str, found.mentions))

@@ -78,11 +78,8 @@ def _prompt(run: Run, folder: Path) -> dict[str, Any]:
     declared = (folder / "generation_config.json").is_file()
     settings = GenerationConfig.from_pretrained(folder) if declared else GenerationConfig()
     ends = prompter.ends(settings)
-    return {"before": _literal(before), "after": _literal(after), "ends": ends}
-
-
-def _literal(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)
+    before, after = (json.dumps(part, ensure_ascii=False) for part in (before, after))
+    return {"before": before, "after": after, "ends": ends}
 
 
 def _scores(results: Results, item: Stored) -> list[dict[str, Any]]:

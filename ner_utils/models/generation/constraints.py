@@ -25,13 +25,7 @@ class Constraints:
     """
 
     def __init__(
-        self,
-        kind: str,
-        form: Any,
-        tokenizer: Any,
-        vocabulary: int,
-        limit: int,
-        ends: Sequence[int] = (),
+        self, kind: str, form: Any, tokenizer: Any, vocabulary: int, limit: int, ends: Sequence[int] = ()
     ) -> None:
         self.kind, self.form, self.limit = kind, form, limit
         self.ends = list(ends) or [tokenizer.eos_token_id]
