@@ -15,6 +15,7 @@ from ner_utils.results.study import Results, computed_once
 
 LEAST = 3  # sizes of a series
 CLOSE = 1.5  # ratio of neighbouring sizes; below it only the larger one is named on the axis
+APART = 1.03  # factor between the points of one series and the next, on a logarithmic axis
 NOTHING = "This study trains no model on several numbers of sentences."
 
 
@@ -85,8 +86,9 @@ def fig_label_efficiency(frame: pd.DataFrame) -> Figure:
     marks = plots.marks_of(frame["series"])
     figure, each = plots.panels(frame, 2.4, frame["corpus"].nunique(), sharey=True)
     for axis, block in each:
-        for name, rows in block.groupby("series", sort=False):
-            x, y = rows["train_sentences"], rows["micro_f1"]
+        for at, (name, rows) in enumerate(block.groupby("series", sort=False)):
+            # Apart by some percent, so that equal values do not hide each other.
+            x, y = rows["train_sentences"] * APART**at, rows["micro_f1"]
             spread = [y - rows["micro_f1_low"], rows["micro_f1_high"] - y]
             style = marks[name] | {"linestyle": "-", "linewidth": 1}
             axis.errorbar(x, y, yerr=spread, **style, markersize=4, elinewidth=0.8, capsize=2)
@@ -96,7 +98,7 @@ def fig_label_efficiency(frame: pd.DataFrame) -> Figure:
         names = ["" if hidden else f"{size:,.0f}" for size, hidden in zip(sizes, [*near, False], strict=True)]
         axis.set_xticks(sizes, names)
         axis.xaxis.set_minor_locator(NullLocator())
-        axis.set(ylim=(0, None), xlabel="Training sentences")
+        axis.set(ylim=(0, None), xlabel="Training sentences, log scale")
     each[0][0].set_ylabel("Strict micro F1, with 95 % interval")
     plots.legend(figure, marks)
     return figure
