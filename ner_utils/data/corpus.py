@@ -7,22 +7,27 @@ order. Anything missing or malformed raises `DataError`.
 from __future__ import annotations
 
 import hashlib
+import re
+import shutil
 from collections import Counter
 from dataclasses import replace
-from pathlib import Path
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePath
+from urllib.parse import quote
 
 from ner_utils import files, paths
 from ner_utils.config.dataset import Dataset, Drawn, File
 from ner_utils.config.dataset import tag_names as names_of_tags
 from ner_utils.config.schema import HubSource
 from ner_utils.data.formats import registry
-from ner_utils.data.formats.lines import DataError
+from ner_utils.data.formats.lines import DataError, below
 from ner_utils.data.sentence import Sentence
 from ner_utils.messages import first_line, shortened
 
 SPLITS = ("train", "dev", "test")
 LEAST = 10  # documents, to draw splits by document
 IGNORED = -100  # label of tokens that the loss skips
+_PART = re.compile(r"(.*-)(\d+)-of-(\d+)(.*)")  # train-00000-of-00003.parquet
 
 
 def tag_names(dataset: Dataset) -> list[str]:
@@ -46,11 +51,10 @@ def load_split(name: str, dataset: Dataset, split: str) -> list[Sentence]:
 
 def draw_splits(sentences: list[Sentence], drawn: Drawn) -> dict[str, list[Sentence]]:
     """The sentences by split, each in their order. A document is drawn whole, unless there are fewer than
-    `LEAST`. The order in which documents are drawn is that of their names' checksums with the seed, so that
-    it is the same on every machine."""
-    documents = {sentence.document for sentence in sentences}
-    whole = None not in documents and len(documents) >= LEAST
-    units = [sentence.document if whole else sentence.id for sentence in sentences]
+    `LEAST`; a sentence without a document is drawn alone. The order in which documents are drawn is that of
+    their names' checksums with the seed, so that it is the same on every machine."""
+    whole = len({sentence.document for sentence in sentences} - {None}) >= LEAST
+    units = [(whole and sentence.document) or sentence.id for sentence in sentences]
     sizes = Counter(units)
     left = sorted(
         sizes, key=lambda unit: hashlib.sha256(f"{drawn.seed}:{unit}".encode()).digest(), reverse=True
@@ -101,25 +105,35 @@ def _read_split(name: str, dataset: Dataset, split: str) -> list[Sentence]:
 # ------------------------------------------------------------------------------ files
 def digests(name: str, dataset: Dataset) -> dict[str, str]:
     """SHA-256 of the files of a corpus by their names in its configuration; only of files on this machine."""
-    declared = (file for split in dataset.splits.values() for file in split.files)
-    local = {_name(file, path): path for file in declared for path in _local_copies(name, file)}
-    return {file: files.sha256_once(path) for file, path in sorted(local.items())}
+    local: dict[str, Path] = {}
+    for file in (file for split in dataset.splits.values() for file in split.files):
+        found = _local_copies(name, dataset, file)
+        for place, path in below(found).items():  # below the folder that holds all files of a pattern
+            local[f"{file.file} {place}" if "*" in file.file else file.file] = path
+    return {key: files.sha256_once(path) for key, path in sorted(local.items())}
 
 
 def at_hand(name: str, dataset: Dataset, split: str) -> bool:
     """Whether all files of a split, or of the one from which it is drawn, are on this machine."""
     source = dataset.splits.get(split, dataset.splits["train"])
-    return all(_local_copies(name, file) for file in source.files)
+    return all(_local_copies(name, dataset, file) for file in source.files)
 
 
-def _name(file: File, path: Path) -> str:
-    """A file's name in manifests: as declared; of the files of a pattern, the pattern with their own name."""
-    return f"{file.file} {path.name}" if "*" in file.file else file.file
+def _folders(name: str, dataset: Dataset, file: File) -> list[Path]:
+    """Where a file is looked for. In the cache, each source and pattern has a folder of its own, so that no
+    file of another revision or address is read; a checksum makes that unnecessary."""
+    *local, cache = paths.data_dirs(name)
+    if file.url and not file.sha256:
+        cache /= hashlib.sha256(file.url.encode()).hexdigest()[:12]
+    elif dataset.hub and not file.sha256:
+        pattern = f"-{quote(file.file, safe='')}" if "*" in file.file else ""
+        cache /= f"{dataset.hub.repo}@{dataset.hub.revision[:12]}{pattern}"
+    return [*local, cache]
 
 
-def _local_copies(name: str, file: File) -> list[Path]:
+def _local_copies(name: str, dataset: Dataset, file: File) -> list[Path]:
     """The file, or the files of a pattern, in the first folder that has any."""
-    for folder in paths.data_dirs(name):
+    for folder in _folders(name, dataset, file):
         found = sorted(folder.glob(file.file)) if "*" in file.file else [folder / file.file]
         if found := [path for path in found if path.is_file()]:
             return found
@@ -127,21 +141,27 @@ def _local_copies(name: str, file: File) -> list[Path]:
 
 
 def _find(name: str, dataset: Dataset, file: File) -> list[Path]:
-    """Local copies of a file, or of the files of a pattern, or else downloads; a checksum is checked."""
-    found = _local_copies(name, file) or _download(name, dataset, file)
-    path = found[0]
-    if file.sha256 and (actual := files.sha256_once(path)) != file.sha256:
+    """Local copies of a file or pattern, or else downloads. A checksum and numbered parts are checked."""
+    found = _local_copies(name, dataset, file) or _download(name, dataset, file)
+    if file.sha256 and (actual := files.sha256_once(found[0])) != file.sha256:
         raise DataError(
-            f"{path}: sha256 {actual} differs from the declared {file.sha256}: "
+            f"{found[0]}: sha256 {actual} differs from the declared {file.sha256}: "
             "truncated, changed, or another edition of the corpus"
         )
+    for path in found:
+        if part := _PART.fullmatch(path.name):
+            begin, number, total, end = part.groups()
+            after = (int(number) + 1) % max(int(total), 1)  # the first part comes after the last one
+            needed = path.with_name(f"{begin}{after:0{len(number)}}-of-{total}{end}")
+            if not needed.is_file() and fnmatchcase(needed.name, PurePath(file.file).name):
+                raise DataError(f"{needed} not found; expected {int(total)} parts, as {path.name} says")
     return found
 
 
 def _download(name: str, dataset: Dataset, file: File) -> list[Path]:
     """Download a file, or the files of a pattern, into the cache. Raises `DataError` that says where it was
     looked for."""
-    folders = paths.data_dirs(name)
+    folders = _folders(name, dataset, file)
     searched = ", ".join(map(str, folders))
     cache = folders[-1]
     if not file.url and not dataset.hub:
@@ -165,7 +185,8 @@ def _download(name: str, dataset: Dataset, file: File) -> list[Path]:
         raise DataError(
             f"{name}: {file.file} is neither in {searched} nor could it be fetched from its source "
             f"({type(error).__name__}: {first_line(error)}). "
-            f"Set NER_DATA_DIR to a folder that holds {cache.name}/{file.file}, or connect to the network."
+            f"Set NER_DATA_DIR to a folder that holds {paths.corpus(name)}/{file.file}, "
+            "or connect to the network."
         ) from None
 
 
@@ -180,9 +201,12 @@ def _from_hub(hub: HubSource, file: File, cache: Path) -> list[Path]:
     source = {"repo_id": hub.repo, "repo_type": "dataset", "revision": hub.revision}
     if "*" not in file.file:
         return [Path(hf_hub_download(**source, filename=file.file, local_dir=cache))]
-    snapshot_download(**source, allow_patterns=[file.file], local_dir=cache)
-    if found := sorted(cache.glob(file.file)):
-        return found
+    # Under another name until it is whole, because a part of the files would pass for all of them.
+    partial = cache.with_name(f"{cache.name}.partial")
+    snapshot_download(**source, allow_patterns=[file.file], local_dir=partial)
+    if any(partial.glob(file.file)):
+        shutil.rmtree(cache, ignore_errors=True)
+        return sorted(partial.rename(cache).glob(file.file))
     there = HfApi().list_repo_files(**source)
     message = f"{hub.repo}@{hub.revision[:12]}: no file {file.file}; there are {shortened(', '.join(there))}"
     if any(each.endswith(".py") for each in there):

@@ -209,6 +209,18 @@ def test_without_documents_sentences_are_drawn():
         data.draw_splits(whole[:2], Drawn(seed=1, dev=0.1))
 
 
+def test_documents_are_drawn_whole_although_some_sentences_have_none():
+    loose = [Sentence(f"x{at}", None, ("a",), ()) for at in range(5)]
+    whole = [*loose[:2], *documents(40), *loose[2:]]
+    splits = data.draw_splits(whole, Drawn(seed=1, dev=0.1, test=0.2))
+    assert sorted(sum(splits.values(), []), key=whole.index) == whole
+    places = [{sentence.document for sentence in members} - {None} for members in splits.values()]
+    assert sum(map(len, places)) == 40
+    few = [*loose, *documents(data.corpus.LEAST - 1, sentences=10)]
+    shared = [{s.document for s in each} for each in data.draw_splits(few, Drawn(seed=1, dev=0.3)).values()]
+    assert shared[0] & shared[1] - {None}
+
+
 def test_a_corpus_of_one_file(tmp_path, monkeypatch):
     monkeypatch.setenv("NER_DATA_DIR", str(tmp_path))
     (tmp_path / "own").mkdir()
@@ -272,6 +284,39 @@ def test_a_fetched_file_is_verified(tmp_path, monkeypatch, no_other_corpora):
     (tmp_path / "cache" / "data" / "small" / "test.txt").unlink()
     with pytest.raises(DataError, match=f"sha256 {right} differs from the declared 00"):
         load(2, hub=hub, split={"sha256": "0" * 64})
+
+
+URL = "https://example.org/"
+HUBS = [
+    schema.HubSource(repo=repo, revision=10 * part)
+    for repo, part in (("a/b", "0000"), ("a/b", "00ff"), ("c/d", "00ff"))
+]
+
+
+@pytest.mark.parametrize(
+    "sources", [[{"hub": hub} for hub in HUBS], [{"split": {"url": URL + x}} for x in "123"]]
+)
+def test_another_source_is_fetched_again(tmp_path, monkeypatch, no_other_corpora, sources):
+    import huggingface_hub
+    import pooch
+
+    fetched = []
+
+    def fetch(folder, name):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(f"{len(fetched)}\tO\n")
+        fetched.append(folder)
+        return str(folder / name)
+
+    monkeypatch.setattr(
+        huggingface_hub, "hf_hub_download", lambda local_dir, filename, **_: fetch(local_dir, filename)
+    )
+    monkeypatch.setattr(pooch, "retrieve", lambda url, checksum, name, folder, **_: fetch(folder, name))
+    for _ in range(2):
+        assert [load(1, **source)[0].tokens for source in sources] == [("0",), ("1",), ("2",)]
+    assert len(set(fetched)) == 3
+    if "hub" in sources[0]:
+        assert fetched[1] == tmp_path / "cache" / "data" / "small" / "a" / "b@00ff00ff00ff"
 
 
 @pytest.mark.parametrize("source", ["url", "hub"])

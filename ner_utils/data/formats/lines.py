@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import os
+import re
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from ner_utils.messages import brief, shortened
 
 DROPPED = "dropped_flaws"  # in `Sentence.treated`: a flaw that was skipped
 OTHER_LEVEL = "other_level_mentions"  # in `Sentence.treated`: a mention of a level that is not read
+SURROGATE = re.compile("[\ud800-\udfff]")  # one half of a pair, which UTF-8 cannot store
 
 
 class DataError(Exception):
@@ -29,11 +32,12 @@ class UnknownType(DataError):
 def unknown(where: str, what: str, value: Any, dataset: Dataset) -> UnknownType:
     """The error for a tag or type that the corpus does not declare."""
     kind = value if isinstance(value, str) and value.strip() else None
+    advice = ": declare `scheme: io`" if what == "tag" and kind in dataset.types else ""
     if what == "tag" and kind:
         kind = kind[2:] if kind[1:2] in ("-", "_") and kind[2:].strip() else None
     # The value of a private corpus is not quoted: if the columns are wrong, it may be a word of the text.
     value = "" if dataset.private else f" {brief(value)}"
-    message = f"{where}: unknown {what}{value}; types are {shortened(', '.join(dataset.types))}"
+    message = f"{where}: unknown {what}{value}; types are {shortened(', '.join(dataset.types))}{advice}"
     return UnknownType(message, None if dataset.private else kind)
 
 
@@ -44,22 +48,36 @@ def whole_text(path: Path) -> str:
         text = raw.decode("utf-8-sig")  # some editors begin a file with a byte order mark
     except UnicodeDecodeError as error:
         number = error.object.count(b"\n", 0, error.start) + 1
-        raise DataError(f"{path}:{number}: not UTF-8 ({error.reason})") from None
+        raise DataError(f"{path}:{number}: not UTF-8 ({error.reason}): save it as UTF-8") from None
     if (place := text.find("\0")) >= 0:
         number = text.count("\n", 0, place) + 1
-        raise DataError(f"{path}:{number}: holds a null byte, so it is no text in UTF-8")
+        raise DataError(f"{path}:{number}: holds a null byte, so it is no text in UTF-8: save it as UTF-8")
     return text
 
 
 def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Line numbers and lines without line ends. Only newlines end a line, because tokens may hold U+2028.
-    Raises what `whole_text` raises."""
-    return ((number, line.rstrip("\r")) for number, line in enumerate(whole_text(path).split("\n"), 1))
+    """Line numbers and lines without line ends, and without the byte order marks of files that were joined.
+    Only newlines end a line, because tokens may hold U+2028. Raises what `whole_text` raises."""
+    lines = enumerate(whole_text(path).split("\n"), 1)
+    return ((number, line.lstrip("\ufeff").rstrip("\r")) for number, line in lines)
 
 
 def filled_lines(path: Path) -> Iterator[tuple[int, str]]:
     """`numbered_lines` without blank ones."""
     return ((number, line) for number, line in numbered_lines(path) if line.strip())
+
+
+def check_names(where: str, missing: Collection[str], there: Iterable[str], dataset: Dataset) -> None:
+    """Raise `DataError` if fields are missing; with those that are there, unless they may be text."""
+    if missing:
+        names = "" if dataset.private else f"; there are {shortened(', '.join(there))}"
+        raise DataError(f"{where}: no field {min(missing)}{names}: see `fields` and `domain`")
+
+
+def below(paths: Collection[Path]) -> dict[str, Path]:
+    """Files by their paths below the deepest folder that holds all of them."""
+    shared = os.path.commonpath([path.parent for path in paths] or [""])
+    return {path.relative_to(shared).as_posix(): path for path in paths}
 
 
 def distinct_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
