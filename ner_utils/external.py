@@ -72,8 +72,8 @@ def read(
             except ValueError as error:
                 raise DataError(f"{where}: not a tag: {brief(tag)} ({error})") from None
             if tag != "O":
-                typed = typed or ("-" in tag, where)
-                if typed[0] != ("-" in tag):
+                typed = typed or (len(tag) > 1, where)
+                if typed[0] != (len(tag) > 1):
                     raise DataError(f"{where}: {brief(tag)}: tags with and without types; see {typed[1]}")
         file.tokens.append(tokens)
         file.tags.append([forms[tag] for tag in tags])

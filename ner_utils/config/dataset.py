@@ -32,9 +32,9 @@ def plain_tag(tag: str, letters: str = "BIESLUM", untyped: str = UNTYPED) -> str
     or alone."""
     if tag == "O":
         return tag
-    letter, dash, kind = tag.partition("-")
-    if letters == SCHEMES["io"] and tag.strip() and not dash and tag not in letters:
+    if letters == SCHEMES["io"] and tag.strip() and "-" not in tag and tag not in letters:
         return f"I-{tag}"
+    letter, dash, kind = tag.partition("_" if tag[1:2] == "_" else "-")  # B_PER
     if len(letter) != 1 or letter not in letters or (dash and not kind.strip()):
         raise ValueError(f"expected O, or one of {', '.join(letters)} with a dash and a type")
     return f"{_IN_BIOES.get(letter, letter)}-{kind or untyped}"
@@ -98,7 +98,8 @@ class Drawn(Strict):
         return {name: share for name, share in (("test", self.test), ("dev", self.dev)) if share}
 
 
-FIELDS = ("tokens", "ner_tags", "text", "id", "document", "sentence", "token", "tag")
+_ROWS = ("tokens", "ner_tags", "id", "document")  # the fields of jsonl and parquet
+FIELDS = {"csv": ("sentence", "token", "tag", "document"), "offsets": ("text", "id", "entities")}
 # The formats, each with the keys that not all of them have.
 FORMATS = {
     "conll": ("columns", "separator", "header", "scheme", "domain", "languages"),
@@ -129,7 +130,7 @@ class Dataset(Strict):
     # other levels of annotation, whose mentions are counted and not read.
     columns: list[str] = ["token", "tag"]
     # Names of a file's fields, where they are not these: {tokens: words}.
-    fields: dict[Literal[*FIELDS], Words] = {}
+    fields: dict[str, Words] = {}
     separator: Literal["tab", "space", "comma"] = "tab"
     header: bool = False  # whether the first line names the columns
     scheme: Literal[*SCHEMES] = "iob2"  # of tags
@@ -151,11 +152,18 @@ class Dataset(Strict):
         """The name of a field in the corpus' files."""
         return self.fields.get(name, name)
 
+    @property
+    def declared(self) -> set[str]:
+        """The fields that the corpus' files must have, because it names them."""
+        return {*self.fields.values(), *filter(None, [self.domain])}
+
     @model_validator(mode="after")
     def _whole(self) -> Dataset:
         for key in sorted(set().union(*FORMATS.values()) - set(FORMATS[self.format])):
             if getattr(self, key) != Dataset.model_fields[key].default:
                 raise ValueError(f"{key}: format {self.format} has no such key")
+        if unknown := sorted(set(self.fields) - set(known := FIELDS.get(self.format, _ROWS))):
+            raise ValueError(f"fields: {unknown[0]}: format {self.format} has {', '.join(known)}")
         if self.columns.count("token") != 1 or self.columns.count("tag") != 1:
             raise ValueError("columns: expected token and tag among them, each once")
         known = plain_tags(list(self.types), self.scheme)

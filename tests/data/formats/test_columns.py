@@ -139,6 +139,10 @@ def test_comments(read, keys, comment):
         ({"types": NEWS}, "#\tO", ("#", "b")),
         ({"types": NEWS}, "#ner\tB-ORG", ("#ner", "b")),
         (FOUR, "# NN I-NP O", ("#", "b")),
+        (FOUR, "# SYM = O", ("#", "b")),
+        (FOUR, "# id X B-ORG", ("#", "b")),
+        ({"types": NEWS}, "# id\tO", ("# id", "b")),
+        ({"types": NEWS}, "#begin document x\tB-LOC", ("#begin document x", "b")),
     ],
 )
 def test_a_token_that_begins_like_a_comment(read, keys, line, tokens):
@@ -253,6 +257,45 @@ def test_commas_and_quoted_cells(read):
         read(dataset("conll", types=NEWS, separator="comma"), 'a,O\n"b,O\n')
 
 
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        (",", 2),
+        (",O,", 2),
+        ('"",O', 2),
+        (",,O", ":2: expected token, tag .separated by a comma., found 3 column"),
+        ("O", ":2: expected token, tag .separated by a comma., found 1 column"),
+        (",B-LOC", ":2: empty token"),
+        ("\u00a0,O", ":2: empty token"),
+        (" ,O", ":2: empty token"),
+    ],
+)
+def test_a_border_of_sentences_with_commas(read, line, found):
+    """A malformed line does not cut a sentence in two."""
+    settings, text = dataset("conll", types=NEWS, separator="comma"), f"a,O\n{line}\nb,O\n"
+    if found == 2:
+        assert len(read(settings, text)) == 2
+        return
+    with pytest.raises(DataError, match=found):
+        read(settings, text)
+
+
+def test_byte_order_marks_of_joined_files(read):
+    text = "\ufeffa\tO\n\n\ufeffBern\tB-LOC\n\ufeff\n\ufeff-DOCSTART-\tO\nb\tO\n"
+    rows = read(dataset("conll", types=NEWS), text)
+    assert [(row.tokens, row.document) for row in rows] == [
+        (("a",), None), (("Bern",), None), (("b",), "file0.txt-1"),
+    ]  # fmt: skip
+    text = '{"tokens": ["a"], "ner_tags": ["O"]}\n'
+    assert len(read(dataset("jsonl"), f"{text}\ufeff{text}")) == 2
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "cp1252"])
+def test_other_encodings_are_named(read, encoding):
+    with pytest.raises(DataError, match=r"file0.txt:1: .*: save it as UTF-8$"):
+        read(dataset("conll"), "Zoë\tO\n".encode(encoding))
+
+
 def test_a_header_is_skipped_where_it_is_declared(read):
     text = "Word\tTag\nBern\tB-LOC\n"
     (sentence,) = read(dataset("conll", types=NEWS, header=True), text)
@@ -268,8 +311,13 @@ def test_bare_types(read):
     assert sentence.repaired == 0
     (sentence,) = read(dataset("jsonl", types=NEWS, scheme="io"), '{"tokens": ["a"], "ner_tags": ["LOC"]}')
     assert sentence.spans == (Span(0, 1, "LOC"),)
-    with pytest.raises(DataError, match=":1: unknown tag 'B-LOC'"):
+    with pytest.raises(DataError, match=":1: unknown tag 'B-LOC'; types are ORG, LOC$"):
         read(dataset("conll", types=NEWS, scheme="io"), "a\tB-LOC\n")
+    for format, text in (("conll", "a\tLOC\n"), ("jsonl", '{"tokens": ["a"], "ner_tags": ["LOC"]}')):
+        with pytest.raises(
+            DataError, match=":1: unknown tag 'LOC'; types are ORG, LOC: declare `scheme: io`$"
+        ):
+            read(dataset(format, types=NEWS), text)
 
 
 def test_all_unknown_types_are_named_at_once(read):

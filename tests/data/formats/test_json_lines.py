@@ -60,9 +60,13 @@ def test_unknown_integer_tags(read, tags, names, message):
         ({"tags": ["O", "B-PER"]}, "tags: 'B-PER' is no tag of these types in scheme iob2"),
         ({"tags": ["O", "B-LOC", "O"]}, "tags: a name occurs twice"),
         ({"tags": ["O"], "format": "conll"}, "tags: format conll has no such key"),
+        ({"fields": {"text": "x"}}, "fields: text: format jsonl has tokens, ner_tags, id, document "),
+        ({"fields": {"tokens": "x"}, "format": "csv"}, "fields: tokens: format csv has sentence, token"),
+        ({"fields": {"document": "x"}, "format": "offsets"}, "fields: document: format offsets has text, id"),
+        ({"fields": {"document": "x"}, "format": "conll"}, "fields: format conll has no such key"),
     ],
 )
-def test_declared_tags_are_checked(keys, message):
+def test_declared_keys_are_checked(keys, message):
     with pytest.raises(ValueError, match=message):
         dataset(**{"format": "jsonl", "types": NEWS} | keys)
 
@@ -82,9 +86,9 @@ def test_ids_may_be_integers_and_lines_blank(read):
     text = "\r\n" + json_lines(*rows).replace("\n", "\r\n \r\n\r\n")
     assert [(s.id, s.document) for s in read(dataset("jsonl"), text)] == [("0", "12"), ("x", None)]
     same = json_lines({"ner_tags": ["O", "O"], "id": 7}, {"ner_tags": ["O", "O"], "id": "7"})
-    with pytest.raises(DataError, match=":2: two sentences share an id '7': see line 1"):
+    with pytest.raises(DataError, match=":2: two sentences share an id '7': see .*file0.txt:1$"):
         read(dataset("jsonl"), same)
-    with pytest.raises(DataError, match=r":2: two sentences share an id: see line 1$"):
+    with pytest.raises(DataError, match=r":2: two sentences share an id: see .*file0.txt:1$"):
         read(dataset("jsonl", private=True), same)
 
 
@@ -123,7 +127,7 @@ def test_messages_about_strange_lines_are_short(read, line):
 def test_lone_surrogates_are_flaws(read, row):
     settings = dataset("jsonl", domain="source")
     text = json_lines(
-        {"ner_tags": ["O", "O"]},
+        {"ner_tags": ["O", "O"], "source": "x"},
         {"ner_tags": ["O", "O"]} | row,
         {"tokens": ["🙂", "c"], "ner_tags": ["O", "O"]},
     )
@@ -131,6 +135,16 @@ def test_lone_surrogates_are_flaws(read, row):
         read(settings, text)
     rows = read(settings.model_copy(update={"flaws": "drop"}), text)
     assert [(s.tokens, s.treated) for s in rows] == [(("a", "b"), ()), (("🙂", "c"), ("dropped_flaws",))]
+
+
+@pytest.mark.parametrize("keys", [{"fields": {"document": "x"}}, {"fields": {"id": "x"}}, {"domain": "x"}])
+def test_declared_fields_must_exist_in_some_row(read, keys):
+    rows = [{"ner_tags": ["O", "O"]}, {"ner_tags": ["O", "O"], "x": "y"}]
+    assert len(read(dataset("jsonl", **keys), json_lines(*rows))) == 2
+    with pytest.raises(
+        DataError, match=r"file0.txt: no field x; there are tokens, ner_tags: see `fields` and"
+    ):
+        read(dataset("jsonl", **keys), json_lines(rows[0]))
 
 
 def test_dropped_blank_tokens_are_counted(read):

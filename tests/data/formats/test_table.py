@@ -38,6 +38,15 @@ def test_sentences(read, text, keys):
     assert surfaces(rows) == [("PER", "Ada"), ("LOC", "Bern")]
 
 
+def test_sentences_are_numbered_in_their_document(read):
+    cells = ["a,1,Ada,B-PER", "a,1,left,O", "a,2,Bern,B-LOC", "b,2,Bo,B-PER", ",,left,O", "c,,so,O"]
+    text = "doc," + HEAD + "\n".join(cells)
+    rows = read(dataset("csv", types=NEWS, fields={"document": "doc"}), text)
+    assert [(row.document, len(row.tokens)) for row in rows] == [("a", 2), ("a", 1), ("b", 2), ("c", 1)]
+    with pytest.raises(DataError, match=":1: no field document_id; there are doc, sentence, token, tag"):
+        read(dataset("csv", types=NEWS, fields={"document": "document_id"}), text)
+
+
 def test_cells_with_commas_and_quotation_marks(read):
     rows = read(dataset("csv", types=NEWS), HEAD + '1,",",O\n1,"""",O\n1,"Ada",B-PER\n')
     assert rows[0].tokens == (",", '"', "Ada")
@@ -46,8 +55,12 @@ def test_cells_with_commas_and_quotation_marks(read):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("sentence,word,tag\n", ":1: no column token; there are sentence, word, tag: declare `fields`"),
-        ("", ":1: no column sentence"),
+        ("sentence,word,tag\n", ":1: no field token; there are sentence, word, tag: see `fields`"),
+        ("", ":1: no field sentence"),
+        ("sentence;token;tag\n1;Ada;B-PER\n", ":1: separated by ';'; expected commas"),
+        ("sentence\ttoken\ttag\n", r":1: separated by '\\t'; expected commas"),
+        ("sentence,token,tag,tag\n1,Ada,O,B-PER\n", ":1: two columns have the name tag"),
+        (HEAD + "1,Ada,B-PER\n1,x,B-ORG\n", ":3: unknown tag 'B-ORG'"),
         (HEAD + "1,Ada\n", ":2: expected 3 cells, as in the header, found 2"),
         (HEAD + '1,a,O\n1,"b,O\n', ":3: no CSV"),
         (HEAD + "1,Ada,B-ORG\n", ":2: unknown tag 'B-ORG'"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from ner_utils.config.dataset import Dataset, plain, plain_tags
@@ -29,7 +29,7 @@ def read_columns(dataset: Dataset, flaws: list[str], path: Path) -> Iterator[Sen
     token, tag = (dataset.columns.index(name) for name in ("token", "tag"))
     levels = [place for place, name in enumerate(dataset.columns) if name.startswith("tag:")]
     domain_column = dataset.columns.index(dataset.domain) if dataset.domain else None
-    settings = (dataset.separator, token, tag, dataset.columns, dataset.header)
+    settings = (dataset.separator, token, tag, dataset.columns, dataset.header, meanings)
     for document, numbers, rows in read_blocks(path, *settings):
         for number, row in zip(numbers, rows, strict=True):
             if row[tag] not in meanings:
@@ -60,31 +60,38 @@ def read_blocks(
     tag: int,
     columns: Sequence[str] | None = None,
     header: bool = False,
+    tags: Collection[str] = ("O",),
 ) -> Iterator[tuple[str | None, list[int], list[list[str]]]]:
     """Read a file in columns: for each sentence its document, the numbers of its lines, and their cells.
 
     Blank lines and the beginning of a document end a sentence.
     ``separator`` is ``tab``, ``space`` or ``comma``; with ``space``, a line that holds a tab is split at
-    tabs; with ``comma``, cells may be quoted, and a line without a token is blank.
+    tabs; with ``comma``, cells may be quoted, and a line with an empty token and no mention is blank.
     ``token`` and ``tag`` are indices of columns. Each line must have as many columns as ``columns`` names,
     or, without names, as the first line; a ``header`` is skipped; empty cells after the last column are
     ignored.
 
     A line before the first token of a sentence is a comment if it looks like metadata of CoNLL-U or
     MultiCoNER, or if it begins with ``#`` and a space, has another number of columns and does not end in a
-    tag. So ``#`` can be a token; a first column of another kind, which is ``#``, makes a line a comment.
+    tag. A line that begins with ``#``, has all columns and one of the known ``tags`` is a token; but a first
+    column of another kind, which is ``#``, makes a line a comment.
     Raises `DataError` with file and line.
     """
     document, documents = None, 0
     numbers: list[int] = []
     rows: list[list[str]] = []
     width, first = (len(columns), 0) if columns else (0, 0)
-    lines = _cells_by_tabs(path, token) if separator == "comma" else numbered_lines(path)
+    lines = _cells_by_tabs(path, token, tag, width) if separator == "comma" else numbered_lines(path)
     for number, line in itertools.islice(lines, int(header), None):
         blank = not line.strip()  # in WNUT-17, the line between two sentences holds a tab
         if separator == "space":
             line = line.strip(" ")
-        border = None if blank or line[0] not in "-#" else _DOCUMENT.match(line)
+        if separator != "space" or "\t" in line:
+            cells = line.split("\t")
+        else:
+            cells = [cell for cell in line.split(" ") if cell]
+        marked = not blank and line[0] == "#" and not (len(cells) == width and cells[tag] in tags)
+        border = _DOCUMENT.match(line) if marked or line[:1] == "-" else None
         if blank or border:
             if rows:
                 yield document, numbers, rows
@@ -94,11 +101,8 @@ def read_blocks(
                 name = next(filter(None, border.groups()), None)
                 document = name.strip() if name else f"{path.name}-{documents}"
             continue
-        if separator != "space" or "\t" in line:
-            cells = line.split("\t")
-        else:
-            cells = [cell for cell in line.split(" ") if cell]
-        if line[0] == "#" and ((token and cells[0] == "#") or _is_comment(line, cells, width)):
+        text = line.startswith("# ") and len(cells) != width and not _LIKE_A_TAG.fullmatch(cells[-1])
+        if (token and cells[0] == "#") or (marked and (text or _METADATA.match(line))):
             if rows:
                 raise DataError(f"{path}:{number}: a comment inside a sentence; is a blank line missing?")
             continue
@@ -108,7 +112,8 @@ def read_blocks(
             if not width:
                 width, first = len(cells), number
                 if width <= max(token, tag, -tag - 1, 1):
-                    raise DataError(f"{path}:{number}: expected a token and a tag, found {width} column(s)")
+                    expected = f"a token in column {token} and a tag in column {tag} (0 is the first)"
+                    raise DataError(f"{path}:{number}: expected {expected}, found {width} column(s)")
             if len(cells) != width:
                 expected = f"{width} columns, as in line {first}"
                 if columns:
@@ -120,20 +125,13 @@ def read_blocks(
         yield document, numbers, rows
 
 
-def _cells_by_tabs(path: Path, token: int) -> Iterator[tuple[int, str]]:
-    """The lines of a file with commas, with tabs in their place, and blank ones for those without a token."""
+def _cells_by_tabs(path: Path, token: int, tag: int, width: int) -> Iterator[tuple[int, str]]:
+    """The lines of a file with commas, with tabs in their place, and blank ones for borders of sentences."""
     for number, line in numbered_lines(path):
         try:
             cells = next(csv.reader([line], strict=True), [])
         except csv.Error as error:
             raise DataError(f"{path}:{number}: no CSV ({error})") from None
-        cells = [cell.replace("\t", " ") for cell in cells]
-        there = -len(cells) <= token < len(cells) and cells[token].strip()
-        yield number, "\t".join(cells) if there else ""
-
-
-def _is_comment(line: str, cells: Sequence[str], width: int) -> bool:
-    """``width`` is the number of columns, 0 before the first line of a file without named columns."""
-    if _METADATA.match(line):
-        return True
-    return line.startswith("# ") and len(cells) != width and not _LIKE_A_TAG.fullmatch(cells[-1])
+        border = len(cells) >= width and not cells[token] and cells[tag] in ("", "O")
+        border = border and not any(cells[width:])
+        yield number, "" if border else "\t".join(cell.replace("\t", " ") for cell in cells)

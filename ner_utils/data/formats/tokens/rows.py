@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Sequence
 from typing import Any
 
 from ner_utils.config.dataset import Dataset, plain, plain_tags
-from ner_utils.data.formats.lines import DataError, unknown
+from ner_utils.data.formats.lines import SURROGATE, DataError, unknown
 from ner_utils.data.sentence import Sentence
 from ner_utils.data.spans import spans_from_tags
-from ner_utils.messages import brief, shortened
+from ner_utils.messages import brief
 
 _NAMES = {str, int, type(None)}  # types of ids, documents and domains; bool is another type
-_SURROGATE = re.compile("[\ud800-\udfff]")  # one half of a pair, which UTF-8 cannot store
 
 
 class RowReader:
@@ -24,25 +22,24 @@ class RowReader:
     declares), and optionally an id, a document and a domain; `Dataset.fields` says which fields they are.
     """
 
-    def __init__(self, dataset: Dataset, flaws: list[str], tags: Sequence[str] = ()) -> None:
+    def __init__(self, dataset: Dataset, flaws: list[str]) -> None:
         self.dataset, self.flaws = dataset, flaws
         names = plain_tags(list(dataset.types), dataset.scheme)
         self.meanings: dict[type, dict[Any, str]] = {str: names}
-        if integers := dataset.tags or tags:
-            if foreign := [tag for tag in integers if tag not in names]:
-                types = ", ".join(dataset.types)
-                raise ValueError(f"the file names a tag {brief(foreign[0])}; types are {shortened(types)}")
-            self.meanings[int] = {index: names[name] for index, name in enumerate(integers)}
+        self.name_integers(dataset.tags, "tags")
         self.scheme = plain(dataset.scheme)
         field = dataset.field
         self.tokens, self.tags = field("tokens"), field("ner_tags")
         self.keys = [key for key in (field("id"), field("document"), dataset.domain) if key]
         self.places: dict[str, str] = {}  # of ids
 
-    @property
-    def fields(self) -> list[str]:
-        """The fields that a row must have."""
-        return [self.tokens, self.tags]
+    def name_integers(self, tags: Sequence[str], where: str) -> None:
+        """Read integers as places in this list of tags, if it has any. Raises `UnknownType`."""
+        names = self.meanings[str]
+        for tag in tags:
+            if tag not in names:
+                raise unknown(where, "tag", tag, self.dataset)
+        self.meanings[int] = {index: names[name] for index, name in enumerate(tags)}
 
     def sentence(self, row: dict[str, Any], where: str) -> Sentence | None:
         """The sentence of a row; None for a flaw that leaves none. ``where`` names the row in messages.
@@ -59,7 +56,7 @@ class RowReader:
         if not _NAMES.issuperset(map(type, values)):
             raise DataError(f"{where}: {' and '.join(self.keys)} must be strings or integers")
         identity, document, *domains = ("" if value is None else str(value) for value in values)
-        if _SURROGATE.search("".join([*tokens, identity, document, *domains])):
+        if SURROGATE.search("".join([*tokens, identity, document, *domains])):
             self.flaws.append(f"{where}: a lone surrogate, which is no character")
             return None
         if not tokens or not all(map(str.strip, tokens)):
@@ -70,8 +67,7 @@ class RowReader:
                 return None
         if identity and self.places.setdefault(identity, where) != where:
             which = "" if self.dataset.private else f" {brief(identity)}"
-            first = self.places[identity].rpartition(":")[2]
-            raise DataError(f"{where}: two sentences share an id{which}: see line {first}")
+            raise DataError(f"{where}: two sentences share an id{which}: see {self.places[identity]}")
         spans, repaired = spans_from_tags(tags, self.scheme)
         domain = (domains[0] or None) if domains else None
         return Sentence(identity, document or None, tuple(tokens), tuple(spans), repaired, domain=domain)
@@ -79,7 +75,7 @@ class RowReader:
     def _plain_names(self, tags: list[Any], where: str) -> list[str]:
         """The tags of a sentence, all names or all integers, as `dataset.plain_tag` writes them."""
         kind = type(tags[0]) if tags else str
-        if kind is int and kind not in self.meanings:
+        if kind is int and not self.meanings[int]:
             raise DataError(
                 f"{where}: {self.tags} are integers, and nothing says which tag each of them stands for: "
                 "declare `tags:` in the corpus' file, the names in the order of their integers"
