@@ -11,8 +11,9 @@ from ner_utils.data.formats import registry
 from ner_utils.data.formats.lines import DataError
 
 
-def passage(offset, text, *annotations):
+def passage(offset, text, *annotations, sentences=()):
     made = bioc.BioCPassage()
+    made.sentences = list(sentences)
     made.offset, made.text = offset, text
     for kind, stated, *places in annotations:
         annotation = bioc.BioCAnnotation()
@@ -54,6 +55,18 @@ def test_passages_keep_their_offsets(read):
     assert {row.document for row in rows} == {"1"}
 
 
+def test_sentences_are_read_where_a_passage_has_no_text(read):
+    for empty in ("", None):
+        inside = passage(0, "Flu is bad.", ("Disease", "Flu", (0, 3)))
+        rows = read(document("1", passage(0, empty, sentences=[inside]), passage(12, "So.")))
+        assert [row.text for row in rows] == ["Flu is bad .", "So ."] and len(rows[0].spans) == 1
+
+
+def test_equal_locations_are_one(read):
+    (row,) = read(document("1", passage(0, "bad lungs", ("Disease", "lungs", (4, 5), (4, 5)))))
+    assert surfaces([row]) == [("Disease", "lungs")] and row.treated == ()
+
+
 def test_passages_without_a_character_between_them(read):
     rows = read(document("1", passage(0, "One. "), passage(5, "Aspirin.", ("Chemical", "Aspirin", (5, 7)))))
     assert surfaces(rows) == [("Chemical", "Aspirin")]
@@ -70,6 +83,10 @@ def test_passages_without_a_character_between_them(read):
         ),
         ([document("1", passage(0, "a b", ("Disease", "b", (0, 1))))], "the text of the mention is not at"),
         ([document("1", passage(0, "a b", ("Disease", "a")))], "annotation 1 has no location"),
+        (
+            [document("1", passage(0, "left and right lungs", ("Disease", "right", (0, 4), (15, 5))))],
+            "annotation 1 of document 1: the text of the mention is not at its offsets: 'right'",
+        ),
     ],
 )
 def test_documents_that_are_refused(read, documents, message):
@@ -83,6 +100,9 @@ def test_documents_that_are_refused(read, documents, message):
         "<collection><document>",
         '{"documents": [{"id": "1"}]}',
         "{",
+        "[7]",
+        '{"documents": []}',
+        "<passage></passage>",
         '<!DOCTYPE c [<!ENTITY x SYSTEM "file:///etc/hostname">]><collection><source>&x;</source></collection>',
     ],
 )
@@ -103,5 +123,49 @@ def test_parts_that_publishers_leave_out(tmp_path, key):
     }
     document = {"id": "1", "passages": [{"offset": 0, "text": "The flu.", "annotations": [mention]}]}
     document["relations"] = [{"id": "R0", "infons": {"entity1": "0"}}]
-    (sentence,) = read_texts(tmp_path, dataset("bioc"), json.dumps({key: [document]}))
-    assert surfaces([sentence]) == [("Disease", "flu")]
+    for whole in ({key: [document]}, [{key: [document]}], document):
+        (sentence,) = read_texts(tmp_path, dataset("bioc"), json.dumps(whole))
+        assert surfaces([sentence]) == [("Disease", "flu")]
+
+
+PLACE = {"offset": 0, "length": 3}
+FLU = {"infons": {"type": "Disease"}, "text": "Flu", "locations": [PLACE]}
+
+
+@pytest.mark.parametrize(
+    ("document", "passage", "mention", "expected"),
+    [
+        ({}, {}, {}, "7"),
+        ({"id": 0}, {}, {}, "0"),
+        ({"id": None}, {}, {}, "file0.txt:1"),
+        ({}, {"offset": "0"}, {}, "no BioC .offset: expected int, found str"),
+        ({}, {"offset": None}, {}, "no BioC .lacks 'offset'"),
+        ({}, {"text": 7}, {}, "no BioC .text: expected str, found int"),
+        ({}, {}, {"locations": [PLACE | {"offset": "0"}], "text": None}, "no BioC .offset: expected int"),
+        ({}, {}, {"infons": None}, "document 7: annotation 1 has no location, or no text as infon type"),
+        (
+            {},
+            {},
+            {"infons": {"type": ["Disease"]}},
+            "document 7: annotation 1 has no location, or no text as",
+        ),
+        ({}, {"text": "Flu \ud83d"}, {}, "document 7: a lone surrogate"),
+    ],
+)
+def test_values_of_other_kinds(tmp_path, document, passage, mention, expected):
+    passage = {"offset": 0, "text": "Flu", "annotations": [FLU | mention]} | passage
+    text = json.dumps({"documents": [{"id": "7", "passages": [passage]} | document]})
+    if " " in expected:
+        with pytest.raises(DataError, match=rf"file0.txt: {expected}"):
+            read_texts(tmp_path, dataset("bioc"), text)
+    else:
+        (sentence,) = read_texts(tmp_path, dataset("bioc"), text)
+        assert sentence.document == expected
+
+
+def test_ids_that_xml_leaves_out(tmp_path):
+    mention = "<infon key='type'>Disease</infon><location offset='0' length='3'/><text>Flu</text>"
+    text = f"<passage><offset>0</offset><text>Flu</text><annotation>{mention}</annotation></passage>"
+    text = f"<collection><document>{text}</document><document>{text}</document></collection>"
+    rows = read_texts(tmp_path, dataset("bioc"), text)
+    assert [row.document for row in rows] == ["file0.txt:1", "file0.txt:2"] and len(surfaces(rows)) == 2

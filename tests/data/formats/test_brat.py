@@ -35,9 +35,10 @@ def test_a_mention_over_the_end_of_a_line_joins_both(read):
 
 
 def test_a_discontinuous_mention_covers_what_is_between_its_parts(read):
-    rows = read("T1\tPER 0 3;13 17\tAda left\n")
-    assert surfaces(rows) == [("PER", "Ada Lovelace left")]
-    assert rows[0].treated == ("discontinuous_mentions",)
+    for parts in ("0 3;13 17\tAda left", "13 17;0 3\tleft Ada", "13 17;0 3\tAda left", "13 17;0 3"):
+        rows = read(f"T1\tPER {parts}\n")
+        assert surfaces(rows) == [("PER", "Ada Lovelace left")]
+        assert rows[0].treated == ("discontinuous_mentions",)
 
 
 @pytest.mark.parametrize(
@@ -55,6 +56,28 @@ def test_a_discontinuous_mention_covers_what_is_between_its_parts(read):
 def test_annotations_that_are_refused(read, ann, message):
     with pytest.raises(DataError, match=message):
         read(ann)
+
+
+@pytest.mark.parametrize(
+    ("places", "documents"),
+    [
+        (("a/1.txt", "a/1.ann", "b/1.txt", "b/1.ann"), ["a/1", "b/1"]),
+        (("texts/a/1.txt", "marks/a/1.ann", "texts/b/1.txt", "marks/b/1.ann"), ["a/1", "b/1"]),
+        (("texts/1.txt", "marks/1.ann", "texts/2.txt", "marks/2.ann"), ["1", "2"]),
+        (("a/1.txt", "a/1.ann", "b/2.txt", "b/2.ann"), ["1", "2"]),
+    ],
+)
+def test_documents_are_named_by_their_files(tmp_path, places, documents):
+    for place, text in zip(places, ("Ada left", "T1\tPER 0 3\tAda\n", "Bern slept", ""), strict=True):
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / place).write_text(text)
+    files = [tmp_path / place for place in places]
+    rows = list(registry.read(dataset("brat", types=NEWS), *files))
+    assert [(row.document, len(row.spans)) for row in rows] == list(zip(documents, [1, 0], strict=True))
+    with pytest.raises(
+        DataError, match="expected a text and a file .ann of the same name; there are 2 and 1"
+    ):
+        list(registry.read(dataset("brat", types=NEWS), *files[:3]))
 
 
 def test_a_text_without_annotations_is_refused(read):

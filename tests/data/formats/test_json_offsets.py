@@ -77,6 +77,16 @@ def test_fields_of_other_names_and_documents(read):
     assert [(row.document, row.text) for row in rows] == [("12", "Ada left .")]
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["[A]\n[B]", "[A]\nB", "A\n\ufeffB", '{"examples": [A]}\n{"data": [B]}', '{"n": 2, "examples": [A, B]}'],
+)
+def test_values_one_after_the_other(read, text):
+    a, b = ({"text": name, "entities": [[0, len(name), "PER"]]} for name in ("Ada", "Bo"))
+    text = text.replace("A", json.dumps(a, indent=1)).replace("B", json.dumps(b))
+    assert surfaces(read(dataset("offsets", types=NEWS), text)) == [("PER", "Ada"), ("PER", "Bo")]
+
+
 def with_mention(mention, text="ab"):
     return json.dumps({"text": text, "entities": [mention]})
 
@@ -86,9 +96,15 @@ def with_mention(mention, text="ab"):
     [
         ('{"text": "a", "entities": []}\n{"text": "b"}', ":2: no mentions; expected a list under"),
         ('{"body": "a", "entities": []}', ":1: no text in the field text; there are body"),
-        ('[\n{"text": "a", "entities": []},\n{"text": ]', ":3: no JSON"),
+        ('[\n{"text": "a", "entities": []},\n{"text": ]', ":3: expected a JSON value"),
+        ('[\n{"text": "a", "entities": []},\n', ":3: expected a JSON value"),
+        ('[{"text": "a", "entities": []}]\n garbage', ":2: expected a JSON value"),
+        (
+            '{"a": {"data": [{"text": "a", "spans": []}\n]},\n"b": {"data": [{"text": "b"}]}}',
+            ":2: expected one list of records in an object, found another",
+        ),
         ('[\n{"text": "a", "entities": []}\n{}]', ":3: no JSON .expected , or ]"),
-        ('{"text": "a", "entities": []', ":1: expected a JSON value on the line"),
+        ('{"text": "a", "entities": []', ":1: expected a JSON value"),
         ('{"text": "a", "spans": [], "spans": []}', ":1: expected a JSON value .*a key occurs twice"),
         ("7", ":1: expected an object with a text"),
         (with_mention([0, 1]), ":1: expected a mention as"),
@@ -96,6 +112,11 @@ def with_mention(mention, text="ab"):
         (with_mention([0, 1, "ORG"]), ":1: unknown type 'ORG'"),
         (with_mention([0, 9, "PER"]), ":1: a mention from 0 to 9 in a text of 2 characters"),
         (with_mention({"start": 0, "end": 1, "label": "PER", "text": "b"}), "is not at its offsets"),
+        ('{"text": "ab", "spans": [[0, 1, "PER"]], "label": [[0, 1, "LOC"]]}', "two fields, spans and label"),
+        ('{"data": {"body": "a"}, "annotations": [{"result": []}]}', "in the field text; there are body: "),
+        ('{"text": "a", "ner": [{"start": 0}], "annotation_id": 1}', "there are text, ner, annotation_id: "),
+        ('{"text": "a \\ud83d", "entities": []}', "document file0.txt:1: a lone surrogate"),
+        ('{"tokenized_text": ["\\ud83d"], "ner": []}', "document file0.txt:1: a lone surrogate"),
     ],
 )
 def test_records_that_are_refused(read, text, message):
@@ -160,6 +181,76 @@ def test_records_that_nobody_annotated_are_no_gold(record, message, read):
     assert sentence.tokens == ("Bern",) and sentence.treated == ("dropped_flaws",)
 
 
-def test_prodigy_leaves_the_key_of_mentions_out(read):
-    (sentence,) = read(dataset("offsets", types=NEWS), '{"text": "Bern", "answer": "accept"}')
-    assert sentence.spans == ()
+def annotation(kind, **about):
+    values = [{"start": 0, "end": 3, "text": "Ada", "labels": [kind]}] if kind else []
+    return {"result": [{"type": "labels", "value": value} for value in values]} | about
+
+
+OLD, NEW = {"updated_at": "2024-01-01T09"}, {"created_at": "2024-02-01T09"}
+
+
+@pytest.mark.parametrize(
+    ("annotations", "kind"),
+    [
+        ([annotation("LOC"), annotation("PER", ground_truth=True)], "PER"),
+        ([annotation("LOC", **OLD), annotation("PER", **NEW)], "PER"),
+        ([annotation("PER", **NEW), annotation("LOC", **OLD)], "PER"),
+        ([annotation("PER", completed_by=1), annotation("PER", completed_by=2)], "PER"),
+        ([annotation("LOC", completed_by=1, **OLD), annotation("PER", completed_by=2, **NEW)], None),
+        ([annotation("LOC", **OLD), annotation("PER")], None),
+        ([annotation("PER", **OLD), annotation("LOC", was_cancelled=True, **NEW)], "PER"),
+    ],
+)
+def test_the_annotation_of_a_task_that_counts(read, annotations, kind):
+    """The ground truth, or the newest one of one person; people who differ are refused."""
+    text = json.dumps({"id": 1, "data": {"text": "Ada left"}, "annotations": annotations})
+    if kind:
+        assert surfaces(read(dataset("offsets", types=NEWS), text)) == [(kind, "Ada")]
+    else:
+        with pytest.raises(
+            DataError, match=":1: its annotations differ; expected one of them marked as ground"
+        ):
+            read(dataset("offsets", types=NEWS), text)
+
+
+@pytest.mark.parametrize(
+    ("record", "keys"),
+    [
+        ({"text": "Ada", "entities": [], "label": [[0, 3, "PER"]], "labels": ["PER", "LOC"]}, {}),
+        ({"text": "Ada", "ner": [[0, 3, "PER"]], "annotation_id": 1}, {"fields": {"entities": "ner"}}),
+        (
+            {"text": "Ada", "label": [[0, 3, "PER"]], "labels": [{"choices": ["a", "b"]}]},
+            {"fields": {"entities": "label"}},
+        ),
+        (TASK | {"data": {"text": TEXT, "entities": [[0, 1, "LOC"]]}}, {}),
+        (
+            TASK | {"annotations": [{"result": [*RESULT, *(each | about for each in RESULT for about in (
+                {"type": "choices", "value": {"start": 0, "end": 3, "choices": ["female"]}},
+                {"type": "textarea", "value": {"start": 0, "end": 3, "text": ["Ada L."]}},
+            ))]}]},
+            {},
+        ),
+    ],
+)  # fmt: skip
+def test_where_the_mentions_are(read, record, keys):
+    found = surfaces(read(dataset("offsets", types=NEWS, **keys), json.dumps(record)))
+    assert found == (EXPECTED if "data" in record else [("PER", "Ada")])
+
+
+def test_no_mentions_can_mean_no_key(read):
+    """In Prodigy's exports and in the short form of Label Studio's."""
+    short = {"annotation_id": 2}
+    for record, fields in (({"answer": "accept"}, {}), (short, {}), (short, {"entities": "ner"})):
+        lines = json.dumps({"text": "Bern", **record}) + "\n"
+        lines += json.dumps({"text": "Ada", **record, fields.get("entities", "label"): [[0, 3, "PER"]]})
+        rows = read(dataset("offsets", types=NEWS, fields=fields), lines)
+        assert [len(row.spans) for row in rows] == [0, 1]
+
+
+@pytest.mark.parametrize("fields", [{"id": "number"}, {"entities": "ner"}])
+def test_declared_fields_must_exist(read, fields):
+    line = '{"text": "a", "id": 7, "entities": [], "answer": "accept"}\n'
+    with pytest.raises(
+        DataError, match="txt: no field (number|ner); there are text, id, entities, answer: see"
+    ):
+        read(dataset("offsets", types=NEWS, fields=fields), line)

@@ -96,6 +96,14 @@ def test_repeated_documents_of_biocreative(read):
         pytest.param("ผู้ป่วยไข้", ["ไข้"], "ผู้ ป่ ว ย ไ ข้", id="Thai"),
         pytest.param("𠀀𠀁。𠀂", ["𠀂"], "𠀀 𠀁 。|𠀂", id="beyond the basic plane"),
         pytest.param("감기에 걸렸다. Он болен.", ["감기에"], "감기에 걸렸다 .|Он болен .", id="with spaces"),
+        pytest.param("वह दिल्ली में है", ["दिल्ली"], "वह दिल्ली में है", id="Hindi"),
+        pytest.param("சென்னை -நகரம்", ["சென்னை"], "சென்னை - நகரம்", id="Tamil"),
+        pytest.param("مُحَمَّد هنا", ["مُحَمَّد"], "مُحَمَّد هنا", id="Arabic with harakat"),
+        pytest.param("می\u200cخواهم x", ["می\u200cخواهم"], "می\u200cخواهم x", id="joiners"),
+        pytest.param("Jose\u0301, so\xadft", ["Jose\u0301"], "Jose\u0301 , so\xadft", id="NFD"),
+        pytest.param(
+            "a \u0301b 葛\U000e0100木", ["葛\U000e0100"], "a \u0301 b 葛\U000e0100 木", id="selectors"
+        ),
     ],
 )
 def test_characters_are_the_tokens_of_scripts_without_spaces(read, title, mentions, tokens):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ner_utils.config.dataset import Dataset
 from ner_utils.data.formats.lines import JSON, DataError, whole_text
-from ner_utils.data.formats.offsets.standoff import Row, document_name, read_document
+from ner_utils.data.formats.offsets.standoff import Row, document_name, read_document, row_of
 from ner_utils.data.sentence import Sentence
 from ner_utils.messages import shortened
 
@@ -22,53 +22,67 @@ def read_bioc(dataset: Dataset, flaws: list[str], *paths: Path) -> Iterator[Sent
     `DataError` for a file that is no BioC, and for passages that overlap."""
     seen: set[str] = set()
     for path in paths:
-        for document in _documents(path):
-            name = document_name(document.id, dataset)
-            if document.id in seen:
+        for index, document in enumerate(_documents(path), 1):
+            identity = f"{path.name}:{index}" if document.id in (None, "") else str(document.id)
+            name = document_name(identity, dataset)
+            if identity in seen:
                 flaws.append(f"{path}: {name} occurs twice")
                 continue
-            seen.add(document.id)
+            seen.add(identity)
             passages = _passages(path, name, document)
             text = " ".join(passages)
-            rows = [
-                _row(path, name, number, each, text) for number, each in enumerate(_annotations(document), 1)
-            ]
-            yield from read_document(dataset, flaws, path, document.id, passages, rows)
+            numbered = enumerate(_annotations(document), 1)
+            rows = [_row(path, name, number, each, text) for number, each in numbered]
+            yield from read_document(dataset, flaws, path, identity, passages, rows)
 
 
 def _documents(path: Path) -> list[BioCDocument]:
-    from bioc import biocjson, biocxml  # late: few corpora need them
-    from lxml.etree import XMLSyntaxError
+    """The documents of a collection, or of a list of collections or documents in JSON."""
+    from bioc import biocxml  # late: few corpora need them
+    from bioc.biocjson.decoder import parse_doc
+    from lxml import etree
 
     text = whole_text(path)
     try:
-        if text.lstrip().startswith("{"):
-            return biocjson.loads(json.dumps(_complete(JSON.decode(text)))).documents
-        return biocxml.loads(text).documents
-    except (XMLSyntaxError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{path}: no BioC ({shortened(str(error), 100)})") from None
+        if text.lstrip()[:1] in ("{", "["):
+            value = JSON.decode(text)
+            parts = value if isinstance(value, list) else [value]
+            inside = (part.get("documents") or part.get("PubTator3") or [part] for part in parts)
+            return [parse_doc(_complete(each, "documents")) for each in itertools.chain(*inside)]
+        tree = etree.fromstring(text.encode())
+        if tree.tag != "collection":
+            raise ValueError(f"expected a collection, found {tree.tag}")
+        for annotation in tree.iter("annotation"):
+            annotation.set("id", annotation.get("id", ""))  # which the library expects
+        return biocxml.loads(etree.tostring(tree, encoding="unicode")).documents
+    except (etree.XMLSyntaxError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        why = f"{'lacks ' if isinstance(error, KeyError) else ''}{shortened(str(error), 100)}"
+        raise DataError(f"{path}: no BioC ({why})") from None
 
 
-# Of a part in JSON, the parts that it contains.
+# Of a part in JSON, the parts that it contains, and the kinds of values.
 _INSIDE = {
     "documents": ("passages", "annotations"),
     "passages": ("sentences", "annotations"),
     "sentences": ("annotations",),
-    "annotations": (),
+    "annotations": ("locations",),
+    "locations": (),
 }
+_KINDS = {"offset": int, "length": int, "text": str, "infons": dict}
 
 
-def _complete(values: dict[str, Any], inside: tuple[str, ...] = ("documents",)) -> dict[str, Any]:
-    """A part in JSON with the keys that publishers leave out (BioRED, PubTator 3) and the library expects;
-    without relations, which are not read. Raises `KeyError` for a document without passages."""
-    if "passages" in inside and "passages" not in values:
+def _complete(values: dict[str, Any], key: str) -> dict[str, Any]:
+    """A part in JSON with what publishers leave out (BioRED, PubTator 3) and the library expects; without
+    relations, which are not read. Raises `KeyError` for a document without passages, and `TypeError` for a
+    value of another kind."""
+    values = {name: value for name, value in values.items() if value is not None}
+    if key == "documents" and "passages" not in values:
         raise KeyError("passages")
-    whole = {"source": "", "date": "", "key": "", "version": "", "infons": {}, "text": None} | values
-    whole["documents"] = values.get("documents", values.get("PubTator3"))
-    return whole | {
-        "relations": [],
-        **{key: [_complete(each, _INSIDE[key]) for each in whole.get(key) or ()] for key in inside},
-    }
+    for name, kind in _KINDS.items():
+        if name in values and type(values[name]) is not kind:
+            raise TypeError(f"{name}: expected {kind.__name__}, found {type(values[name]).__name__}")
+    inside = {each: [_complete(part, each) for part in values.get(each, ())] for each in _INSIDE[key]}
+    return {"id": "", "infons": {}, "text": None} | values | {"relations": []} | inside
 
 
 def _passages(path: Path, name: str, document: BioCDocument) -> list[str]:
@@ -77,7 +91,7 @@ def _passages(path: Path, name: str, document: BioCDocument) -> list[str]:
     parts: list[str] = []
     length = -1  # of the parts, joined
     for passage in sorted(document.passages, key=lambda each: each.offset):
-        nodes = [passage] if passage.text is not None else passage.sentences
+        nodes = [passage] if passage.text or not passage.sentences else passage.sentences
         for node in nodes:
             gap = node.offset - length
             if node.text is None:
@@ -105,11 +119,7 @@ def _annotations(document: BioCDocument) -> Iterator[BioCAnnotation]:
 
 
 def _row(path: Path, name: str, number: int, annotation: BioCAnnotation, text: str) -> Row:
-    """An annotation; its parts and the text between them where it is discontinuous."""
-    kind, places = annotation.infons.get("type"), sorted(annotation.locations, key=lambda each: each.offset)
-    if kind is None or not places:
-        raise DataError(f"{path}: {name}: annotation {number} has no location or no infon type")
-    start, end = places[0].offset, max(each.end for each in places)
-    apart = len(places) > 1
-    covered = text[start:end] if apart or annotation.text is None else annotation.text
-    return Row(f"annotation {number} of {name}", str(start), str(end), covered, kind, apart)
+    kind, parts = annotation.infons.get("type"), [(each.offset, each.end) for each in annotation.locations]
+    if not isinstance(kind, str) or not parts:
+        raise DataError(f"{path}: {name}: annotation {number} has no location, or no text as infon type")
+    return row_of(f"annotation {number} of {name}", parts, annotation.text, kind, text)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 from ner_utils.config.dataset import Dataset
-from ner_utils.data.formats.lines import DataError, filled_lines, whole_text
-from ner_utils.data.formats.offsets.standoff import Row, document_name, read_document
+from ner_utils.data.formats.lines import DataError, below, filled_lines, whole_text
+from ner_utils.data.formats.offsets.standoff import Row, read_document, row_of
 from ner_utils.data.sentence import Sentence
 
 _OFFSETS = r"\d+ \d+(?:;\d+ \d+)*"
@@ -20,38 +21,34 @@ _OTHERS = ("R", "E", "A", "M", "N", "*", "#", "W")
 def read_brat(dataset: Dataset, flaws: list[str], *paths: Path) -> Iterator[Sentence]:
     """Read texts and annotations with the same names; a line of a text begins a sentence. Offsets count code
     points. Lines that are no mentions (relations, events, notes) are skipped."""
-    texts = {path.stem: path for path in paths if path.suffix != ".ann"}
-    annotated = {path.stem: path for path in paths if path.suffix == ".ann"}
+    texts = _by_document([path for path in paths if path.suffix != ".ann"])
+    annotated = _by_document([path for path in paths if path.suffix == ".ann"])
     if alone := sorted(texts.keys() ^ annotated.keys()):
-        path = (texts | annotated)[alone[0]]
-        raise DataError(f"{path}: expected a text and a file .ann of the same name")
+        path, numbers = (texts | annotated)[alone[0]], f"{len(texts)} and {len(annotated)}"
+        raise DataError(f"{path}: expected a text and a file .ann of the same name; there are {numbers}")
     for document, path in texts.items():
         text, annotations = whole_text(path), annotated[document]
         rows = [
-            row
+            _row(annotations, number, line, text)
             for number, line in filled_lines(annotations)
             if line[0] not in _OTHERS
-            and (row := _row(dataset, flaws, annotations, document, number, line, text))
         ]
         yield from read_document(dataset, flaws, annotations, document, text.split("\n"), rows)
 
 
-def _row(
-    dataset: Dataset, flaws: list[str], path: Path, document: str, number: int, line: str, text: str
-) -> Row | None:
-    """A mention; its parts and the text between them where it is discontinuous. None for a flaw."""
+def _by_document(paths: list[Path]) -> dict[str, Path]:
+    """Files by the names of their documents: their own, with the folders where several have one name."""
+    times = Counter(path.stem for path in paths)
+    return {
+        path.stem if times[path.stem] == 1 else place.removesuffix(path.suffix): path
+        for place, path in below(paths).items()
+    }
+
+
+def _row(path: Path, number: int, line: str, text: str) -> Row:
     match = _MENTION.fullmatch(line)
     if not match:
         raise DataError(f"{path}:{number}: expected T1, a tab, type, start and end, a tab and the text")
     kind, offsets, stated = match.groups()
     parts = [tuple(map(int, part.split())) for part in offsets.split(";")]
-    start, end = parts[0][0], parts[-1][1]
-    if len(parts) > 1:
-        joined = " ".join(text[first:last] for first, last in parts)
-        if stated is not None and " ".join(joined.split()) != " ".join(stated.split()):
-            name = document_name(document, dataset)
-            flaws.append(f"{path}:{number}: {name}: the text of the mention is not at its offsets")
-            return None
-        stated = None
-    covered = text[start:end]
-    return Row(number, str(start), str(end), covered if stated is None else stated, kind, len(parts) > 1)
+    return row_of(number, parts, stated, kind, text)

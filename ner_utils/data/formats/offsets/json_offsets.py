@@ -1,14 +1,13 @@
 """JSON with texts and mentions by offsets, as spaCy, Prodigy, doccano and Label Studio export it.
 
-A file is a JSON array, or has a JSON value on each line. A record is an object with a text, or a list of a
-text and an object (spaCy's training data). Its mentions are lists ``[start, end, type]`` or objects; offsets
-count code points, and ``end`` is exclusive. Label Studio's tasks have their text in ``data`` and their
-mentions in the first annotation that was not cancelled.
+A file has JSON values, one after the other: records, lists of them, or objects with one such list. A record
+is an object with a text, or a list of a text and an object (spaCy's training data). Its mentions are lists
+``[start, end, type]`` or objects; offsets count code points, and ``end`` is exclusive. Label Studio's tasks
+have their text in ``data`` and their mentions in annotations, of which `_counted` chooses one.
 """
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import re
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ner_utils.config.dataset import Dataset
-from ner_utils.data.formats.lines import JSON, DataError, filled_lines, whole_text
+from ner_utils.data.formats.lines import JSON, DataError, check_names, whole_text
 from ner_utils.data.formats.offsets.standoff import Row, document_name, read_document
 from ner_utils.data.sentence import Sentence
 from ner_utils.messages import shortened
@@ -26,8 +25,9 @@ MENTIONS = ("entities", "spans", "labels", "label", "annotations", "completions"
 STARTS, ENDS = ("start", "start_offset", "begin"), ("end", "end_offset")
 TYPES = ("label", "type", "labels", "entity", "tag")
 TOKENS = "tokenized_text"  # of GLiNER
-_SPACE = " \t\r\n"
-# A list of records in an object, as some tools export it.
+_SPACE = re.compile(r"[\s\ufeff]*")
+# A list of records, and one in an object, as some tools export it.
+_LIST = re.compile(r"\[(?=\s*(?:[\[{\]]|null))")
 _LIST_INSIDE = re.compile(
     r'"annotations"\s*:\s*\[(?=\s*(?:\[|null))|"(?:examples|data)"\s*:\s*\[(?=\s*(?:[\[{]|null))'
 )
@@ -36,45 +36,79 @@ _LIST_INSIDE = re.compile(
 def read_json_offsets(dataset: Dataset, flaws: list[str], path: Path) -> Iterator[Sentence]:
     """Read the records of a file. Raises `DataError` for a record of another form."""
     seen: set[str] = set()
-    for index, (number, record) in enumerate(_records(path, dataset.field("text")), 1):
+    missing, there, field = dataset.declared, [], dataset.field("text")
+    for index, (number, record) in enumerate(_records(path, field), 1):
         where = f"{path}:{number}"  # an array may be on one line
-        if _is_pair(record):
-            record = {dataset.field("text"): record[0], **record[1]}
-        if reason := _not_annotated(record):
-            flaws.append(f"{where}: {reason}")
+        try:
+            record = _plain(record, dataset, where)
+        except ValueError as error:
+            flaws.append(f"{where}: {error}")
             continue
-        if not isinstance(record, dict):
-            raise DataError(f"{where}: expected an object with a text and mentions")
-        if TOKENS in record:
-            record = _with_offsets(record, dataset.field("text"), where)
-        text = _text(record, dataset.field("text"), where)
+        there = list(record)
+        missing -= set(there)
+        text = record.get(field, record.get("data"))
+        if not isinstance(text, str):
+            names = shortened(", ".join(there))
+            raise DataError(f"{where}: no text in the field {field}; there are {names}: declare `fields`")
         identity = record.get(dataset.field("id"))
         document = f"{path.name}:{index}" if identity is None else str(identity)
         if document in seen:
             flaws.append(f"{where}: {document_name(document, dataset)} occurs twice")
             continue
         seen.add(document)
-        rows = (_row(mention, text, number, where, flaws) for mention in _mentions(record, where))
+        rows = (_row(mention, text, number, where, flaws) for mention in _mentions(record, dataset, where))
         yield from read_document(dataset, flaws, path, document, [text], list(filter(None, rows)))
+    check_names(f"{path}", there and missing, there, dataset)
 
 
-def _not_annotated(record: Any) -> str:
-    """Why a record has no gold annotation: nobody annotated it, or somebody rejected it."""
+def _plain(record: Any, dataset: Dataset, where: str) -> dict[str, Any]:
+    """A record of any tool as an object with a text and a list of mentions. Raises `ValueError` for one that
+    nobody annotated, that somebody rejected, or of which annotations differ."""
     if record is None:
-        return "an empty record"
+        raise ValueError("an empty record")
+    if isinstance(record, list) and list(map(type, record)) == [str, dict]:
+        return {dataset.field("text"): record[0], **record[1]}
     if not isinstance(record, dict):
-        return ""
-    if (answer := record.get("answer", "accept")) in ("reject", "ignore"):  # Prodigy's
-        return f"not annotated: its answer is {answer}"
-    if isinstance(record.get("data"), dict):  # Label Studio's
-        made = record.get("annotations", record.get("completions"))
-        skipped = (not isinstance(each, dict) or each.get("was_cancelled") for each in made or ())
-        if isinstance(made, list) and all(skipped):
-            return "not annotated: nobody submitted an annotation"
-    return ""
+        raise DataError(f"{where}: expected an object with a text and mentions")
+    if (answer := record.get("answer")) in ("reject", "ignore"):  # Prodigy's
+        raise ValueError(f"not annotated: its answer is {answer}")
+    if TOKENS in record:
+        return _with_offsets(record, dataset, where)
+    if not isinstance(record.get("data"), dict):
+        return record
+    identity, made = dataset.field("id"), record.get("annotations", record.get("completions"))
+    plain = {key: value for key, value in record["data"].items() if not isinstance(value, list)}
+    if dataset.field("text") not in plain:
+        return plain
+    plain |= {identity: record[identity]} if identity in record else {}
+    return plain | ({dataset.field("entities"): _counted(made)} if isinstance(made, list) else {})
 
 
-def _with_offsets(record: dict[str, Any], field: str, where: str) -> dict[str, Any]:
+def _counted(made: list[Any]) -> list[dict[str, Any]]:
+    """The mentions of a task: of the ground truth, or else of the newest annotation. Raises `ValueError` if
+    nobody submitted one, and if annotations by several people, or without times, differ."""
+    kept = [each for each in made if isinstance(each, dict) and not each.get("was_cancelled")]
+    kept = [each for each in kept if each.get("ground_truth")] or kept
+    if not kept:
+        raise ValueError("not annotated: nobody submitted an annotation")
+    if not all(isinstance(each.get("result"), list) for each in kept):
+        return kept  # mentions
+    times = [str(each.get("updated_at") or each.get("created_at") or "") for each in kept]
+    by_several = any(each.get("completed_by") != kept[0].get("completed_by") for each in kept)
+    if (by_several or "" in times) and any(_regions(each) != _regions(kept[0]) for each in kept):
+        raise ValueError("its annotations differ; expected one of them marked as ground truth")
+    return _regions(kept[times.index(max(times))])
+
+
+def _regions(annotation: dict[str, Any]) -> list[dict[str, Any]]:
+    """The mentions of an annotation. Other results are choices, texts and ratings, some of a mention."""
+    results = [each for each in annotation["result"] if isinstance(each, dict)]
+    found = [each.get("value") for each in results if str(each.get("type", "labels")).endswith("labels")]
+    regions = [value for value in found if isinstance(value, dict) and "start" in value]
+    return sorted(regions, key=lambda value: str(value["start"]))
+
+
+def _with_offsets(record: dict[str, Any], dataset: Dataset, where: str) -> dict[str, Any]:
     """A record of GLiNER, whose mentions are the first and the last token, as one with offsets."""
     tokens, mentions = record[TOKENS], record.get("ner")
     if not isinstance(tokens, list) or not {str}.issuperset(map(type, tokens)):
@@ -89,82 +123,58 @@ def _with_offsets(record: dict[str, Any], field: str, where: str) -> dict[str, A
         first, last, kind = mention
         inside = 0 <= first <= last < len(tokens)
         made.append([begins[first], begins[last + 1] - 1, kind] if inside else [-1, -1, kind])
-    return record | {field: " ".join(tokens), "entities": made}
+    return record | {dataset.field("text"): " ".join(tokens), dataset.field("entities"): made}
 
 
 def _records(path: Path, field: str) -> Iterator[tuple[int, Any]]:
-    """The values of a file with the lines on which they begin."""
+    """The records of a file with the lines on which they begin."""
     text = whole_text(path)
-    head = text.lstrip(_SPACE)
-    first = _value(head.partition("\n")[0])
-    whole = head.startswith("{") and not (isinstance(first, dict) and field in first)
-    wrapped = _LIST_INSIDE.search(text) if whole else None
-    is_list = head.startswith("[") and not _is_pair(first)
-    if not (is_list or wrapped):
-        for number, line in filled_lines(path):
-            try:
-                yield number, JSON.decode(line)
-            except (ValueError, RecursionError) as error:
-                why = shortened(str(error), 100)
-                raise DataError(f"{path}:{number}: expected a JSON value on the line ({why})") from None
-        return
-    at = _skip(text, wrapped.end() if wrapped else text.index("[") + 1)
-    while text[at : at + 1] != "]":
-        number = text.count("\n", 0, at) + 1
+    at, before, number = 0, 0, 1
+    inside, resume = False, 0  # of a list, and where the object ends that holds it
+    while (at := _SPACE.match(text, at).end()) < len(text) or inside:
+        number, before = number + text.count("\n", before, at), at
+        if inside and text[at : at + 1] == "]":
+            if _LIST_INSIDE.search(text, at, resume):
+                raise DataError(f"{path}:{number}: expected one list of records in an object, found another")
+            inside, at = False, max(at + 1, resume)
+            continue
+        if not inside and _LIST.match(text, at):
+            inside, at, resume = True, at + 1, 0
+            continue
         try:
             value, end = JSON.raw_decode(text, at)
         except (ValueError, RecursionError) as error:
-            raise DataError(f"{path}:{number}: no JSON ({shortened(str(error), 100)})") from None
+            why = shortened(str(error), 100)
+            raise DataError(f"{path}:{number}: expected a JSON value ({why})") from None
+        is_record = not isinstance(value, dict) or field in value or TOKENS in value
+        is_record = is_record or isinstance(value.get("data"), dict)
+        if not inside and not is_record and (found := _LIST_INSIDE.search(text, at, end)):
+            inside, at, resume = True, found.end(), end
+            continue
         yield number, value
-        end = _skip(text, end)
-        if text[end : end + 1] not in (",", "]"):
-            raise DataError(f"{path}:{text.count(chr(10), 0, end) + 1}: no JSON (expected , or ])")
-        at = _skip(text, end + 1) if text[end] == "," else end
+        at = _SPACE.match(text, end).end()
+        if inside and text[at : at + 1] not in (",", "]"):
+            number += text.count("\n", before, at)
+            raise DataError(f"{path}:{number}: no JSON (expected , or ])")
+        at += inside and text[at] == ","
 
 
-def _is_pair(value: Any) -> bool:
-    """Whether a value is a text and an object, in a list."""
-    return isinstance(value, list) and list(map(type, value)) == [str, dict]
-
-
-def _value(line: str) -> Any:
-    """The JSON value of a line, None where it is none."""
-    with contextlib.suppress(ValueError, RecursionError):
-        return JSON.decode(line)
-
-
-def _skip(text: str, at: int) -> int:
-    while at < len(text) and text[at] in _SPACE:
-        at += 1
-    return at
-
-
-def _text(record: dict[str, Any], field: str, where: str) -> str:
-    text = record.get(field, record.get("data"))
-    if isinstance(text, dict):  # Label Studio's
-        text = text.get(field)
-    if not isinstance(text, str):
-        there = shortened(", ".join(record))
-        raise DataError(f"{where}: no text in the field {field}; there are {there}: declare `fields`")
-    return text
-
-
-def _mentions(record: dict[str, Any], where: str) -> list[Any]:
+def _mentions(record: dict[str, Any], dataset: Dataset, where: str) -> list[Any]:
     """The mentions of a record. None are an empty list, so that a record without the key is refused."""
-    for key in MENTIONS:
-        if isinstance(found := record.get(key), list):
-            break
-    else:
-        if "answer" in record:  # Prodigy leaves the key out where there is no mention
-            return []
-        raise DataError(f"{where}: no mentions; expected a list under one of {', '.join(MENTIONS)}")
-    results = [each for each in found if isinstance(each, dict) and "result" in each]
-    if key in ("annotations", "completions") and (results or not found):
-        kept = [each for each in results if not each.get("was_cancelled")]
-        found = kept[0]["result"] if kept else []
-        values = [each["value"] for each in found if isinstance(each, dict) and "value" in each]
-        found = [value for value in values if "start" in value]  # others are choices and ratings
-    return found
+    keys = [dataset.field("entities")] if "entities" in dataset.fields else MENTIONS
+    lists = {key: record[key] for key in keys if isinstance(record.get(key), list)}
+    filled = [key for key, each in lists.items() if each and isinstance(each[0], (list, dict))]
+    if len(filled) > 1:
+        raise DataError(f"{where}: mentions in two fields, {filled[0]} and {filled[1]}: declare `fields`")
+    if lists:
+        return lists[[*filled, *lists][0]]
+    # Prodigy, and Label Studio in its short form, leave the key out where there is no mention.
+    sure = "entities" in dataset.fields or list not in map(type, record.values())
+    if "answer" in record or ("annotation_id" in record and sure):
+        return []
+    expected, there = ", ".join(keys), shortened(", ".join(record))
+    advice = "declare `fields: {entities: ...}`"
+    raise DataError(f"{where}: no mentions; expected a list under {expected}; there are {there}: {advice}")
 
 
 def _row(mention: Any, text: str, number: int, where: str, flaws: list[str]) -> Row | None:
@@ -175,7 +185,8 @@ def _row(mention: Any, text: str, number: int, where: str, flaws: list[str]) -> 
         start, end, kind = mention
         stated = None
     elif isinstance(mention, dict):
-        start, end, kind = (_first(mention, keys) for keys in (STARTS, ENDS, TYPES))
+        names = (next(filter(mention.__contains__, keys), None) for keys in (STARTS, ENDS, TYPES))
+        start, end, kind = map(mention.get, names)
         stated = mention.get("text")
     else:
         raise DataError(f"{where}: {expected}")
@@ -188,7 +199,3 @@ def _row(mention: Any, text: str, number: int, where: str, flaws: list[str]) -> 
         return None
     covered = text[start:end]
     return Row(number, str(start), str(end), stated if isinstance(stated, str) else covered, kind)
-
-
-def _first(mention: dict[str, Any], keys: tuple[str, ...]) -> Any:
-    return next((mention[key] for key in keys if key in mention), None)
