@@ -6,7 +6,6 @@ case, because capitals in user-generated text mean little and uncased models ign
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from ner_utils.config.dataset import Dataset
 from ner_utils.data.corpus import DataError, Sentence, digests
 from ner_utils.data.formats.lines import DROPPED, OTHER_LEVEL
 from ner_utils.data.formats.offsets.standoff import CHANGES
+from ner_utils.data.predictions import parse_predictions
 from ner_utils.data.spans import Span, surface, times_in
 
 
@@ -179,14 +179,16 @@ def agreement(folders: Iterable[Path]) -> dict[str, Any] | None:
 
     Reads ``annotation/first.jsonl`` and ``annotation/second.jsonl``, with an object of id and spans on each
     line. ``f1`` is the strict micro F1 of one annotation against the other; it is symmetric and needs no true
-    negatives (Hripcsak and Rothschild 2005, doi:10.1197/jamia.M1733). Raises `DataError` if a line is
-    malformed or the annotations cover different sentences.
+    negatives (Hripcsak and Rothschild 2005, doi:10.1197/jamia.M1733). Raises `ResultError` if a line is
+    malformed, and `DataError` if the annotations cover different sentences.
     """
     pairs = [[folder / "annotation" / f"{name}.jsonl" for name in ("first", "second")] for folder in folders]
     files = next((pair for pair in pairs if all(file.is_file() for file in pair)), None)
     if files is None:
         return None
-    first, second = map(_read_annotation, files)
+    first, second = (
+        {identity: set(row.spans) for identity, row in parse_predictions(file).items()} for file in files
+    )
     if first.keys() != second.keys():
         raise DataError(f"{files[0].parent}: the two passes cover different sentences")
     mentions = sum(map(len, (*first.values(), *second.values())))
@@ -197,17 +199,3 @@ def agreement(folders: Iterable[Path]) -> dict[str, Any] | None:
         "f1": 2 * sum(len(first[identity] & second[identity]) for identity in first) / max(mentions, 1),
         "differing_sentences": sum(first[identity] != second[identity] for identity in first),
     }
-
-
-def _read_annotation(path: Path) -> dict[str, set[Span]]:
-    spans_of: dict[str, set[Span]] = {}
-    for number, line in enumerate(path.read_bytes().splitlines(), 1):
-        try:
-            row = json.loads(line)
-            identity, spans = row["id"], {Span(*span) for span in row["spans"]}
-        except (ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{path}:{number}: expected an object with id and spans ({error})") from None
-        if identity in spans_of:
-            raise DataError(f"{path}:{number}: {identity} occurs twice")
-        spans_of[identity] = spans
-    return spans_of

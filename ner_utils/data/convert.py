@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,10 +22,11 @@ from typing import Any
 from ner_utils import config, messages
 from ner_utils.data import corpus
 from ner_utils.data.formats.lines import DataError
-from ner_utils.data.predictions import read_predictions
+from ner_utils.data.predictions import parse_predictions, read_predictions
 from ner_utils.data.sentence import Sentence
 from ner_utils.data.spans import Span
 from ner_utils.files import write_whole
+from ner_utils.sealed import ResultError
 
 Spans = Sequence[Span]
 
@@ -37,7 +39,10 @@ def offsets_of(sentence: Sentence, spans: Spans) -> list[tuple[int, int, str]]:
 
 # --------------------------------------------------------------------------- formats
 def conll(sentences: Sequence[Sentence]) -> str:
-    """A token and its tag on each line, separated by a tab."""
+    """A token, a tab and a tag on each line. Raises `DataError` for a token that would begin a document."""
+    for sentence in sentences:
+        if any(token.split()[:1] == ["-DOCSTART-"] for token in sentence.tokens):
+            raise DataError(f"{sentence.id}: format conll cannot hold a token -DOCSTART-")
     rows = (zip(sentence.tokens, sentence.ner_tags, strict=True) for sentence in sentences)
     return "".join("".join(f"{token}\t{tag}\n" for token, tag in row) + "\n" for row in rows)
 
@@ -79,17 +84,24 @@ def _results(sentence: Sentence, spans: Spans) -> list[dict[str, Any]]:
 
 def brat(sentences: Sequence[Sentence]) -> Iterator[tuple[str, str]]:
     """Names and contents of the files of each document, a sentence on each line; sentences without a document
-    are documents by themselves."""
-    for document, members in itertools.groupby(sentences, key=lambda each: each.document or each.id):
+    are documents by themselves. Raises `DataError` for a type with white space."""
+    documents: dict[tuple[str | None, str], list[Sentence]] = {}
+    for each in sentences:
+        documents.setdefault((each.document, "" if each.document else each.id), []).append(each)
+    taken: set[str] = set()  # some file systems ignore case
+    for (document, identity), members in documents.items():
         text, mentions = "", []
         for sentence in members:
             shift = len(text)
             for start, end, kind in offsets_of(sentence, sentence.spans):
+                if len(kind.split()) > 1:
+                    raise DataError(f"{sentence.id}: format brat cannot hold a space in type {kind!r}")
                 mentions.append((kind, start + shift, end + shift, sentence.text[start:end]))
             text += sentence.text + "\n"
-        name = "".join(
-            character if character.isalnum() or character in "-_." else "-" for character in document
-        )
+        stem = re.sub(r"[^\w.-]", "-", document or identity)[:100]
+        names = itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2)))
+        name = next(name for name in names if name.casefold() not in taken)
+        taken.add(name.casefold())
         lines = (f"T{at}\t{kind} {s} {e}\t{words}\n" for at, (kind, s, e, words) in enumerate(mentions, 1))
         yield f"{name}.txt", text
         yield f"{name}.ann", "".join(lines)
@@ -134,6 +146,9 @@ def write(
     if predicted is not None:
         pairs = zip(sentences, predicted, strict=True)
         sentences = [replace(sentence, spans=tuple(sorted(spans))) for sentence, spans in pairs]
+    if kind in ("conll", "brat"):  # which have a line for a token or a sentence
+        cleaned = ([re.sub("[\t\n]", " ", token) for token in each.tokens] for each in sentences)
+        sentences = [replace(each, tokens=tuple(row)) for each, row in zip(sentences, cleaned, strict=True)]
     if kind == "brat":
         for name, content in brat(sentences):
             write_whole(output / name, content.encode())
@@ -154,13 +169,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("output", type=Path)
     parser.add_argument("--predictions", type=Path, metavar="FILE")
     chosen = parser.parse_args(arguments)
-    sentences = corpus.load_split(chosen.corpus, config.load_dataset(chosen.corpus), chosen.split)
+    dataset = config.load_dataset(chosen.corpus)
+    sentences = corpus.load_split(chosen.corpus, dataset, chosen.split)
     predicted = None
     if chosen.predictions:
-        lines = chosen.predictions.read_text(encoding="utf-8").splitlines()
-        ids = {json.loads(line)["id"] for line in lines}  # a study may predict a sample
-        sentences = [sentence for sentence in sentences if sentence.id in ids]
+        rows = parse_predictions(chosen.predictions)  # maybe of a sample
+        sentences = [sentence for sentence in sentences if sentence.id in rows]
         predicted = [row.spans for row in read_predictions(chosen.predictions, sentences)]
+        unknown = {span.type for spans in predicted for span in spans} - set(dataset.types)
+        if unknown or not rows:
+            found, types = min(unknown, default="no prediction"), ", ".join(dataset.types)
+            raise ResultError(f"{chosen.predictions}: found {found}; expected predictions of {types}")
     write(sentences, chosen.format, chosen.output, predicted)
     print(f"{len(sentences):,} sentences written to {chosen.output}")
 

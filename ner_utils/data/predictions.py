@@ -65,16 +65,7 @@ def read_predictions(path: Path, sentences: Sequence[Sentence]) -> list[Predicti
     Raises `ResultError` unless there is exactly one for each sentence, and its spans are inside of the
     sentence and do not overlap.
     """
-    rows: dict[str, Prediction] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        try:
-            prediction = _ROW.validate_json(line, strict=True)
-        except ValidationError as error:
-            reason = error.errors()[0]["msg"]
-            raise ResultError(f"{path}:{number}: not a prediction ({reason})") from None
-        if prediction.id in rows:
-            raise ResultError(f"{path}:{number}: a second prediction for {prediction.id}")
-        rows[prediction.id] = prediction
+    rows = parse_predictions(path)
     if set(rows) != {sentence.id for sentence in sentences}:
         raise ResultError(f"{path}: {len(rows)} predictions do not match the {len(sentences)} sentences")
     for sentence in sentences:
@@ -84,3 +75,18 @@ def read_predictions(path: Path, sentences: Sequence[Sentence]) -> list[Predicti
                 raise ResultError(f"{path}: {sentence.id}: span {list(span)} overlaps or leaves the sentence")
             end = span.end
     return [rows[sentence.id] for sentence in sentences]
+
+
+def parse_predictions(path: Path) -> dict[str, Prediction]:
+    """Read predictions by the ids of their sentences. Raises `ResultError` with the line that is none."""
+    rows: dict[str, Prediction] = {}
+    for number, line in enumerate(path.read_bytes().splitlines(), 1):
+        try:
+            prediction = _ROW.validate_json(line, strict=True)
+        except ValidationError as error:
+            reason = error.errors()[0]["msg"]
+            raise ResultError(f"{path}:{number}: expected an object with id and spans ({reason})") from None
+        if prediction.id in rows:
+            raise ResultError(f"{path}:{number}: {prediction.id} occurs twice")
+        rows[prediction.id] = prediction
+    return rows

@@ -11,6 +11,7 @@ from ner_utils.data.audit import agreement, audit, summary
 from ner_utils.data.corpus import DataError, Sentence
 from ner_utils.data.formats.offsets.standoff import CHANGES
 from ner_utils.data.spans import Span
+from ner_utils.sealed import ResultError
 
 DATASET = Dataset(
     label="Tiny",
@@ -173,7 +174,7 @@ def test_agreement_by_hand(tmp_path):
 def test_agreement_refuses(tmp_path, rows, message):
     write_pass(tmp_path, "first", [{"id": "1", "spans": []}])
     write_pass(tmp_path, "second", rows)
-    with pytest.raises(DataError, match=message):
+    with pytest.raises((DataError, ResultError), match=message):
         agreement([tmp_path])
 
 

@@ -58,20 +58,22 @@ A, B = {"id": "a", "spans": [[0, 1, "PER"]]}, {"id": "b", "spans": []}
     [
         pytest.param([A], "1 predictions do not match the 2 sentences", id="missing"),
         pytest.param([A, B, A | {"id": "c"}], "3 predictions do not match", id="extra"),
-        pytest.param([A, B, A], ":3: a second prediction for a", id="twice"),
+        pytest.param([A, B, A], ":3: a occurs twice", id="twice"),
         pytest.param([A | {"spans": [[0, 2, "PER"], [1, 3, "PER"]]}, B], "a: span [1, 3", id="overlap"),
         pytest.param([A | {"spans": [[0, 4, "PER"]]}, B], "a: span [0, 4", id="past the end"),
         pytest.param([A | {"spans": [[1, 1, "PER"]]}, B], "a: span [1, 1", id="empty span"),
-        pytest.param([B, A | {"spans": [[0, 1]]}], ":2: not a prediction", id="no type"),
-        pytest.param([B, A | {"spans": [["0", "1", "PER"]]}], ":2: not a prediction", id="strings"),
-        pytest.param([B, A | {"spans": [[False, True, "PER"]]}], ":2: not a prediction", id="booleans"),
-        pytest.param([B, {"id": "a"}], ":2: not a prediction", id="no spans"),
-        pytest.param([B, {"spans": []}], ":2: not a prediction", id="no id"),
-        pytest.param([B, A | {"confidences": []}], ":2: not a prediction", id="no confidence"),
-        pytest.param([B, A | {"confidences": [0.5]}], ":2: not a prediction", id="above certainty"),
-        pytest.param([B, A | {"repaired": [1]}], ":2: not a prediction", id="no such span"),
-        pytest.param([B, [1]], ":2: not a prediction", id="no object"),
-        pytest.param([B, "cut"], ":2: not a prediction", id="a string"),
+        pytest.param([B, A | {"spans": [[0, 1]]}], ":2: expected an object with id", id="no type"),
+        pytest.param([B, A | {"spans": [["0", "1", "PER"]]}], ":2: expected an object with id", id="strings"),
+        pytest.param(
+            [B, A | {"spans": [[False, True, "PER"]]}], ":2: expected an object with id", id="booleans"
+        ),
+        pytest.param([B, {"id": "a"}], ":2: expected an object with id", id="no spans"),
+        pytest.param([B, {"spans": []}], ":2: expected an object with id", id="no id"),
+        pytest.param([B, A | {"confidences": []}], ":2: expected an object with id", id="no confidence"),
+        pytest.param([B, A | {"confidences": [0.5]}], ":2: expected an object with id", id="above certainty"),
+        pytest.param([B, A | {"repaired": [1]}], ":2: expected an object with id", id="no such span"),
+        pytest.param([B, [1]], ":2: expected an object with id", id="no object"),
+        pytest.param([B, "cut"], ":2: expected an object with id", id="a string"),
     ],
 )
 def test_refused(path, values, message):
