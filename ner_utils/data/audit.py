@@ -157,6 +157,19 @@ def _percentiles(lengths: Sequence[int]) -> dict[str, int]:
     return {"p50": int(p50), "p95": int(p95), "max": max(lengths)}
 
 
+# In words, the counts that are not clear by their keys.
+NAMES = {
+    "empty_sentences": "sentences without a mention",
+    "empty_share": "share of sentences without a mention",
+    "conflicting_sentences": "texts with different annotations",
+    "conflicting_duplicates": "copies with another annotation",
+    "repeated_mentions": "mentions whose words occur again in their sentence",
+    "unseen_mentions": "mentions unseen in train",
+    "unseen_share": "share of mentions unseen in train",
+    "unseen_mentions_cased": "mentions unseen in train, with capitals",
+}
+
+
 def summary(report: dict[str, Any]) -> pd.DataFrame:
     """An audit as a table with a row for each number and a column for each split; shares are in percent."""
     columns = {
@@ -167,7 +180,7 @@ def summary(report: dict[str, Any]) -> pd.DataFrame:
 
 def _flat(values: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     for key, value in values.items():
-        label = key.replace("_", " ")
+        label = NAMES.get(key, key.replace("_", " "))
         if isinstance(value, dict):
             yield from ((f"{label}: {part}", number) for part, number in value.items())
         else:

@@ -82,9 +82,11 @@ def show_sentences(
 
 def show_table(frame: pd.DataFrame, caption: str) -> HTML:
     """A table with its caption and with columns named in `words`; an index that does not only count becomes
-    a column. Round numbers before."""
-    if not isinstance(frame.index, pd.RangeIndex):
-        frame = frame.reset_index(allow_duplicates=True)
+    a column. Round numbers before; p-values that are then 0 are shown as below 0.001."""
+    counts = frame.index.name is None and pd.api.types.is_integer_dtype(frame.index)
+    frame = frame.reset_index(drop=counts, allow_duplicates=not counts)
+    for name in {"p", "p_holm"} & set(frame.columns):
+        frame[name] = ["< 0.001" if p < 0.001 else f"{p:.3f}" for p in frame[name]]
     titles = (_text(words(name)) for name in frame.columns)
     head = "".join(f'<th scope="col" style="text-align:left">{title}</th>' for title in titles)
     rows = [[frame.iloc[row, column] for column in range(frame.shape[1])] for row in range(len(frame))]

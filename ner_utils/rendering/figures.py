@@ -23,7 +23,9 @@ from ner_utils.rendering.plots import WIDTH, Marks, marks_of, marks_of_systems, 
 from ner_utils.results.measures import STATUSES, evaluation_rows
 from ner_utils.results.study import Results
 
-FILLS = (("0.92", ""), ("#56B4E9", "////"), ("#E69F00", "xxxx"), ("#0072B2", "...."))  # colour, hatch
+# Colours and hatches of statuses of answers, and of reasons for dropped items.
+FILLS = (("0.92", ""), ("#56B4E9", "////"), ("#E69F00", "xxxx"))
+REASON_FILLS = (("#009E73", "\\\\\\\\"), ("#F0E442", "++++"), ("#CC79A7", "..."), ("0.6", "---"))
 CHOSEN = {"color": "#D55E00", "marker": "*", "markersize": 8, "linestyle": ""}
 LOWEST = {"color": "#0072B2", "marker": "D", "markersize": 9, "markerfacecolor": "none", "linestyle": ""}
 
@@ -204,10 +206,11 @@ def fig_parse(results: Results) -> Figure:
     names = list(frame["label"] + ("\n" + frame["corpus"] if frame["corpus"].nunique() > 1 else ""))
     figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 0.42 * len(names) + 1.15), sharey=True)
     dropped = tuple(f"dropped.{reason}" for reason in DROPPED)
-    for axis, parts, whole in zip(axes, (STATUSES, dropped), ("answers", "items"), strict=True):
+    shown = ((STATUSES, FILLS, "answers"), (dropped, REASON_FILLS, "items"))
+    for axis, (parts, fills, whole) in zip(axes, shown, strict=True):
         plots.name_rows(axis, names)
         left = np.zeros(len(names))
-        for part, (colour, hatch) in zip(parts, FILLS, strict=False):
+        for part, (colour, hatch) in zip(parts, fills, strict=True):
             fill = {"facecolor": colour, "hatch": hatch, "edgecolor": "black", "linewidth": 0.5}
             label = part.removeprefix("dropped.").replace("_", " ")
             axis.barh(range(len(names)), frame[part], 0.6, left, label=label, **fill)

@@ -122,14 +122,14 @@ def test_an_unlabelled_split_has_an_audit():
     found = audit("tiny", DATASET, CORPUS | {"test": unlabelled})
     test = found["splits"]["test"]
     assert (test["mentions"], test["empty_share"], test["unseen_share"]) == (0, 1, None)
-    assert summary(found).loc["unseen share", "test"] is None
+    assert summary(found).loc["share of mentions unseen in train", "test"] is None
 
 
 def test_summary():
     table = summary(audit("tiny", DATASET, CORPUS))
     assert list(table.columns) == ["train", "dev", "test"]
     assert table.loc["sentences"].tolist() == [7, 2, 0]
-    assert table.loc["empty share"].tolist() == ["28.6%", "50.0%", None]
+    assert table.loc["share of sentences without a mention"].tolist() == ["28.6%", "50.0%", None]
     assert table.loc["mention tokens: 3+", "train"] == table.loc["types: PER", "train"] == 3
     assert isinstance(table.loc["tokens", "test"], int)
 
