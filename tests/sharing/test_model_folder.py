@@ -7,16 +7,19 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from conftest import use_folders
-from transformers import AutoTokenizer
+from peft import PeftConfig, PeftModel, get_peft_model_state_dict
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from ner_utils import config, data, paths
-from ner_utils.config import ConfigError
+from ner_utils.config import ConfigError, schema
 from ner_utils.data import audit
 from ner_utils.data.spans import spans_from_tags
 from ner_utils.experiments import experiment
-from ner_utils.models import generation
+from ner_utils.models import generation, weights
 from ner_utils.results import evaluation
 from ner_utils.results.study import load_results
 from ner_utils.sharing import model_folder
@@ -125,6 +128,27 @@ def test_a_generator_keeps_the_tokenizer_of_its_prompts(tiny, tmp_path, monkeypa
     shared, own = AutoTokenizer.from_pretrained(tmp_path), generation.Prompter(tiny, source).tokenizer
     assert shared("Ada")["input_ids"] == own("Ada")["input_ids"]
     assert (shared.padding_side, shared.pad_token) == ("left", own.pad_token)
+
+
+@pytest.mark.slow
+def test_an_adapter_alone_loads_in_peft(shared, tmp_path, monkeypatch):
+    """Of a base on the hub, which is a folder here; with the weights of the checkpoint that dev chose."""
+    run = config.load_run("two", "demo", "writer", 1)
+    item = next(each for each in shared[0].stored if each.run.system == "writer")
+    best, source = experiment.best_checkpoint(run, item.efficiency), weights.resolve(run.model.weights)
+    hub = schema.Weights(hub={"repo": "someone/base", "revision": "0" * 40})
+    run = run.model_copy(update={"model": run.model.model_copy(update={"weights": hub})})
+    monkeypatch.setattr(weights, "resolve", lambda declared: source)
+    model_folder._write_weights(run, best, tmp_path, adapter=True)
+    names = {file.name for file in tmp_path.iterdir()}
+    assert {"adapter_config.json", "adapter_model.safetensors", "tokenizer.json"} <= names
+    declared = PeftConfig.from_pretrained(tmp_path)
+    assert (declared.base_model_name_or_path, declared.revision) == ("someone/base", "0" * 40)
+    model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(source), tmp_path)
+    trained = load_file(best / "adapter_model.safetensors")
+    for name, value in get_peft_model_state_dict(model).items():
+        assert torch.equal(value, trained[name]), name
+    assert any(value.abs().sum() > 0 for name, value in trained.items() if "lora_B" in name)
 
 
 @pytest.mark.slow
