@@ -24,7 +24,7 @@ from transformers import (
 )
 from trl import SFTConfig, SFTTrainer
 
-from ner_utils import config, data
+from ner_utils import config
 from ner_utils.config.run import Run
 from ner_utils.data.corpus import Sentence
 from ner_utils.data.spans import spans_from_tags
@@ -125,7 +125,7 @@ def train_sft(run: Run, sentences: Sequence[Sentence], folder: str) -> float:
 def train_tagger(run: Run, sentences: Sequence[Sentence], folder: str) -> float:
     """Trainer with its random batches; saves model and tokenizer, returns seconds of its steps."""
     set_seed(run.seed)
-    names = data.tag_names(run.dataset)
+    names = run.dataset.tags_of_models
     tokenizer = tagging.load_tokenizer(weights.resolve(run.model.weights))
     model = tagging.load_tagger(weights.resolve(run.model.weights), num_labels=len(names))
     settings = run.model.training

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -106,13 +106,10 @@ def _width(a: Timed, b: Timed, how: str) -> float:
     if [run[how] for run in a.runs] == [run[how] for run in b.runs]:
         return 1.0  # one measurement, as of the training that two systems share
     logs = [np.log([run[how] for run in each.runs]) for each in (a, b) if each.mean[how]]
-    if len(logs) < 2 or min(map(len, logs)) < 2:
+    if len(logs) < 2 or min(map(len, logs)) < 2 or max(map(np.ptp, logs)) < 1e-9:
         return TOLERANCE
-    errors = [each.var(ddof=1) / len(each) for each in logs]
-    if (error := sum(errors)) < 1e-18:
-        return TOLERANCE
-    freedom = error**2 / sum(part**2 / (len(each) - 1) for part, each in zip(errors, logs, strict=True))
-    return max(TOLERANCE, math.exp(stats.t.ppf(0.975, freedom) * math.sqrt(error)))
+    bounds = stats.ttest_ind(*logs, equal_var=False).confidence_interval(0.95)
+    return max(TOLERANCE, math.exp((bounds.high - bounds.low) / 2))
 
 
 def faster(a: Timed, b: Timed, how: str) -> Timed | None:
@@ -175,15 +172,20 @@ def tab_costs(results: Results) -> str:
     return latex.tabular(columns, latex.blocks(results.undisturbed.summary, row))
 
 
+def _compared(results: Results) -> Iterator[tuple[str, Timed, Timed]]:
+    """The systems of each declared comparison, after the corpus if there are several."""
+    for pair in results.comparisons.to_dict("records"):
+        many = f"{pair['corpus']}: " if len(results.corpora) > 1 else ""
+        yield many, *(timed(results, pair["dataset"], pair[side]) for side in ("a", "b"))
+
+
 def tab_times(results: Results) -> str:
     """For each declared comparison, how many times as long the system that is slower in batches takes."""
     rows: list[Sequence] = []
-    for pair in results.comparisons.to_dict("records"):
-        both = (timed(results, pair["dataset"], pair[side]) for side in ("a", "b"))
+    for corpus, *both in _compared(results):
         b, a = sorted(both, key=lambda system: system.mean["batches"])
-        many = f"{pair['corpus']}: " if len(results.corpora) > 1 else ""
         ratios = (ratio(a, b, how) for how in ("training", "median", "single", "batches"))
-        rows.append([f"{many}{a.label}", b.label, *(each and _ratio_text(each) for each in ratios)])
+        rows.append([corpus + a.label, b.label, *(each and _ratio_text(each) for each in ratios)])
     if not rows:
         return latex.statement("This study declares no comparison.")
     columns = [Column(title, layout="p{2.6cm}") for title in ("System", "Against")]
@@ -202,10 +204,8 @@ def tab_break_even(results: Results) -> str:
     """For each declared comparison, which system is cheaper, and from which volume on; a dash if no
     difference in time is shown."""
     rows: list[Sequence] = []
-    for pair in results.comparisons.to_dict("records"):
-        a, b = (timed(results, pair["dataset"], pair[side]) for side in ("a", "b"))
-        many = f"{pair['corpus']}: " if len(results.corpora) > 1 else ""
-        rows.append([f"{many}{a.label}", b.label, verdict(a, b), verdict(a, b, "single")])
+    for corpus, a, b in _compared(results):
+        rows.append([corpus + a.label, b.label, verdict(a, b), verdict(a, b, "single")])
     if not rows:
         return latex.statement("This study declares no comparison.")
     columns = [

@@ -153,6 +153,11 @@ class Dataset(Strict):
         return self.fields.get(name, name)
 
     @property
+    def tags_of_models(self) -> list[str]:
+        """Tags in the order of a model's labels: O, then B and I of each type."""
+        return tag_names(self.types)
+
+    @property
     def declared(self) -> set[str]:
         """The fields that the corpus' files must have, because it names them."""
         return {*self.fields.values(), *filter(None, [self.domain])}

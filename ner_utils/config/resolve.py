@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from ner_utils.config import tuned
@@ -24,14 +24,25 @@ PROTOCOL_KEYS = (
 
 
 def load_run(
-    study: str, dataset: str, system: str, seed: int, overrides: str = "", declared: bool = False
+    study: str,
+    dataset: str,
+    system: str,
+    seed: int,
+    overrides: str = "",
+    approaches: Collection[str] = (),
+    declared: bool = False,
 ) -> Run:
-    """One run of a study; with ``declared``, a tuned system has the settings of its files, too.
+    """One run of a study; with ``declared``, a tuned system has the settings of its files, too. Raises
+    `ConfigError` where its model has none of the ``approaches``, if any are given.
 
     If the study does not list the corpus, it takes the place of those that are listed, as with the override
     ``datasets=[corpus]``; a message says so.
     """
-    return _resolve(study, _study_on(study, dataset, overrides), dataset, system, seed, declared)
+    run = _resolve(study, _study_on(study, dataset, overrides), dataset, system, seed, declared)
+    if approaches and run.model.approach not in approaches:
+        where = f"params/studies/{study}.yaml: the model of {system} has approach: {run.model.approach}"
+        raise ConfigError(f"{where}; expected {' or '.join(approaches)} here (docs/notebooks.md)")
+    return run
 
 
 def runs_of(study: str, overrides: str = "", dataset: str | None = None) -> list[Run]:

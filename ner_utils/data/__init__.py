@@ -1,6 +1,6 @@
 """What is in the corpus? Sentences, spans, predictions and perturbed text."""
 
-from ner_utils.data.corpus import IGNORED, SPLITS, at_hand, digests, draw_splits, load, load_split, tag_names
+from ner_utils.data.corpus import IGNORED, SPLITS, at_hand, digests, draw_splits, load, load_split
 from ner_utils.data.formats.lines import DataError
 from ner_utils.data.selection import (
     dev_sample,

@@ -17,7 +17,6 @@ from urllib.parse import quote
 
 from ner_utils import files, paths
 from ner_utils.config.dataset import Dataset, Drawn, File
-from ner_utils.config.dataset import tag_names as names_of_tags
 from ner_utils.config.schema import HubSource
 from ner_utils.data.formats import registry
 from ner_utils.data.formats.lines import DataError, below
@@ -28,11 +27,6 @@ SPLITS = ("train", "dev", "test")
 LEAST = 10  # documents, to draw splits by document
 IGNORED = -100  # label of tokens that the loss skips
 _PART = re.compile(r"(.*-)(\d+)-of-(\d+)(.*)")  # train-00000-of-00003.parquet
-
-
-def tag_names(dataset: Dataset) -> list[str]:
-    """Tags in the order of their integer ids: O, then B and I of each type."""
-    return names_of_tags(dataset.types)
 
 
 def load(name: str, dataset: Dataset) -> dict[str, list[Sentence]]:

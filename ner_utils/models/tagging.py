@@ -13,7 +13,7 @@ from transformers import AutoConfig, AutoModelForTokenClassification, AutoTokeni
 from ner_utils import efficiency, scoring
 from ner_utils.config.run import Run
 from ner_utils.config.strict_yaml import ConfigError
-from ner_utils.data.corpus import IGNORED, Sentence, tag_names
+from ner_utils.data.corpus import IGNORED, Sentence
 from ner_utils.data.predictions import Prediction
 from ner_utils.data.spans import spans_from_tags
 from ner_utils.models import backbones, weights
@@ -71,7 +71,7 @@ def _load_base(run: Run):
     config = base_config(run, source)
     if config.model_type == "qwen3_5_text":
         backbones.register_qwen_tagger()
-    config.id2label = dict(enumerate(tag_names(run.dataset)))
+    config.id2label = dict(enumerate(run.dataset.tags_of_models))
     config.label2id = {name: index for index, name in config.id2label.items()}
     if not run.model.lora:
         return load_tagger(source, config=config)
@@ -152,7 +152,7 @@ def train_tagger(
     from ner_utils.models import training
 
     set_seed(run.seed)
-    names = tag_names(run.dataset)
+    names = run.dataset.tags_of_models
     tokenizer = load_tokenizer(weights.resolve(run.model.weights), run.model.pad_token)
     model = _load_base(run)
     if run.model.lora:
@@ -220,7 +220,7 @@ def predict_with_tagger(
     be predicted has no spans; raises `RuntimeError` if none of several can."""
     device = backbones.device()
     backbones.report_device()
-    names = tag_names(run.dataset)
+    names = run.dataset.tags_of_models
     tokenizer = load_tokenizer(str(checkpoint), run.model.pad_token)
     how = (tokenizer, run.model.training.max_length, run.model.labelled)
     model = load_trained(run, checkpoint)

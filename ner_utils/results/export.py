@@ -28,7 +28,7 @@ def write_exports(results: Results) -> None:
     """Write the table and the records of a study."""
     folder = paths.RESULTS / results.name
     write_whole(folder / "results.csv", tidy(results).to_csv(index=False, lineterminator="\n").encode())
-    lines = (json.dumps(record, ensure_ascii=False) for record in records(results))
+    lines = (json.dumps(record(results, item), ensure_ascii=False) for item in results.stored)
     write_whole(folder / "records.jsonl", ("\n".join(lines) + "\n").encode())
 
 
@@ -44,13 +44,9 @@ def tidy(results: Results) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["dataset", "system", "label", "seed", "measure", "value"])
 
 
-def records(results: Results) -> list[dict[str, Any]]:
-    """One record a run: what was run, its scores in percent with 95 % intervals over test sentences (or
-    documents), its cost, and where it comes from."""
-    return [_record(results, item) for item in results.stored]
-
-
-def _record(results: Results, item: Stored) -> dict[str, Any]:
+def record(results: Results, item: Stored) -> dict[str, Any]:
+    """A run: what was run, its scores in percent with 95 % intervals over test sentences (or documents), its
+    cost, and where it comes from."""
     run, values, manifest = item.run, measures(item), item.manifest
     counts, groups = results.counts_of(run)
     scores = {name: round(values[name], 2) for name in ("precision", "recall")}

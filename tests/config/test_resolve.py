@@ -148,3 +148,10 @@ def test_a_system_predicts_with_the_weights_of_another(params):
     assert strict.base == run("writer", 2)
     assert strict.train_sentences == 2
     assert strict.fingerprint != strict.base.fingerprint
+
+
+def test_a_notebook_takes_the_approaches_that_it_is_for():
+    assert config.load_run("demo", "demo", "minilm", 1, approaches=["tagging"]).system == "minilm"
+    expected = "demo.yaml: the model of minilm has approach: tagging; expected generation here"
+    with pytest.raises(config.ConfigError, match=expected):
+        config.load_run("demo", "demo", "minilm", 1, approaches=["generation"])

@@ -17,7 +17,7 @@ from ner_utils import config, scoring
 from ner_utils.config import schema
 from ner_utils.config.run import Ensemble
 from ner_utils.config.strict_yaml import ConfigError
-from ner_utils.data.corpus import Sentence, tag_names
+from ner_utils.data.corpus import Sentence
 from ner_utils.data.predictions import Prediction
 from ner_utils.data.spans import Span, spans_from_tags
 from ner_utils.experiments import experiment
@@ -123,7 +123,7 @@ def make_tiny_tagger(load_model, make_run, tmp_path_factory):
             "num_hidden_layers": 2,
             "num_attention_heads": 2,
         }
-        names = dict(enumerate(tag_names(run.dataset)))
+        names = dict(enumerate(run.dataset.tags_of_models))
         settings = BertConfig(**small, vocab_size=30522, id2label=names, initializer_range=spread)
         BertForTokenClassification(settings).save_pretrained(folder)
         model = run.model.model_copy(update={"weights": schema.Weights(folder=str(folder))})
@@ -145,7 +145,7 @@ def test_the_side_on_which_a_tokenizer_pads_changes_no_tag(side, make_tiny_tagge
     together, cost = tagging.predict_with_tagger(run, folder, sentences)
     assert cost["batch_size"] > 8
     model = tagging.load_tagger(folder).eval()
-    names = tag_names(run.dataset)
+    names = run.dataset.tags_of_models
     for sentence, prediction in zip(sentences, together, strict=True):
         row = tagging.encode([sentence], tagging.load_tokenizer(str(folder)), 256)[0]
         with torch.inference_mode():

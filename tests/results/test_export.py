@@ -44,7 +44,8 @@ def test_a_record_holds_scores_with_intervals_and_no_text_of_the_corpus(exported
 def test_of_a_single_run_the_interval_is_that_of_the_overview(exported):
     results, _ = exported
     rows = results.summary.set_index("system")
-    for record in export.records(results):
+    for item in results.stored:
+        record = export.record(results, item)
         row = rows.loc[record["system"]["id"]]
         bounds = [record["scores"]["micro_f1"][end] for end in ("low", "high")]
         assert bounds == pytest.approx([row["micro_f1_low"], row["micro_f1_high"]], abs=0.01)

@@ -11,7 +11,7 @@ import functools
 import json
 from typing import NamedTuple
 
-from ner_utils import data, paths
+from ner_utils import paths
 from ner_utils.config.run import Run
 from ner_utils.experiments.memory.footprint import Footprint, configuration, footprint
 from ner_utils.experiments.memory.lengths import Lengths, lengths_of
@@ -115,7 +115,7 @@ def estimate(
     it gives freed blocks back. Raises `ConfigError` without an architecture."""
     lengths = lengths or lengths_of(run)
     memory = footprint(
-        run.model, len(data.tag_names(run.dataset)), not run.untrained, gpu, lengths.batch, sparing
+        run.model, len(run.dataset.tags_of_models), not run.untrained, gpu, lengths.batch, sparing
     )
     training, prediction = _peaks(run, memory, gpu, heap)
     training = 0 if run.untrained else round(training)
