@@ -52,7 +52,7 @@ def read(
 
     ``column`` and ``token`` are the columns of tag and token: 0 is the first, -1 the last. A line that holds
     a tab is split at tabs, any other line at spaces; with ``separator="tab"``, all lines are split at tabs.
-    With ``scheme`` (iob2, iob1, bioes, bilou, bmes), letters of other schemes are refused. Tags without a
+    With ``scheme`` (iob2, iob1, bioes, bilou, bmes, io), letters of other schemes are refused. Tags without a
     type (``B``) get the type ``mention``. Raises `DataError` with file and line.
     """
     letters = SCHEMES[_known(scheme)] if scheme else "BIESLUM"

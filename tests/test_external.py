@@ -192,6 +192,8 @@ def test_separator_and_scheme_are_chosen(tmp_path):
     assert external.read(path, scheme="bilou").tags == [["S-LOC", "O"]]
     with pytest.raises(DataError, match=r":1: not a tag: 'U-LOC' \(expected O, or one of B, I, E, S with"):
         external.read(path, scheme="bioes")
+    path.write_text("a person-actor\nb I-person-actor\nc O\n")
+    assert external.read(path, scheme="io").tags == [["I-person-actor", "I-person-actor", "O"]]
     with pytest.raises(ValueError, match="unknown scheme 'iobes'; there are iob2, iob1, bioes, bilou, bmes"):
         external.read(path, scheme="iobes")
 

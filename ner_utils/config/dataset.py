@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -32,7 +32,7 @@ def plain_tag(tag: str, letters: str = "BIESLUM", untyped: str = UNTYPED) -> str
     or alone."""
     if tag == "O":
         return tag
-    if letters == SCHEMES["io"] and tag.strip() and "-" not in tag and tag not in letters:
+    if letters == SCHEMES["io"] and tag.strip() and tag[1:2] != "-" and tag not in letters:  # person-actor
         return f"I-{tag}"
     letter, dash, kind = tag.partition("_" if tag[1:2] == "_" else "-")  # B_PER
     if len(letter) != 1 or letter not in letters or (dash and not kind.strip()):
@@ -44,9 +44,9 @@ def plain_tags(types: Sequence[str], scheme: str) -> dict[str, str]:
     """The tags that files of a corpus may hold, each with its `plain_tag`; a tag needs no type where there is
     one type alone."""
     tags = tag_names(types, scheme) + (list(SCHEMES[scheme]) if len(types) == 1 else [])
-    tags += types if scheme == "io" else []
     plain = {tag: plain_tag(tag, SCHEMES[scheme], types[0]) for tag in tags}
-    return plain | {tag.replace("-", "_", 1): meaning for tag, meaning in plain.items()}  # B_PER
+    plain |= {tag.replace("-", "_", 1): meaning for tag, meaning in plain.items()}  # B_PER
+    return ({kind: f"I-{kind}" for kind in types} if scheme == "io" else {}) | plain
 
 
 def tag_names(types: Iterable[str], scheme: str = "iob2") -> list[str]:

@@ -311,6 +311,9 @@ def test_bare_types(read):
     assert sentence.repaired == 0
     (sentence,) = read(dataset("jsonl", types=NEWS, scheme="io"), '{"tokens": ["a"], "ner_tags": ["LOC"]}')
     assert sentence.spans == (Span(0, 1, "LOC"),)
+    hyphens = {"person-actor": "actor", "person_actor": "another type"}
+    (sentence,) = read(dataset("conll", types=hyphens, scheme="io"), "a\tperson-actor\nb\tperson_actor\n")
+    assert sentence.spans == (Span(0, 1, "person-actor"), Span(1, 2, "person_actor"))
     with pytest.raises(DataError, match=":1: unknown tag 'B-LOC'; types are ORG, LOC$"):
         read(dataset("conll", types=NEWS, scheme="io"), "a\tB-LOC\n")
     for format, text in (("conll", "a\tLOC\n"), ("jsonl", '{"tokens": ["a"], "ner_tags": ["LOC"]}')):
