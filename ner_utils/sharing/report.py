@@ -159,7 +159,8 @@ def _drawn(study: str, name: str) -> str:
 def _tables(results: Results, explored: set[str]) -> Iterator[Table]:
     shown = results.undisturbed
     yield _table("scores", "Strict scores on test, in percent: means over seeds", shown.summary, SCORES)
-    yield _table("comparisons", "Declared comparisons, in points of F1", results.comparisons, COMPARISONS)
+    if len(compared := results.comparisons):
+        yield _table("comparisons", "Declared comparisons, in points of F1", compared, COMPARISONS)
     yield _by_type(shown, explored)
     yield _errors(shown, explored)
     yield _table("costs", "Costs: means over seeds", shown.summary, COSTS)

@@ -1,6 +1,7 @@
 """The page of a study: its numbers are those of the study, and it shows no text that it may not."""
 
 import json
+from dataclasses import replace
 from urllib.parse import parse_qsl
 
 import pytest
@@ -63,6 +64,14 @@ def test_a_number_of_a_table_leads_to_its_sentences(example, browser):
     said = browser.find_element(By.CSS_SELECTOR, ".ner-number").text
     assert f"with {errors['smollm2']['boundary']:.0f} mentions" in said
     assert "SmolLM2 QLoRA: outcome: wrong boundaries" in said
+
+
+def test_a_study_without_comparisons_has_no_table_of_them():
+    results = load_results("example")
+    study = results.study
+    bare = study.model_copy(update={"protocol": study.protocol.model_copy(update={"comparisons": []})})
+    tables = map(report._slim, report._tables(replace(results, study=bare, computed={}), set()))
+    assert [table.name for table in tables] == ["scores", "types", "errors", "costs"]
 
 
 def test_links_hold_any_name_of_a_type():
