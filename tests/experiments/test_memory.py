@@ -189,6 +189,13 @@ def test_it_refuses_where_it_is_told_to(card, code, said, monkeypatch, capsys):
         assert f" {said}\n" in capsys.readouterr().out
 
 
+def test_a_study_of_servers_needs_nothing_here(monkeypatch, capsys):
+    monkeypatch.setattr(fit.config, "runs_of", lambda *_: [])
+    monkeypatch.setattr(sys, "argv", ["fit", "first-look"])
+    assert fit.main() == 0
+    assert capsys.readouterr().out == "no system has weights on this machine\n"
+
+
 def test_preflight_warns_and_goes_on(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(fit.processes, "memory_limit", lambda: 1)
     monkeypatch.setattr(preflight.provenance, "is_done", lambda run: run.system != "minilm")

@@ -152,6 +152,9 @@ def main() -> int:
     options = parser.parse_args()
     runs = config.runs_of(options.study, options.overrides)
     needs = table(runs, options.card_gb)
+    if needs.empty:
+        print("no system has weights on this machine")
+        return 0
     print(needs.to_string(index=False))
     print(f"all {len(runs)} runs: {disk(runs, needs_here(runs))}")
     if "CPU" in set(needs[""]):
