@@ -19,11 +19,15 @@ OFFSET += ("longformer", "data2vec-text", "ibert", "mpnet", "esm", "layoutlmv3",
 LONGEST = 20  # number of longest sentences whose prompts are built, to find the longest prompt
 
 
-def check_run(run: Run, sentences: dict[str, list[Sentence]]) -> Iterator[str]:
-    """Encode the sentences of each split as the run will; yields a warning where some will be cut. Raises
-    `ConfigError` for what would fail, and `WeightsError` where the weights are not on this machine."""
+def check_run(run: Run, sentences: dict[str, list[Sentence]], runs: int = 1) -> Iterator[str]:
+    """Encode the sentences of each split as the run, one of so many that differ in the seed, will; yields a
+    warning where some will be cut. Raises `ConfigError` for what would fail, and `WeightsError` where the
+    weights are not on this machine."""
     where = f"params/studies/{run.study}.yaml: systems.{run.system}"
     try:
+        if not run.has_weights:
+            _check_endpoint(run, [each for part in sentences.values() for each in part], runs)
+            return
         for warning in _check(run, sentences):
             yield f"{where}: {warning}"
     except (ConfigError, RuntimeError, ValueError) as error:
@@ -31,9 +35,6 @@ def check_run(run: Run, sentences: dict[str, list[Sentence]]) -> Iterator[str]:
 
 
 def _check(run: Run, sentences: dict[str, list[Sentence]]) -> Iterator[str]:
-    if not run.has_weights:
-        _check_endpoint(run, sentences["test"])
-        return
     source = weights.resolve(run.model.weights)
     most, limit = positions(source), run.model.training.max_length
     if most and limit > most and not run.untrained:
@@ -47,8 +48,8 @@ def _check(run: Run, sentences: dict[str, list[Sentence]]) -> Iterator[str]:
         yield from _check_generation(run, source, sentences, most)
 
 
-def _check_endpoint(run: Run, sentences: Sequence[Sentence]) -> None:
-    """Reach the server, and print the most that the run can cost."""
+def _check_endpoint(run: Run, sentences: Sequence[Sentence], runs: int) -> None:
+    """Reach the server, and print the most that each of its runs can cost."""
     from ner_utils.models.endpoint import predictor  # late: it takes a second to import
 
     most = predictor.check_server(run, sentences)
@@ -56,6 +57,7 @@ def _check_endpoint(run: Run, sentences: Sequence[Sentence]) -> None:
         limit = run.model.server.most_dollars
         print(
             f"{run.system} on {run.dataset_name} can cost ${most:.2f} at most"
+            + (f" for each of its {runs} runs" if runs > 1 else "")
             + (f", and is stopped before it has cost ${limit:g}" if limit else ""),
             flush=True,
         )

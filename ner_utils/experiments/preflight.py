@@ -20,23 +20,32 @@ from ner_utils.experiments import model_check
 from ner_utils.experiments.memory import fit
 from ner_utils.models import weights
 from ner_utils.rendering import latex_check
-from ner_utils.results import provenance
+from ner_utils.results import findings, provenance, stale
 
 
 def check_study(study: str, overrides: str = "") -> None:
     """Raise `ConfigError`, `DataError` or `WeightsError` for what would stop a run of the study or of its
-    companion studies."""
+    companion studies, or the probe of their language models."""
     runs = config.with_companions(study, overrides)
-    pending = [run for run in runs if not provenance.is_done(run)]
-    if not pending:
-        return
-    _check_labels(runs)
+    if pending := [run for run in runs if not provenance.is_done(run)]:
+        _check_labels(runs)
+        _check_runs(pending)
+    generators = [run for run in runs if run.model.approach == "generation"]
+    unfit = dict(stale.unfit_files(runs)) if generators else {}
+    for run in generators:
+        if findings.path(run.study, run.dataset_name, "contamination") in unfit:
+            weights.resolve(run.model.weights)
+
+
+def _check_runs(pending: Sequence[Run]) -> None:
     datasets = {run.dataset_name: run.dataset for run in pending}
     corpora = {name: data.load(name, dataset) for name, dataset in datasets.items()}
     for run in pending:
         _check_mentions(run, corpora[run.dataset_name])
     _warn(latex_check.check_texts(latex_check.quoted_texts(pending)))
-    pending = [run for run in pending if not run.members]
+    # A run that is done may be needed again for its labels.
+    needed = (each for run in pending if not run.members for each in (run, run.labels) if each)
+    pending = list({run.scratch: run for run in needed}.values())
     if here := [run for run in pending if run.has_weights]:
         needs = fit.needs_here(here)
         if os.environ.get("PROFILE", "local") == "local":  # elsewhere, jobs ask for their memory
@@ -46,7 +55,14 @@ def check_study(study: str, overrides: str = "") -> None:
         weights.check_architecture(weights.resolve(model.weights), model)
     # Seeds differ only in the sentences that they draw, so the first one is checked.
     for run in config.configurations(pending).values():
-        _warn(model_check.check_run(run, _sentences_of(run, corpora[run.dataset_name])))
+        corpus = corpora[run.dataset_name]
+        same = [each for each in pending if each.configuration == run.configuration]
+        labelled = [
+            s for each in pending if each.labels in same for s in data.sentences_to_label(each, corpus)
+        ]
+        more = {"dev": data.dev_sentences(run, corpus), "labelled": labelled}
+        more = {name: data.in_parts(run, sentences) for name, sentences in more.items()}
+        _warn(model_check.check_run(run, more | _sentences_of(run, corpus), len(same)))
 
 
 def _warn(lines: Iterable[str]) -> None:
@@ -79,7 +95,13 @@ def _sentences_of(run: Run, corpus: dict[str, list[Sentence]]) -> dict[str, list
 
 
 def _check_mentions(run: Run, corpus: dict[str, list[Sentence]]) -> None:
-    """A model needs mentions to learn from, to choose a checkpoint by, and to be scored on."""
+    """A model needs mentions to learn from, to choose a checkpoint by, and to be scored on; and a labeller
+    needs sentences."""
+    if run.labels and not data.sentences_to_label(run, corpus):
+        raise DataError(
+            f"{run.dataset_name}: train leaves no sentence for {run.labels.system} to label; lower "
+            f"{run.system}:train_sentences"
+        )
     for split, sentences in _sentences_of(run, corpus).items():
         hidden = set(run.held_out) if split != "test" else set()
         if all(span.type in hidden for sentence in sentences for span in sentence.spans):

@@ -26,6 +26,25 @@ def test_what_is_done_is_not_tried(trial, monkeypatch):
     preflight.check_study("trial")
 
 
+def test_what_is_needed_again_is_fetched(trial, monkeypatch):
+    """Weights of a probe that is missing, and of a labeller that is done: later steps have no network."""
+    systems = "{model: minilm, train_sentences: 1, labels_from: writer}\n  writer: {model: smollm2-135m, "
+    trial.study(STUDY.replace("{model: minilm}", f"{systems}zero_shot: true}}"))
+    trial.split("train", [row(["Ada"]), row(["Bo"])])
+    weights, fetched = config.load_model("smollm2-135m").weights, []
+    resolve = preflight.weights.resolve
+    monkeypatch.setattr(preflight.weights, "resolve", lambda each: fetched.append(each) or resolve(each))
+    monkeypatch.setattr(preflight.provenance, "is_done", lambda run: True)
+    preflight.check_study("trial")
+    assert fetched == [weights]
+    monkeypatch.setattr(preflight.findings, "load_findings", lambda name, runs: {})
+    preflight.check_study("trial")
+    assert fetched == [weights]
+    monkeypatch.setattr(preflight.provenance, "is_done", lambda run: run.system == "writer")
+    preflight.check_study("trial")
+    assert fetched.count(weights) > 1
+
+
 # ---------------------------------------------------------------------------- LaTeX
 def test_any_script_is_printed_or_named(warned, trial):
     names = {"护栏": "barrier", "ОРГ": "organización", "Ł_&%$#~^\\{": "naïve"}
@@ -77,6 +96,16 @@ def test_a_sample_and_held_out_types_without_mentions(trial):
     trial.split("test", [row(["Ada"]), *[row([f"No{n}"], ()) for n in range(50)]])
     with pytest.raises(DataError, match="the 3 of 51 sentences that tagger takes of test hold no mention"):
         preflight.check_study("trial", "tagger:train_sentences=51 protocol.test_sentences=3")
+
+
+def test_no_sentence_is_left_to_label(trial):
+    trial.split("train", [row(["Ada"]), row(["Bo"])])
+    systems = "{model: minilm, train_sentences: 2, labels_from: writer}\n  writer: {model: smollm2-135m, "
+    trial.study(STUDY.replace("{model: minilm}", f"{systems}zero_shot: true}}"))
+    with pytest.raises(
+        DataError, match="mine: train leaves no sentence for writer to label; lower tagger:tr"
+    ):
+        preflight.check_study("trial")
 
 
 def test_a_lone_surrogate(trial):

@@ -6,10 +6,11 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from answering import answering
-from trial_study import STUDY
+from trial_study import STUDY, row
 
 from ner_utils import config, paths
 from ner_utils.config import ConfigError
@@ -21,6 +22,7 @@ from ner_utils.models import generation
 from ner_utils.models.endpoint import client, predictor
 from ner_utils.models.endpoint.journal import Journal
 from ner_utils.models.endpoint.local_server import serving
+from ner_utils.sealed import ResultError
 
 ADA = '[{"text": "Ada", "type": "person"}]'
 PRICES = {"read": 1.0, "written": 10.0}  # a reply of `Answering` costs 100 + 100 = 200 millionths of a dollar
@@ -120,6 +122,26 @@ def test_a_line_that_was_cut_off_is_asked_again(bytes_lost, run_of):
         assert len(server.asked) == 3
     with Journal(path) as journal:
         assert len(journal.replies) == 2
+    path.write_bytes(b"lost\n" + path.read_bytes())
+    with pytest.raises(ResultError, match="replies.jsonl:1: no reply; restore the file"):
+        Journal(path)
+    assert len(path.read_bytes().splitlines()) == 3
+
+
+def test_two_at_a_time_ask_nothing_twice(run_of):
+    with answering(answer=ADA, seconds=0.1) as server, ThreadPoolExecutor() as pool:
+        run = run_of(server.url, at_once=1)
+        (first, _), (second, _) = pool.map(predict, [run] * 2, [some(5)] * 2)
+    assert len(server.asked) == 5 and first == second
+
+
+def test_preflight_leaves_the_replies_of_a_run_at_work(run_of, warned):
+    with answering() as server:
+        path = run_of(server.url).scratch / "replies.jsonl"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b'{"request": "half of a')
+        warned()
+    assert path.read_bytes() == b'{"request": "half of a'
 
 
 # ------------------------------------------------------------------------------ faults
@@ -236,11 +258,33 @@ def test_a_reply_that_cannot_be_read_is_paid_for(run_of):
         assert len(server.asked) == int(0.002 / most)
 
 
-def test_preflight_prints_the_most_that_a_run_can_cost(run_of, warned, capsys):
+def test_both_limits_of_an_answer_count():
+    """A server may heed either."""
+    asked = {"messages": [], "max_tokens": 20, "max_completion_tokens": 500}
+    assert client.worst(asked).written == 500 and client.max_tokens({"max_completion_tokens": None}) == 0
+
+
+def test_preflight_prints_the_most_that_a_run_can_cost(run_of, warned, trial):
+    """On test, on dev, and on what it labels for another system."""
+    prices = {"read": 1.0, "written": 1e6}
+    end = "at most for each of its {} runs, and is stopped before it has cost $2"
     with answering() as server:
-        run_of(server.url, dollars=PRICES, most_dollars=2)
-        (line,) = warned()
-    assert line == "tagger on mine can cost $0.00 at most, and is stopped before it has cost $2"
+        run_of(server.url, dollars=prices, most_dollars=2, few_shot=1)
+        assert warned() == ["tagger on mine can cost $40.00 " + end.format(2)]
+        assert warned("protocol.dev_predictions=1") == ["tagger on mine can cost $60.00 " + end.format(2)]
+        run_of(server.url, dollars=prices, most_dollars=2)
+        student = "\n  student: {model: minilm, labels_from: tagger, train_sentences: 1}\nprotocol:"
+        trial.study((trial.studies / "trial.yaml").read_text().replace("\nprotocol:", student))
+        trial.split("train", [row(["Ada"]), row(["Bo"])])
+        (line,) = warned("seeds=[1]")
+        assert line.startswith("tagger on mine can cost $60.00 at most, and")
+        trial.study((trial.studies / "trial.yaml").read_text().replace(student, "\nprotocol:"))
+        run_of(
+            server.url,
+            {"server": {"url": server.url, "model": "m", "dollars": prices, "request": {"max_tokens": None}}},
+        )
+        with pytest.raises(ConfigError, match="server.dollars: needs max_tokens"):
+            warned()
 
 
 @pytest.mark.parametrize(

@@ -121,7 +121,7 @@ def digest(request: Mapping[str, Any]) -> str:
 
 def max_tokens(request: Mapping[str, Any]) -> int:
     """The most tokens of an answer."""
-    return request.get("max_tokens") or request.get("max_completion_tokens") or 0
+    return max(request.get(key) or 0 for key in ("max_tokens", "max_completion_tokens"))
 
 
 def worst(request: Mapping[str, Any]) -> Loss:

@@ -9,7 +9,9 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
+from ner_utils import paths
 from ner_utils.config.schema import Prices
+from ner_utils.sealed import ResultError
 
 
 class BudgetError(RuntimeError):
@@ -46,25 +48,22 @@ _ROW = TypeAdapter(Reply | Loss)
 
 class Journal:
     """The replies in a file, by the checksums of their requests, and the losses. Each is on the disk before
-    it is used; a last line that was cut off is removed."""
+    it is used; a last line that was cut off is removed. Raises `ResultError` where another is no reply."""
 
     def __init__(self, path: Path) -> None:
         self.replies: dict[str, Reply] = {}
         self.losses: list[Loss] = []
         self._lock = threading.Lock()
         path.parent.mkdir(parents=True, exist_ok=True)
-        whole = 0
-        for line in path.read_bytes().splitlines(keepends=True) if path.is_file() else ():
+        *lines, cut_off = path.read_bytes().split(b"\n") if path.is_file() else [b""]
+        for number, line in enumerate(lines, 1):
             try:
-                row = _ROW.validate_json(line)
+                self._count(_ROW.validate_json(line))
             except ValidationError:
-                break
-            if not line.endswith(b"\n"):  # the next reply would stand on the same line
-                break
-            self._count(row)
-            whole += len(line)
+                again = "restore the file, or move it away to pay again"
+                raise ResultError(f"{paths.relative(path)}:{number}: no reply; {again}") from None
         self._file = path.open("ab")
-        self._file.truncate(whole)
+        self._file.truncate(self._file.tell() - len(cut_off))
 
     def __enter__(self) -> Journal:
         return self

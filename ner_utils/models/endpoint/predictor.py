@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from ner_utils import efficiency, forms
+from ner_utils import efficiency, forms, processes
 from ner_utils.config.load import load_model
 from ner_utils.config.run import Run
 from ner_utils.config.strict_yaml import ConfigError
@@ -94,11 +95,16 @@ def check_server(run: Run, sentences: Sequence[Sentence]) -> float:
     if server.serves:
         weights.resolve(load_model(server.serves).weights)
         return 0.0
-    with Journal(run.scratch / "replies.jsonl") as journal, connected(run, journal):
+    # A run that is at work may be writing to its own journal.
+    with (
+        tempfile.TemporaryDirectory() as empty,
+        Journal(Path(empty) / "replies.jsonl") as journal,
+        connected(run, journal),
+    ):
         pass
     requests = [asker.request(sentence, server.model) for sentence in sentences]
-    if server.most_dollars and not min(map(max_tokens, requests)):
-        raise ConfigError("server.most_dollars: needs max_tokens or max_completion_tokens in the request")
+    if server.dollars and not min(map(max_tokens, requests)):
+        raise ConfigError("server.dollars: needs max_tokens or max_completion_tokens in the request")
     losses = map(worst, requests)
     return sum(dollars(server.dollars, loss.read, loss.written) for loss in losses)
 
@@ -110,10 +116,15 @@ def predict_with_endpoint(
 
     A sentence that cannot be answered has a failed answer. Raises `ConfigError` where the key is missing, and
     `RuntimeError` where the server does not answer or the money does not suffice: what was answered is kept,
-    and the next call goes on from there.
+    and the next call goes on from there. Waits for another process that asks for this run.
     """
     asker, failures = Asker(run), Failures(run.dataset.private)
-    with Journal(run.scratch / "replies.jsonl") as journal, connected(run, journal) as (client, model):
+    run.scratch.mkdir(parents=True, exist_ok=True)
+    with (
+        processes.lock(run.scratch / "lock", "asks this run's server", wait=True),
+        Journal(run.scratch / "replies.jsonl") as journal,
+        connected(run, journal) as (client, model),
+    ):
         requests = [asker.request(sentence, model) for sentence in sentences]
         try:
             _ask_all(run, client, sentences, requests, failures)
