@@ -79,6 +79,15 @@ def test_another_seed_says_how_long_a_run_takes(run):
     assert batch.expected(votes[1], votes[:1]) == batch.OVERHEAD, "its stored cost is that of its members"
 
 
+def test_times_are_those_of_runs_with_the_same_overrides(monkeypatch):
+    """A search with overrides is none without them."""
+    done, missing = (config.load_run("wnut17-cpu", "wnut17", "minilm", seed) for seed in (2, 3))
+    monkeypatch.setattr(config, "runs_of", None)
+    monkeypatch.setattr(provenance, "is_done", lambda run: run.seed == 2)
+    (seconds,) = batch._schedule([done, missing], [missing]).values()
+    assert seconds == batch.expected(missing, [done])
+
+
 def test_output_goes_to_a_log_and_lines_to_the_terminal(told, tmp_path, capsys):
     code = (
         "import os; print('much'); open(os.environ['NER_PROGRESS'], 'a').write('[1/1] a run\\n\\rstep 1\\n')"

@@ -39,7 +39,7 @@ def main(study: str, overrides: str, arguments: Sequence[str]) -> int:
     runs = config.with_companions(study, overrides)
     missing = [run for run in runs if not provenance.is_done(run)]
     if "--dry-run" in arguments:
-        return _describe(study, missing, command)
+        return _describe(runs, missing, command)
     if "from_results=1" not in arguments:
         preflight.check_study(study, overrides)
     began, folder = time.time(), paths.RUNS / study
@@ -48,7 +48,7 @@ def main(study: str, overrides: str, arguments: Sequence[str]) -> int:
     shown.write_text("")
     os.environ["NER_PROGRESS"] = str(shown)
     if "from_results=1" not in arguments:
-        _write_schedule(study, missing)
+        _write_schedule(study, runs, missing)
     code = _follow(command, log, shown)
     return _end(study, runs, code, log, shown, began)
 
@@ -72,17 +72,16 @@ def expected(run: Run, done: Sequence[Run]) -> float:
     return SLACK * 60 * need.minutes(card) + OVERHEAD
 
 
-def _schedule(missing: Sequence[Run]) -> dict[str, float]:
-    """The expected seconds of runs, by their manifests."""
-    studies = {run.study: None for run in missing}
-    done = [run for study in studies for run in config.runs_of(study) if provenance.is_done(run)]
+def _schedule(runs: Sequence[Run], missing: Sequence[Run]) -> dict[str, float]:
+    """The expected seconds of the runs that are missing, by their manifests."""
+    done = [run for run in runs if provenance.is_done(run)]
     # All seeds take as long.
     seconds = {key: expected(run, done) for key, run in config.configurations(missing).items()}
     return {paths.relative(provenance.manifest_path(run)): seconds[run.configuration] for run in missing}
 
 
-def _write_schedule(study: str, missing: Sequence[Run]) -> None:
-    schedule = _schedule(missing)
+def _write_schedule(study: str, runs: Sequence[Run], missing: Sequence[Run]) -> None:
+    schedule = _schedule(runs, missing)
     progress.schedule_file(study).write_text(json.dumps(schedule))
     if missing:
         times = progress.duration(sum(schedule.values()))
@@ -102,12 +101,12 @@ def _warn_of_replacement(missing: Sequence[Run]) -> None:
         )
 
 
-def _describe(study: str, missing: Sequence[Run], command: list[str]) -> int:
+def _describe(runs: Sequence[Run], missing: Sequence[Run], command: list[str]) -> int:
     """What would be done and why, then the runs in the study's order with their times, and the disk."""
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     # A reason may name a hundred files; the first ones are enough.
     print(re.sub(r"(?m)^(\s*[Rr]eason: .{200}).+$", r"\1 …", done.stdout), end="")
-    schedule = _schedule(missing) if not done.returncode else {}
+    schedule = _schedule(runs, missing) if not done.returncode else {}
     for run, seconds in zip(missing, schedule.values(), strict=False):
         print(
             f"{progress.title(run)}: {f'about {progress.duration(seconds)}' if seconds else 'time not known'}"
