@@ -209,6 +209,8 @@ def _check_weights_of(study: Study, system: System, model: Any, where: str) -> N
         )
     if system.train_sentences or system.untrained:
         raise ConfigError(f"{where}: such a system is not trained: no train_sentences, zero_shot or few_shot")
+    if lacking := set(system.seeds or study.seeds) - set(other.seeds or study.seeds):
+        raise ConfigError(f"{where}: {system.weights_of} lacks seed {min(lacking)}")
     values, trained = (each.model_dump(exclude=OWN_KEYS) for each in (model, _model_of(other)))
     for key in values:
         if values[key] != trained.get(key):

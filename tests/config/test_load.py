@@ -169,11 +169,13 @@ def test_an_ensemble_needs_dev_predictions(params):
         ("{model: writer, weights_of: untrained}", "expected a system that is trained"),
         ("{model: tagger, weights_of: writer}", "approach must be that of writer"),
         ("{model: writer, weights_of: writer, train_sentences: 1}", "not trained"),
+        ("{model: writer, weights_of: seldom}", "other.weights_of: seldom lacks seed 2"),
         ("{model: writer, weights_of: writer, overrides: {output_format: bio}}", "output_format must be"),
     ],
 )
 def test_refused_weights_of_another(params, system, message):
-    params.edit(SMALL, "  untrained:", f"  other: {system}\n  untrained:")
+    seldom = "seldom: {model: writer, label: S, seeds: [1]}"
+    params.edit(SMALL, "  untrained:", f"  {seldom}\n  other: {system}\n  untrained:")
     assert message in refused(config.load_study, "small")
 
 
