@@ -113,7 +113,8 @@ def _ways(run: Run, grammar: bool) -> list[Run]:
 
 
 def _with_types(run: Run, types: Sequence[str]) -> Run:
-    dataset = run.dataset.model_copy(update={"types": {name: name for name in types}, "definitions": {}})
+    named = {"types": {name: name for name in types}, "definitions": {}, "tags": []}
+    dataset = run.dataset.model_copy(update=named)
     updates = {"type_names": {}} | ({"definitions": False} if run.writes else {})
     return run.model_copy(update={"dataset": dataset, "model": run.model.model_copy(update=updates)})
 

@@ -19,6 +19,8 @@ from ner_utils.models.wheels import WeightsError
 from ner_utils.sealed import ResultError
 
 FOLDER = Path(__file__).parent
+# What `ask` raises; of pydantic's, which are of ValueError, an example is a type that is named twice.
+WRONG = (ConfigError, DataError, ResultError, WeightsError, RuntimeError, OSError, ValueError)
 
 
 class Explorer(anywidget.AnyWidget):
@@ -46,7 +48,7 @@ class Explorer(anywidget.AnyWidget):
         types = [name.strip() for name in question["types"].split(",") if name.strip()]
         try:
             rows = ask(question["text"], self._study, dataset=self._seen.dataset, types=types)
-        except (ConfigError, DataError, ResultError, WeightsError, RuntimeError, OSError) as error:
+        except WRONG as error:
             return {"error": messages.visible(messages.few_lines(str(error)))}
         return {"rows": [_shown(row) for row in rows.to_dict("records")]}
 

@@ -1,13 +1,15 @@
 """Tables of mentions: their numbers are those of the study, and what is asked wrongly is refused."""
 
 import json
+import sys
 
 import pytest
 from conftest import refused
 
 from ner_utils import config, data, explorer, paths
+from ner_utils.config.run import Run
 from ner_utils.data.predictions import read_predictions
-from ner_utils.explorer import view
+from ner_utils.explorer import view, widget
 from ner_utils.scoring.error_types import KINDS
 
 
@@ -107,3 +109,16 @@ def test_what_cannot_be_asked_is_refused(tmp_path, monkeypatch):
     assert "its checkpoint is not on this machine" in refused(explorer.ask, "A b", "example", ["minilm"])
     assert "the sentence is empty" in refused(explorer.ask, "  ", "example")
     assert "no system 'nobody'" in refused(explorer.ask, "A b", "example", ["nobody"])
+
+
+def test_other_types_can_be_asked_for_where_a_corpus_lists_its_tags():
+    corpus = config.load_dataset("multinerd")
+    run = config.runs_of("example")[0].model_copy(update={"dataset": corpus})
+    asked = sys.modules["ner_utils.explorer.ask"]._with_types(run, ["ship"])  # explorer.ask is the function
+    assert corpus.tags and Run.model_validate_json(asked.model_dump_json()).dataset.types == {"ship": "ship"}
+
+
+def test_the_widget_answers_whatever_is_wrong_with_types(seen, monkeypatch):
+    monkeypatch.setattr(widget, "ask", lambda *_, types, **__: Run.model_validate({"types": types}))
+    answer = widget.Explorer("example", seen, {})._answer({"text": "A b", "types": "ship, Ship"})
+    assert answer.keys() == {"error"}
