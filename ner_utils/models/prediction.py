@@ -40,8 +40,8 @@ class Failures:
 
     def add(self, sentence: Sentence, error: Exception) -> None:
         """Count a sentence. An error of the device is raised again, because nothing can be computed after
-        it."""
-        if isinstance(error, torch.AcceleratorError):
+        it, and so is short memory, because it says nothing about the model."""
+        if isinstance(error, torch.AcceleratorError) or processes.is_out_of_memory(error):
             raise error
         self.errors[sentence.id] = error
         if len(self.errors) <= REPORTED:

@@ -152,6 +152,9 @@ def test_short_memory_halves_the_rows_and_loses_nothing(tiny, twenty, monkeypatc
     generator.rows = 16
     assert [answer.tokens for answer in generator.answers(twenty)] == expected
     assert tried == [16, 8, 4]
+    monkeypatch.setattr(generator.decoder, "answers", lambda *_: (_ for _ in ()).throw(MemoryError))
+    with pytest.raises(MemoryError):  # at one sentence, too
+        generator.answers(twenty)
     assert len(generator.failures) == 0
 
 

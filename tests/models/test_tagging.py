@@ -22,6 +22,7 @@ from ner_utils.data.predictions import Prediction
 from ner_utils.data.spans import Span, spans_from_tags
 from ner_utils.experiments import experiment
 from ner_utils.models import backbones, tagging, training, weights
+from ner_utils.models.prediction import Failures, predict_in_batches
 from ner_utils.models.training import trainer
 from ner_utils.models.training.batches import LengthSampler
 
@@ -220,6 +221,19 @@ def test_a_model_that_fails_at_every_sentence_ends_the_run(make_tiny_tagger):
     model.save_pretrained(folder)
     with pytest.raises(RuntimeError, match="none of 2 sentences.*no finite numbers"):
         tagging.predict_with_tagger(run, folder, some("x", "y"))
+
+
+def test_short_memory_for_one_sentence_ends_the_run():
+    """An empty prediction would count against the model."""
+    tried = []
+
+    def short(places):
+        tried.append(places)
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 GiB")
+
+    with pytest.raises(torch.OutOfMemoryError):
+        predict_in_batches(some("x", "y"), {0: 4, 1: 3}, 8, Failures(False), short)
+    assert tried == [[0, 1], [0]]
 
 
 # ---------------------------------------------------------------------------- devices
