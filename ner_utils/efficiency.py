@@ -116,10 +116,12 @@ class Stopwatch:
     @contextmanager
     def __call__(self, phase: str):
         start = mark()
-        yield
-        section = usage(start, mark())
-        self.seconds[phase] = self.seconds.get(phase, 0.0) + section["seconds"]
-        self.usage = add(self.usage, section)
+        try:
+            yield
+        finally:  # what fails takes time, too
+            section = usage(start, mark())
+            self.seconds[phase] = self.seconds.get(phase, 0.0) + section["seconds"]
+            self.usage = add(self.usage, section)
 
 
 def disturbance(section: Usage) -> str:

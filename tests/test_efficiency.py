@@ -70,8 +70,11 @@ def test_stopwatch_adds_up_by_phase(spend):
         spend(7)  # between phases
     with watch("nothing"):
         pass
-    assert watch.seconds == {"work": 0.75, "nothing": 0.0}
-    assert watch.usage["seconds"] == watch.usage["cpu_seconds"] == 0.75
+    with pytest.raises(MemoryError), watch("failed"):
+        spend(0.25)
+        raise MemoryError
+    assert watch.seconds == {"work": 0.75, "nothing": 0.0, "failed": 0.25}
+    assert watch.usage["seconds"] == watch.usage["cpu_seconds"] == 1.0
 
 
 def test_peak_memory_is_that_of_the_process_itself():
