@@ -117,8 +117,8 @@ def is_causal(model_type: str) -> bool:
 def set_head_rate(
     optimizer: torch.optim.Optimizer, model: torch.nn.Module, rate: float, heads: Sequence[str]
 ) -> None:
-    """Give the modules of a model's head a learning rate of their own: they are new, while the other weights
-    are trained already, so that they may need larger steps."""
+    """Give the modules of a model's head a learning rate of their own, without weight decay: they are new,
+    while the other weights are trained already, so that they may need larger steps."""
     head = [
         weight for name, weight in model.named_parameters() if any(part in name.split(".") for part in heads)
     ]
