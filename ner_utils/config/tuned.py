@@ -57,6 +57,17 @@ def trials_of(run: Run, system: System, settings: Tuning) -> list[dict[str, Any]
     return search["trials"] if search["identity"] == identity(run, system, settings) else []
 
 
+def set_aside(run: Run, system: System, settings: Tuning) -> None:
+    """Rename a finished search of another space or protocol, and print its new name."""
+    if not path(run).is_file() or trials_of(run, system, settings):
+        return
+    search = stored(run)
+    if search.get("finished", True):
+        kept = path(run).with_name(f"tuning-{search['identity'][:12]}.json")
+        path(run).rename(kept)
+        print(f"{paths.relative(kept)}: the search of another space or protocol that was stored", flush=True)
+
+
 def stored(run: Run) -> dict[str, Any]:
     """The stored search of a run's system, whatever its space."""
     return sealed.read_json(path(run), f"restore it, or delete it and run make tune STUDY={run.study}")

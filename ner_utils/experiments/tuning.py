@@ -4,7 +4,7 @@
 ``results/<study>/<dataset>/<system>/tuning.json``, which its runs read. The first trial has the declared
 settings; a space that lists as many settings as there are trials is tried whole. An interrupted search
 continues: its sampler is seeded, so it asks for the same trials again, and finished trials keep their
-records.
+records. A finished search of other settings is kept as ``tuning-<its identity>.json``.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ def search_settings(run: Run, system: System, settings: Tuning) -> dict[str, Any
     corpus = {split: corpus[split] for split in ("train", "dev")}  # a search must not see test
     before, trials = tuned.trials_of(run, system, settings), []
     identity = tuned.identity(run, system, settings)
+    tuned.set_aside(run, system, settings)
 
     def objective(trial: optuna.Trial) -> float:
         values = {key: _suggest(trial, key, choice) for key, choice in system.space.items()}

@@ -122,6 +122,20 @@ def test_a_search_from_start_to_end(study, demo, monkeypatch, capsys):
     assert config.load_run(study, "demo", "declared", 1).model.training.learning_rate == 2e-4
 
 
+def test_a_finished_search_of_another_space_is_kept(study, monkeypatch, capsys):
+    path = tuned.path(declared())
+    for finished in (False, True):
+        sealed.write_json(path, {"identity": "a" * 64, "trials": [], "finished": finished})
+        before = path.read_bytes()
+        with monkeypatch.context() as patch:
+            patch.setattr(tuning, "_try", lambda run, corpus: (0.5, 1.0, 1))
+            tuning.main(study)
+        assert len(read()["trials"]) == 2
+    kept = path.with_name(f"tuning-{'a' * 12}.json")
+    assert sorted(path.parent.iterdir()) == [kept, path] and kept.read_bytes() == before
+    assert f"{kept.name}: the search of another space" in capsys.readouterr().out
+
+
 def test_a_damaged_search_is_named_in_a_line(study, monkeypatch):
     tuned.path(declared()).parent.mkdir(parents=True)
     tuned.path(declared()).write_text("{}")
