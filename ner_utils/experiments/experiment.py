@@ -78,7 +78,10 @@ def _label_sentences(run: Run, corpus: Corpus) -> tuple[list[Sentence], dict[str
         checkpoint = best_checkpoint(
             run.labels, {} if run.labels.untrained else train_run(run.labels, corpus)
         )
-        predicted, cost = predict_sentences(run.labels, checkpoint, sentences)
+        # An id is unique in its split alone, and raw answers to test are kept under theirs.
+        renamed = [replace(each, id=f"train/{each.id}") for each in sentences]
+        predicted, cost = predict_sentences(run.labels, checkpoint, renamed)
+        predicted = [replace(said, id=each.id) for each, said in zip(sentences, predicted, strict=True)]
         predictions.write_predictions(kept, predicted)
         files.write_whole_json(times, {"labelling_seconds": sum(cost["prediction_seconds"].values())})
     predicted = predictions.read_predictions(kept, sentences)

@@ -4,6 +4,7 @@ import pytest
 
 from ner_utils import config, data, paths
 from ner_utils.config import ConfigError
+from ner_utils.data.predictions import Prediction
 from ner_utils.experiments import experiment
 
 TEACHER = (
@@ -53,6 +54,22 @@ def test_what_is_labelled_is_no_gold_sentence_of_either(sketch, demo):
     assert run.fingerprint != run.model_copy(update={"labelled_sentences": 39}).fingerprint
     other = run.labels.model_copy(update={"train_sentences": 63})
     assert run.fingerprint != run.model_copy(update={"labels": other}).fingerprint
+
+
+def test_raw_answers_to_test_are_not_replaced(sketch, demo, tmp_path, monkeypatch):
+    """They are kept by ids, which may be those of sentences of train."""
+    monkeypatch.setattr(paths, "RUNS", tmp_path / "runs")
+    sketch("two", ["teacher: {model: smollm2-135m, zero_shot: true}", STUDENT % ("teacher", "")])
+    run, seen = config.load_run("two", "demo", "student", 1), []
+    run.scratch.mkdir(parents=True)
+
+    def predict(run, checkpoint, sentences):
+        seen.extend(each.id for each in sentences)
+        return [Prediction(each.id, each.spans) for each in sentences], {"prediction_seconds": {"model": 1}}
+
+    monkeypatch.setattr(experiment, "predict_sentences", predict)
+    assert experiment._label_sentences(run, demo)[0] == data.sentences_to_label(run, demo)
+    assert len(seen) == 40 and not set(seen) & {each.id for part in demo.values() for each in part}
 
 
 @pytest.mark.slow
