@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import sys
 from pathlib import Path
 
 from ner_utils import config, paths, processes
@@ -27,7 +28,9 @@ def unneeded() -> dict[Path, str]:
         except ConfigError as error:  # such as a search that is not finished
             print(f"{study} is left alone: {error}")
             continue
-        for run in filter(provenance.is_done, runs):
+        for run in runs:
+            if not provenance.is_done(run) or processes.is_locked(run.scratch / "lock"):
+                continue
             done = experiment.leftovers(run, evaluation.load_cost(run))
             found |= {path: "its run has a result" for path in done if path.exists()}
         found |= dict.fromkeys(_of_no_run(study, runs), "no study has this configuration")
@@ -54,6 +57,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--yes", action="store_true", help="delete it")
     options = parser.parse_args()
+    # A run is locked while it trains; its study, while any of its steps runs.
+    if options.yes and processes.is_locked(paths.RUNS / ".lock"):
+        sys.exit("error: a study is running in this folder")
     found = unneeded()
     for path, reason in found.items():
         print(f"{size(path) / 1e6:9,.1f} MB  {paths.relative(path)} ({reason})")

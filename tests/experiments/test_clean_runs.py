@@ -1,5 +1,7 @@
 """What is deleted when a run has its result, and what `make clean-runs` lists."""
 
+import pytest
+
 from ner_utils import config, files, paths, processes
 from ner_utils.experiments import clean_runs, experiment
 from ner_utils.models.training import trainer
@@ -40,6 +42,8 @@ def test_what_nothing_needs(plain_results, monkeypatch, tmp_path, capsys):
         assert (
             old not in clean_runs.unneeded()
         )  # as with OVERRIDES: no study has it, and a process works on it
+    with processes.lock(run.scratch / "lock", "trains"):  # again, for a run that predicts with its weights
+        assert clean_runs.unneeded().keys() == {old}
     found = clean_runs.unneeded()
     state = {made[best] / name for name in experiment.STATE}
     assert found.keys() == {made["checkpoint-9999"], made[f"merged-{best}"], old, *state}
@@ -51,6 +55,9 @@ def test_what_nothing_needs(plain_results, monkeypatch, tmp_path, capsys):
         made["checkpoint-9999"].is_dir() and "can be freed: make clean-runs YES=1" in capsys.readouterr().out
     )
     monkeypatch.setattr("sys.argv", ["clean_runs", "--yes"])
+    with processes.lock(tmp_path / ".lock", "runs a study"), pytest.raises(SystemExit, match="is running"):
+        clean_runs.main()
+    assert all(path.exists() for path in found)
     clean_runs.main()
     assert not any(path.exists() for path in found) and "were freed" in capsys.readouterr().out
     assert files.verify_checksums(made[best]) == [] and mine.is_dir()
