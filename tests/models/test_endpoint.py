@@ -314,6 +314,14 @@ def test_private_sentences_stay_here(trial, run_of):
     assert run_of("http://localhost:8000/v1") and run_of("https://api.example.org/v1", takes_private=True)
 
 
+def test_of_a_private_corpus_no_words_of_the_server_are_printed(run_of):
+    with answering(faults=[401]) as server:
+        run = run_of(server.url)
+        private = run.dataset.model_copy(update={"private": True})
+        with pytest.raises(RuntimeError, match="/v1: AuthenticationError; 0 of 1 sentences"):
+            predict(run.model_copy(update={"dataset": private}), some(1))
+
+
 def test_a_model_behind_a_server_is_not_trained(run_of, trial):
     run_of("http://localhost:1/v1")
     trial.study((trial.studies / "trial.yaml").read_text().replace(", zero_shot: true", ""))

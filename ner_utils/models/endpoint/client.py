@@ -36,10 +36,11 @@ class BadReply(RuntimeError):
 
 
 class Client:
-    """Sends requests to a server at an address. Raises `ConfigError` without the key in the environment."""
+    """Sends requests to a server at an address, about a corpus that may be ``private``. Raises `ConfigError`
+    without the key in the environment."""
 
-    def __init__(self, server: Server, url: str, journal: Journal) -> None:
-        self.server, self.url, self.journal = server, url, journal
+    def __init__(self, server: Server, url: str, journal: Journal, private: bool) -> None:
+        self.server, self.url, self.journal, self.private = server, url, journal, private
         self.budget = Budget(server.most_dollars, journal.spent(server.dollars))
         self.key = os.environ.get(server.key, "") if server.key else "none"
         if not self.key:
@@ -83,7 +84,10 @@ class Client:
             raise RuntimeError(self.describe(error)) from None
 
     def describe(self, error: Exception) -> str:
-        """What went wrong, in one line and without the key."""
+        """What went wrong, in one line and without the key; of a private corpus, without the server's words,
+        because they may quote text."""
+        if self.private:
+            return f"{self.url}: {type(error).__name__}"
         cause = error.__cause__ or error if isinstance(error, openai.APIConnectionError) else error
         text = one_line(str(cause).replace(self.key, "(the key)"))
         return f"{self.url}: {type(error).__name__}: {text}"

@@ -82,7 +82,7 @@ def connected(run: Run, journal: Journal) -> Iterator[tuple[Client, str]]:
         url, model = server.url, server.model
         if server.serves:
             url, model = stack.enter_context(serving(server.serves))
-        client = Client(server, url, journal)
+        client = Client(server, url, journal, run.dataset.private)
         client.check()
         yield client, model
 
