@@ -119,3 +119,17 @@ def test_results_of_other_settings_are_not_replaced_silently(told, run, capsys):
     batch._warn_of_replacement([changed, run])
     said = capsys.readouterr().out
     assert "stored results of other settings will be replaced: minilm on demo, seed 1. To keep them" in said
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        ([0.0], "time not known"),
+        ([0.0, 0.0], "time not known"),
+        ([40.0], "about 40 s"),
+        ([40.0, 0.0, 10.0], "about 50 s, and 1 run of unknown time"),
+        ([40.0, 0.0, 0.0], "about 40 s, and 2 runs of unknown time"),
+    ],
+)
+def test_a_time_that_is_not_known_is_not_0(seconds, said):
+    assert batch._time(seconds) == said

@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from ner_utils import config, messages, paths
@@ -80,13 +80,21 @@ def _schedule(runs: Sequence[Run], missing: Sequence[Run]) -> dict[str, float]:
     return {paths.relative(provenance.manifest_path(run)): seconds[run.configuration] for run in missing}
 
 
+def _time(seconds: Collection[float]) -> str:
+    """The time of runs in words; seconds are 0 where nothing is known."""
+    unknown = sum(not each for each in seconds)
+    if unknown == len(seconds):
+        return "time not known"
+    more = f", and {unknown} run{'s' * (unknown > 1)} of unknown time" if unknown else ""
+    return f"about {progress.duration(sum(seconds))}{more}"
+
+
 def _write_schedule(study: str, runs: Sequence[Run], missing: Sequence[Run]) -> None:
     schedule = _schedule(runs, missing)
     progress.schedule_file(study).write_text(json.dumps(schedule))
     if missing:
-        times = progress.duration(sum(schedule.values()))
         number = f"{len(missing)} run{'s' * (len(missing) > 1)}"
-        print(f"{number} to make, about {times}; all output: runs/{study}/", flush=True)
+        print(f"{number} to make, {_time(schedule.values())}; all output: runs/{study}/", flush=True)
     _warn_of_replacement(missing)
 
 
@@ -108,12 +116,10 @@ def _describe(runs: Sequence[Run], missing: Sequence[Run], command: list[str]) -
     print(re.sub(r"(?m)^(\s*[Rr]eason: .{200}).+$", r"\1 …", done.stdout), end="")
     schedule = _schedule(runs, missing) if not done.returncode else {}
     for run, seconds in zip(missing, schedule.values(), strict=False):
-        print(
-            f"{progress.title(run)}: {f'about {progress.duration(seconds)}' if seconds else 'time not known'}"
-        )
+        print(f"{progress.title(run)}: {_time([seconds])}")
     if schedule:
         here = [run for run in missing if run.has_weights]
-        print(f"{len(missing)} runs, about {progress.duration(sum(schedule.values()))}")
+        print(f"{len(missing)} runs, {_time(schedule.values())}")
         print(f"the study needs {fit.disk(here, fit.needs_here(here))}" if here else "")
     _warn_of_replacement(missing)
     return done.returncode
