@@ -44,6 +44,9 @@ test:           # all tests
 test-fast: setup  # the tests that neither train nor run notebooks, LaTeX or a workflow: two minutes
 	@$(TESTS) -n 2 -m "not slow"
 
+ifneq (,$(and $(filter report,$(MAKECMDGOALS)),$(OVERRIDES)))
+$(error make report shows a study as its file declares it: give these OVERRIDES a study of their own)
+endif
 report: thesis  # one HTML page of findings, figures, tables and sentences, for anybody
 	@python -m ner_utils.sharing.report "$$STUDY"
 

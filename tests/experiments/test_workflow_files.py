@@ -4,8 +4,9 @@ import re
 from types import SimpleNamespace
 
 import pytest
+from conftest import make
 
-from ner_utils import config
+from ner_utils import config, paths
 from ner_utils.experiments.workflow import graph
 from ner_utils.experiments.workflow.graph import Workflow
 from ner_utils.results import provenance
@@ -104,3 +105,10 @@ def test_steps_with_stale_outputs_have_a_younger_input(tmp_path, made_up):
     assert marker.is_file()
     assert newer(pattern)({"system": "minilm", "seed": 1}) == [str(marker)]
     assert newer(pattern)({"system": "minilm", "seed": 2}) == []
+
+
+def test_a_report_is_of_a_study_as_declared():
+    """Its thesis, with overrides, would be of other runs than its page."""
+    code, said = make(paths.ROOT, "--dry-run", "report", OVERRIDES="seeds=[1]")
+    assert code and "make report shows a study as its file declares it" in said
+    assert make(paths.ROOT, "--dry-run", "report", OVERRIDES="")[0] == 0
