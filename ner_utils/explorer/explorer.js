@@ -235,6 +235,7 @@ export function mount(root, data, { start = {}, ask = null } = {}) {
   for (let at = 0; at < sentences.id.length; at += 1) data.first[at + 1] += data.first[at];
   const place = (id) => systems.findIndex((system) => system.id === id);
   const state = { a: 0, b: systems.length > 1 ? 1 : null, chosen: {}, text: "", document: "", all: false, page: 0 };
+  const fields = {};  // the controls that show a, b, text and document
 
   function apply(wanted) {
     state.chosen = {};
@@ -245,11 +246,13 @@ export function mount(root, data, { start = {}, ask = null } = {}) {
       const list = [values].flat().map(String);
       if (name === "systems") {
         const [a, b] = list.map(place);
+        if (a === state.b) state.b = state.a;  // a system is not compared with itself
         if (a >= 0) state.a = a;
-        if (list.length > 1 && b >= 0) state.b = b;
+        if (b >= 0) state.b = b;
       } else if (name === "text" || name === "document") [state[name]] = list;
       else state.chosen[name] = new Set(list);
     }
+    for (const [name, field] of Object.entries(fields)) field.value = String(state[name] ?? "");
     draw();
   }
 
@@ -351,33 +354,33 @@ export function mount(root, data, { start = {}, ask = null } = {}) {
   }
 
   function choice(name, label, none) {
-    const options = systems.map((system, at) => make("option", { value: String(at), selected: state[name] === at }, system.label));
-    if (none) options.push(make("option", { value: "", selected: state[name] === null }, "none"));
-    const element = make("select", {
+    const options = systems.map((system, at) => make("option", { value: String(at) }, system.label));
+    if (none) options.push(make("option", { value: "" }, "none"));
+    fields[name] = make("select", {
       id: `${prefix}-system-${name}`,
       onchange: (event) => { state[name] = event.target.value === "" ? null : Number(event.target.value); state.page = 0; draw(); },
     }, ...options);
-    return make("label", {}, `${label} `, element);
+    return make("label", {}, `${label} `, fields[name]);
   }
 
   function bar() {
-    const documents = make("input", {
-      type: "search", placeholder: "all documents", "aria-label": "Document", value: state.document,
+    fields.document = make("input", {
+      type: "search", placeholder: "all documents", "aria-label": "Document",
       oninput: (event) => { state.document = event.target.value; state.page = 0; draw(); },
     });
-    documents.setAttribute("list", `${prefix}-documents`);
-    const search = make("input", {
-      type: "search", placeholder: sentences.tokens ? "text" : "id", "aria-label": "Text of the sentence", value: state.text,
+    fields.document.setAttribute("list", `${prefix}-documents`);
+    fields.text = make("input", {
+      type: "search", placeholder: sentences.tokens ? "text" : "id", "aria-label": "Text of the sentence",
       oninput: (event) => { state.text = event.target.value; state.page = 0; draw(); },
     });
     const differ = make("button", {
       type: "button",
       onclick: () => apply({ a: ["c"], b: ["t", "b", "x", "p", "m"] }),
     }, "first right, second wrong");
-    const clear = make("button", { type: "button", onclick: () => { search.value = ""; documents.value = ""; apply({}); } }, "clear");
+    const clear = make("button", { type: "button", onclick: () => apply({}) }, "clear");
     const all = make("input", { type: "checkbox", onchange: (event) => { state.all = event.target.checked; draw(); } });
-    return make("div", { className: "ner-controls" }, choice("a", "First system"), choice("b", "second", true), search,
-      ...(data.documents.length ? [documents, make("datalist", { id: `${prefix}-documents` },
+    return make("div", { className: "ner-controls" }, choice("a", "First system"), choice("b", "second", true), fields.text,
+      ...(data.documents.length ? [fields.document, make("datalist", { id: `${prefix}-documents` },
         ...data.documents.slice(0, 1000).map((name) => make("option", { value: name })))] : []),
       differ, clear, make("label", {}, all, " all systems"));
   }
@@ -389,11 +392,6 @@ export function mount(root, data, { start = {}, ask = null } = {}) {
   const list = make("div", { className: "ner-list" });
   const note = sentences.tokens ? null : make("p", { className: "ner-note" },
     "The text of this corpus may not be shown here: sentences are ids, and tokens are their numbers.");
-  if (start.systems) {
-    const [a, b] = start.systems.map(place);
-    if (a >= 0) state.a = a;
-    if (b >= 0) state.b = b;
-  }
   root.classList.add("ner-explorer");
   root.replaceChildren(...[note, ask ? trial(ask) : null, bar(), make("div", { className: "ner-columns" }, side,
     make("div", { className: "ner-main" }, top, list))].filter(Boolean));

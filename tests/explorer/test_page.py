@@ -8,6 +8,7 @@ import pytest
 from jinja2.utils import htmlsafe_json_dumps
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import Select
 
 from ner_utils import config, explorer
 from ner_utils.data.predictions import Prediction
@@ -98,6 +99,20 @@ def test_a_number_leads_to_its_sentences(browser, seen, tmp_path):
     rows = seen.mentions
     missed = rows[rows["gold"] & (rows["type"] == "PER") & (rows["smollm2"] == "missed")]
     assert numbers(browser) == (missed["id"].nunique(), number) and number == len(missed)
+
+
+def test_the_controls_show_what_the_page_shows(browser, seen, tmp_path):
+    browser.get(page(seen, tmp_path, '{systems: "smollm2", text: "the"}'))  # a link to the second system
+    compared = [run.label for run in reversed(seen.runs.values())]
+    chosen = [
+        Select(each).first_selected_option.text for each in browser.find_elements(By.TAG_NAME, "select")
+    ]
+    titles = [each.text for each in browser.find_elements(By.CSS_SELECTOR, "fieldset legend")]
+    assert chosen == compared and [f"{label}: outcome" for label in compared] == titles[1:3]
+    search = browser.find_element(By.CSS_SELECTOR, "input[type=search]")
+    assert search.get_attribute("value") == "the" and numbers(browser)[0] < len(seen.gold)
+    browser.find_element(By.XPATH, "//button[.='first right, second wrong']").click()
+    assert search.get_attribute("value") == ""
 
 
 def test_the_keyboard_is_enough(browser, seen, tmp_path):
