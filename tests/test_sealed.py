@@ -85,6 +85,12 @@ def test_a_flipped_byte_makes_scores_and_comparisons_again(made_up):
         path.write_bytes(whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:])
         assert [file for file, _ in stale.unfit_files(runs)] == [path]
         path.write_bytes(whole)
+    for change, names in (
+        ({"resamples": 7}, ["differences.json", "confidence.json"]),
+        ({"comparisons": []}, ["differences.json"]),
+    ):
+        edited = [run.model_copy(update=change) for run in runs]
+        assert [file.name for file, _ in stale.unfit_files(edited)] == names
     counts = runs[0].results / "counts.jsonl"
     counts.write_bytes(counts.read_bytes().replace(b"1", b"2", 1))
     assert [file for file, _ in stale.unfit_files(runs)] == [runs[0].results / "metrics.json"]

@@ -86,6 +86,7 @@ def make_run(tmp_path_factory):
             "dev_sample": 20,
             "test_sentences": None,
             "latency_sentences": 2,
+            "resamples": 50,
         }
         return Run(**settings | more)
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ner_utils import config, data
+from ner_utils import data
 from ner_utils.config.run import Run
 from ner_utils.data import predictions
 from ner_utils.data.corpus import Sentence
@@ -32,7 +32,6 @@ def assess(study: str, dataset: str, overrides: str, corpus: dict[str, list[Sent
     """Assess all systems of a study on a corpus, and store and return the findings. Systems with too few
     predicted spans, or without confidences (ensembles, and runs of older versions), have a reason instead."""
     runs = findings.runs_on(study, dataset, overrides)
-    resamples = config.load_study(study, overrides).protocol.resamples
     systems: dict[str, list[Run]] = {}
     for run in runs:
         systems.setdefault(run.system, []).append(run)
@@ -48,7 +47,7 @@ def assess(study: str, dataset: str, overrides: str, corpus: dict[str, list[Sent
             reports[system] = {"reason": f"only {len(spans.log)} spans"}
             continue
         on_dev = [predictions.read_predictions(run.results / "dev.jsonl", dev) for run in each] if dev else []
-        reports[system] = _report(spans, predicted_spans(dev, on_dev), resamples)
+        reports[system] = _report(spans, predicted_spans(dev, on_dev), runs[0].resamples)
     return findings.write_findings("confidence", runs, {"systems": reports})
 
 

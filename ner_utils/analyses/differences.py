@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ner_utils import config, data
+from ner_utils import data
 from ner_utils.data.corpus import Sentence
 from ner_utils.data.predictions import Prediction
 from ner_utils.forms.base import DROPPED
@@ -39,12 +39,11 @@ def compare(study: str, dataset: str, overrides: str, corpus: dict[str, list[Sen
         gold_table, table = evaluation.span_tables(run, gold, predicted)
         predictions.setdefault(run.system, []).append(predicted)
         tables.setdefault(run.system, []).append(table)
-    protocol = config.load_study(study, overrides).protocol
     counts = breakdown.count(gold, predictions, corpus["train"])
     seeds = {name: [run.seed for run in runs if run.system == name] for name in counts}
     pairs = {
         (a, b): resampling.on_common_seeds((counts[a], seeds[a]), (counts[b], seeds[b]))
-        for a, b in protocol.comparisons
+        for a, b in runs[0].comparisons
         if counts.keys() >= {a, b}
     }
     words = [sentence.tokens for sentence in gold]
@@ -54,8 +53,8 @@ def compare(study: str, dataset: str, overrides: str, corpus: dict[str, list[Sen
     without_ensembles = {run.system: tables[run.system] for run in runs if not run.members}
     unplaced = {name: list(map(_unplaced, each)) for name, each in predictions.items() if each[0][0].status}
     values = {
-        "buckets": breakdown.scores(gold, counts, protocol.resamples),
-        "gains": breakdown.gains(gold, pairs, protocol.resamples),
+        "buckets": breakdown.scores(gold, counts, runs[0].resamples),
+        "gains": breakdown.gains(gold, pairs, runs[0].resamples),
         "errors": {name: _mean([kinds for kinds, _ in each]) for name, each in errors.items()},
         "unplaced": {name: _mean(each) for name, each in unplaced.items()},
         "types": list(gold_table.types),

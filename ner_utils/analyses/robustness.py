@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -50,7 +51,7 @@ def changes(results: Results) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     for run in (run for run in results.systems if run.perturbed):
         dataset, base = run.dataset_name, undisturbed(run, results.systems)
-        tables, _ = results.counts[dataset]
+        pair, _ = results.paired_counts(dataset, run.system, base.system)
         row = {
             "dataset": dataset,
             "corpus": run.dataset.label,
@@ -60,7 +61,7 @@ def changes(results: Results) -> pd.DataFrame:
             "base_system": base.system,
             "f1": scores.loc[(dataset, run.system), "micro_f1"],
             "failed": scores.loc[(dataset, run.system), "failed"],
-            "identical": bool((tables[run.system] == tables[base.system]).all()),
+            "identical": np.array_equal(*pair),
         }
         bounds = results.interval(dataset, "micro_f1", run.system, base.system)
         rows.append(row | bounds.percent("change"))
@@ -77,8 +78,7 @@ def numbers(results: Results) -> dict[tuple[str, ...], float]:
     for (dataset, base), block in frame.groupby(["dataset", "base_system"]) if len(frame) else ():
         at = dataset, base, "robustness", "mean_change"
         # The mean over all kinds; a resample draws the same documents for all.
-        tables, groups = results.counts[dataset]
-        sides = [tables[name] for name in (*block["system"], base)]
+        sides, groups = results.paired_counts(dataset, *block["system"], base)
         weights = [1 / len(block)] * len(block) + [-1]
         resamples = results.study.protocol.resamples
         (mean,) = resampling.intervals(sides, weights, groups, "micro_f1", resamples, SEED)

@@ -153,6 +153,19 @@ class Dataset(Strict):
         return self.fields.get(name, name)
 
     @property
+    def identity(self) -> dict[str, Any]:
+        """All that decides which sentences and mentions are read, as JSON holds it."""
+        # Keys with default values are left out, so that a new key with a default keeps old fingerprints.
+        decisive = {"format", "types", "splits", "hub", "columns", "separator", "scheme", "tags"}
+        decisive |= {"overlaps", "flaws", "fields", "sentences", "drawn", "header"}
+        values = self.model_dump(mode="json", include=decisive, exclude_defaults=True)
+        for split in values["splits"].values():
+            for file in (split, split.get("annotations", {})):
+                file.pop("url", None)  # the address of a file does not matter, its checksum does
+        # A list, because the order of types affects tags and prompts.
+        return values | {"types": [list(pair) for pair in values["types"].items()]}
+
+    @property
     def tags_of_models(self) -> list[str]:
         """Tags in the order of a model's labels: O, then B and I of each type."""
         return tag_names(self.types)
@@ -186,8 +199,8 @@ class Dataset(Strict):
                 if "*" in file.file and (file.sha256 or self.format not in PATTERNS):
                     formats = ", ".join(PATTERNS)
                     raise ValueError(f"splits.{name}: * is for format {formats}, without sha256")
-            if self.languages and "{language}" not in split.file:
-                raise ValueError(f"splits.{name}.file: with languages, expected {{language}} in it")
+                if self.languages and "{language}" not in file.file:
+                    raise ValueError(f"splits.{name}: with languages, expected {{language}} in {file.file}")
         if self.private and self.quotable:
             raise ValueError("quotable: a private corpus is never quoted")
         drawn = set(self.drawn.shares) if self.drawn else set()

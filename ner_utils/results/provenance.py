@@ -46,11 +46,11 @@ def clear(run: Run) -> None:
 
 
 def inputs(run: Run) -> dict[str, dict[str, str]]:
-    """SHA-256 of the files that a run reads, by name: those of its corpus, and those of a local
-    checkpoint."""
+    """SHA-256 of the files that a run reads, by name: those of its corpus and of a local
+    checkpoint, as far as they are at hand."""
     digests = {"data": data.digests(run.dataset_name, run.dataset)}
-    weights = getattr(run.model, "weights", None)
-    if weights and weights.folder:
+    weights = getattr(run.served or run.model, "weights", None)
+    if weights and weights.folder and Path(weights.folder).is_dir():
         files = sorted(path for path in Path(weights.folder).iterdir() if path.is_file())
         digests["weights"] = {path.name: sha256_once(path) for path in files}
     return digests
@@ -115,12 +115,21 @@ def check_training(run: Run) -> bool:
 def _compare(made: Path, before: dict[str, dict[str, str]], now: dict[str, dict[str, str]]) -> None:
     for kind, files in now.items():
         known = before.get(kind, {})
-        for name in sorted(files.keys() & known.keys()):
-            if files[name] != known[name]:
+        for name in changed(known, files):
+            if name in known:
+                here = files.get(name, "none")[:12]
                 raise ResultError(
                     f"{paths.relative(made)}: made from another {name} (sha256 {known[name][:12]}, "
-                    f"here {files[name][:12]}); restore it, or delete this folder to make the run again"
+                    f"here {here}); restore it, or delete this folder to make the run again"
                 )
+
+
+def changed(before: dict[str, str], now: dict[str, str]) -> list[str]:
+    """The files of a corpus that are here and differ, by their checksums; also those of a pattern that are
+    gone while others of it are here. Where none is here, none can have changed."""
+    patterns = {name.partition(" ")[0] for name in now if "*" in name}
+    gone = [name for name in before.keys() - now.keys() if name.partition(" ")[0] in patterns]
+    return sorted([*gone, *(name for name in now if now[name] != before.get(name))])
 
 
 def content(manifest: dict[str, Any]) -> str:

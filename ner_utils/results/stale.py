@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from ner_utils import data
+from ner_utils import data, paths
 from ner_utils.config.run import Run
 from ner_utils.data import audit
 from ner_utils.results import evaluation, findings, provenance
@@ -40,8 +40,10 @@ def unfit_files(runs: Sequence[Run]) -> Iterator[tuple[Path, ResultError]]:
 
 
 def _load_audit(run: Run) -> None:
-    """Raise `ResultError` where the files of a corpus are not those of its audit."""
-    read = audit.load_audit(run.study, run.dataset_name)["inputs"]
-    for name, digest in data.digests(run.dataset_name, run.dataset).items():
-        if read.get(name) != digest:
-            raise ResultError(f"{audit.audit_file(run.study, run.dataset_name)}: audit of another {name}")
+    """Raise `ResultError` where the files of a corpus, or its settings, are not those of its audit."""
+    stored = audit.load_audit(run.study, run.dataset_name)
+    file = paths.relative(audit.audit_file(run.study, run.dataset_name))
+    if stored.get("settings") != run.dataset.identity:
+        raise ResultError(f"{file}: audit of other settings of the corpus")
+    for name in provenance.changed(stored["inputs"], data.digests(run.dataset_name, run.dataset)):
+        raise ResultError(f"{file}: audit of another {name}")

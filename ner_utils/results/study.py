@@ -211,9 +211,8 @@ class Results:
         alpha = ALPHA / max(1, len(corpora) * len(protocol.comparisons))
         rows = []
         for dataset, corpus in corpora.items():
-            groups = self.counts[dataset][1]
             for a, b in protocol.comparisons:
-                pair = self._paired_counts(dataset, a, b)
+                pair, groups = self.paired_counts(dataset, a, b)
                 bounds = resampling.interval(pair[0], groups, metric, protocol.resamples, SEED, pair[1])
                 p = significance.paired_test(*pair, groups, metric, TESTED * protocol.resamples, SEED)
                 least = significance.smallest_difference(*pair, groups, metric, alpha)
@@ -245,9 +244,11 @@ class Results:
             tables[dataset] = counts, groups
         return tables
 
-    def _paired_counts(self, dataset: str, a: str, b: str) -> list[np.ndarray]:
-        tables = self.counts[dataset][0]
-        return resampling.on_common_seeds(*((tables[name], self.study.seeds_of(name)) for name in (a, b)))
+    def paired_counts(self, dataset: str, *systems: str) -> tuple[list[np.ndarray], np.ndarray]:
+        """The counts of systems on their common seeds, and the groups of their sentences."""
+        tables, groups = self.counts[dataset]
+        sides = ((tables[name], self.study.seeds_of(name)) for name in systems)
+        return resampling.on_common_seeds(*sides), groups
 
     def interval(
         self,
@@ -259,6 +260,6 @@ class Results:
     ) -> Interval:
         """A system's score from 0 to 1, or its difference from that of the system ``against``, with its 95 %
         interval; of all types, or of those with the given indices in the dataset."""
-        tables, groups = self.counts[dataset]
-        sides = [tables[name][:, :, types] for name in (system, against) if name]
+        sides, groups = self.paired_counts(dataset, *filter(None, (system, against)))
+        sides = [side[:, :, types] for side in sides]
         return resampling.interval(sides[0], groups, metric, self.study.protocol.resamples, SEED, *sides[1:])

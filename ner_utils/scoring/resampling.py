@@ -88,11 +88,11 @@ def groups(sentences: Sequence[Sentence], least: int = LEAST) -> np.ndarray:
 
 def on_common_seeds(*systems: tuple[np.ndarray, Sequence[int]]) -> list[np.ndarray]:
     """The counts, [runs, ...], of each of several systems on the seeds that all have, by their counts and
-    seeds. A system with one run keeps it: it is compared with every run of the others."""
-    several = [set(seeds) for _, seeds in systems if len(seeds) > 1]
-    common = sorted(set.intersection(*several)) if several else []
+    seeds. A zero-shot system has no seed, written [0]: its run is compared with every run of the others."""
+    seeded = [set(seeds) for _, seeds in systems if list(seeds) != [0]]
+    common = sorted(set.intersection(*seeded)) if seeded else []
     return [
-        counts[[seeds.index(seed) for seed in common]] if len(seeds) > 1 else counts
+        counts if list(seeds) == [0] else counts[[list(seeds).index(seed) for seed in common]]
         for counts, seeds in systems
     ]
 

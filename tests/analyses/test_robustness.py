@@ -55,6 +55,16 @@ def test_of_a_study(add_study, made_up, demo):
     assert run.fingerprint != run.base.fingerprint
 
 
+def test_a_change_is_that_of_the_seeds_that_both_have(add_study, made_up):
+    more = STUDY.replace("seeds: [1]", "seeds: [1, 2]").replace("lower case}", "lower case, seeds: [2]}")
+    add_study("disturbed", more)
+    results = made_up(name="disturbed")
+    f1 = results.runs.set_index(["system", "seed"])["micro_f1"]
+    change = robustness.changes(results).set_index("system").loc["lower", "change"]
+    assert change == pytest.approx(f1["lower", 2] - f1["minilm", 2])
+    assert change != pytest.approx(f1["lower", 2] - f1["minilm"].mean())
+
+
 UNTRAINED = """
   asked: {model: smollm2-135m, label: Asked, zero_shot: true, overrides: {max_new_tokens: 32}}
   longer: {model: smollm2-135m, label: Longer, zero_shot: true, overrides: {max_new_tokens: 64}}

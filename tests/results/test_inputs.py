@@ -79,8 +79,9 @@ def test_a_training_does_not_go_on_with_other_files(files, run, edited):
 def test_what_is_not_at_hand_cannot_have_changed(files, run):
     """A thesis is built from results where neither the corpus nor the weights are."""
     seal(run)
-    shutil.rmtree(files / "data")
-    stale.check_predictions([run])
+    for folder in ("data", "weights"):
+        shutil.rmtree(files / folder)
+        stale.check_predictions([run])
 
 
 def test_an_audit_follows_its_corpus(files, run):
@@ -91,6 +92,23 @@ def test_an_audit_follows_its_corpus(files, run):
         file.write("\nIt\tO\n")
     assert [file for file, _ in stale.unfit_files([run]) if file.is_file()] == [
         audit.audit_file("small", "small")
+    ]
+
+
+def test_an_audit_follows_the_settings_of_its_corpus(files, run):
+    audit.write_audit("small", "small", run.dataset, data.load("small", run.dataset))
+    other = run.dataset.model_copy(update={"flaws": "drop"})
+    found = [file for file, _ in stale.unfit_files([run.model_copy(update={"dataset": other})])]
+    assert audit.audit_file("small", "small") in found
+
+
+def test_a_file_of_a_pattern_that_is_gone_is_a_change():
+    before = {"*.txt a.txt": "1", "*.txt b.txt": "2", "dev.tsv": "3"}
+    assert provenance.changed(before, {"*.txt a.txt": "1"}) == ["*.txt b.txt"]
+    assert provenance.changed(before, {"dev.tsv": "3"}) == []  # none of the pattern is here
+    assert provenance.changed(before, {**before, "dev.tsv": "4", "*.txt c.txt": "5"}) == [
+        "*.txt c.txt",
+        "dev.tsv",
     ]
 
 

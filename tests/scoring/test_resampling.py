@@ -114,6 +114,8 @@ def test_common_seeds():
     runs = np.arange(3)[:, None]
     a, b, c = resampling.on_common_seeds((runs, [1, 2, 3]), (runs[:2], [3, 2]), (runs[:1], [0]))
     assert (a.ravel().tolist(), b.ravel().tolist(), c.ravel().tolist()) == ([1, 2], [1, 0], [0])
+    a, b = resampling.on_common_seeds((runs, [1, 2, 3]), (runs[:1], [3]))
+    assert (a.ravel().tolist(), b.ravel().tolist()) == ([2], [0])  # a trained run is not compared with others
 
 
 def test_a_weighted_sum_of_scores():

@@ -69,7 +69,7 @@ def test_a_companion_is_run_and_checked_like_the_study(with_companion, add_study
     assert {(run.study, run.seed) for run in runs if not run.untrained} == {("main", 2), ("other", 1)}
     (with_companion.stored[0].run.results.parents[3] / "other/demo/lower/seed1/metrics.json").unlink()
     with pytest.raises(ResultError, match="other/demo/lower/seed1"):
-        result_numbers(study.load_results("main", "minilm:train_sentences=160"))
+        result_numbers(study.load_results("main", "protocol.resamples=50 minilm:train_sentences=160"))
     for name in ("main", "nobody"):
         add_study("main", f"companions: [{name}]\n{(paths.PARAMS / 'studies' / 'plain.yaml').read_text()}")
         with pytest.raises(ConfigError, match=rf"main.yaml: companions: '{name}' is no other study"):
