@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ner_utils import messages, paths
-from ner_utils.config.dataset import Dataset, Split
+from ner_utils.config.dataset import Dataset, File
 from ner_utils.config.schema import CHOSEN, FORMS, NAME, WORDINGS, Model, Pretrained
 from ner_utils.config.strict_yaml import ConfigError, check, read_yaml, read_yaml_file, unknown_key, value_of
 from ner_utils.config.study import PERSON, Study, System
@@ -89,10 +89,12 @@ def load_dataset(name: str) -> Dataset:
 
 
 def _in_language(dataset: Dataset, code: str) -> Dataset:
-    def translated(split: Split) -> Split:
-        file = split.file.replace("{language}", code)
+    def translated(file: File) -> File:
+        changes: dict[str, Any] = {"file": file.file.replace("{language}", code)}
+        if annotations := getattr(file, "annotations", None):
+            changes["annotations"] = translated(annotations)
         # Checksums and numbers belong to the files of the corpus' first language.
-        return split.model_copy(update={"file": file}) if code == dataset.language else Split(file=file)
+        return file.model_copy(update=changes) if code == dataset.language else type(file)(**changes)
 
     splits = {name: translated(split) for name, split in dataset.splits.items()}
     label = dataset.label.replace("{language}", code)

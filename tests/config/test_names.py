@@ -146,3 +146,18 @@ def test_a_corpus_in_another_language():
     assert "multinerd.xx.yaml: no such file; there are: multinerd, multinerd.de, " in message
     assert message.count("multinerd.") == 10
     assert Dataset.model_validate_json(german.model_dump_json()) == german
+
+
+def test_annotations_in_another_language(params):
+    """They have a file of their own, whose name is also that of the language."""
+    text = params.read("datasets/small").replace("format: conll", "format: brat\nlanguages: [de]")
+    files = r"file: '{language}/\1.txt', annotations: {file: '{language}/\1.ann'}"
+    text = re.sub(r"file: (\w+)\.tsv", files, text)
+    params.write("datasets/small", text)
+    for name, language in (("small", "en"), ("small.de", "de")):
+        files = [file.file for file in config.load_dataset(name).splits["dev"].files]
+        assert files == [f"{language}/dev.txt", f"{language}/dev.ann"]
+    params.write("datasets/small", text.replace("{language}/dev.ann", "dev.ann"))
+    assert "splits.dev: with languages, expected {language} in dev.ann" in refused(
+        config.load_dataset, "small"
+    )
