@@ -190,6 +190,9 @@ def _check_system(study: Study, system: System, datasets: dict[str, Dataset], wh
         raise ConfigError(f"{where}.{kind}: {model.label} cannot predict so: it needs training")
     if not system.untrained and model.approach == "endpoint":
         raise ConfigError(f"{where}: a model behind a server is not trained: expected zero_shot or few_shot")
+    served = model.approach == "endpoint" and model.server.serves
+    if served and load_model(served).approach != "generation":
+        raise ConfigError(f"{where}: server.serves: {served} does not generate text")
     if system.untrained and system.train_sentences:
         raise ConfigError(f"{where}.train_sentences: {kind} trains on nothing")
     if system.weights_of:

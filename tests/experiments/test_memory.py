@@ -171,6 +171,17 @@ def test_lengths_come_from_the_corpus_or_from_the_declaration(no_other_corpora):
     assert (absent.source, absent.batch.longest, absent.train) == ("declared", 256, 131280)
 
 
+def test_a_job_asks_for_every_model_that_it_loads():
+    """It serves one, or another labels sentences for it."""
+    student, large = run_of("demo", "demo", "minilm"), run_of("paper-a", "wnut17", "qwen-4b")
+    alone, labeller = estimate.resources(student), estimate.resources(large)
+    both = estimate.resources(student.model_copy(update={"labels": large}))
+    assert both["gpu"] == labeller["gpu"] == 1 and both["runtime"] == alone["runtime"] + labeller["runtime"]
+    assert both["mem_mb"] == max(alone["mem_mb"], labeller["mem_mb"])
+    served = run_of("first-look", "demo", "smollm2-served")
+    assert estimate.resources(served.model_copy(update={"served": large.model}))["gpu"] == 1
+
+
 def test_resources(no_other_corpora):
     cpu = estimate.resources(run_of("demo", "demo", "minilm"))
     gpu = estimate.resources(run_of("paper-a", "wnut17", "deberta-v3-base"))
@@ -227,6 +238,13 @@ def test_the_disk_of_a_study_has_one_merged_model_at_a_time(monkeypatch, tmp_pat
     for free, end in ((peak, ""), (peak - 1, ", too little")):
         monkeypatch.setattr(fit.shutil, "disk_usage", lambda path, free=free: SimpleNamespace(free=free))
         assert fit.disk(runs, fit.needs_here(runs)) == f"{line}{free / 2**30:.1f} GiB are free{end}"
+    monkeypatch.setattr(fit, "_device", lambda folder: folder == paths.ROOT)  # the cache is on another disk
+    said = fit.disk(runs, fit.needs_here(runs)).split("; and ")
+    assert [re.findall(r"([0-9.]+) GiB (?:of|aft)", line) for line in said] == [
+        [f"{(size - need.disk.weights) / 2**30:.1f}" for size in (peak, stays)],
+        [f"{need.disk.weights / 2**30:.1f}"] * 2,
+    ]
+    assert said[1].startswith(f"in {tmp_path}, about ")
     folder = tmp_path / "weights" / "qwen2.5-coder-1.5b-instruct-q4_k_m-cc324af070c2"
     folder.mkdir(parents=True)
     assert f"{(peak - need.disk.weights) / 2**30:.1f} GiB of disk at the worst" in fit.disk(

@@ -14,7 +14,7 @@ from trial_study import STUDY, row
 
 from ner_utils import config, paths
 from ner_utils.config import ConfigError
-from ner_utils.config.schema import EndpointModel, Server
+from ner_utils.config.schema import EndpointModel, Server, Weights
 from ner_utils.config.strict_yaml import check
 from ner_utils.data.sentence import Sentence
 from ner_utils.data.spans import Span
@@ -22,6 +22,7 @@ from ner_utils.models import generation
 from ner_utils.models.endpoint import client, predictor
 from ner_utils.models.endpoint.journal import Journal
 from ner_utils.models.endpoint.local_server import serving
+from ner_utils.results import provenance
 from ner_utils.sealed import ResultError
 
 ADA = '[{"text": "Ada", "type": "person"}]'
@@ -333,6 +334,25 @@ def test_the_address_of_a_model_does_not_matter(run_of):
     one, other = run_of("http://a/v1"), run_of("http://b/v1", at_once=9, timeout=5)
     assert one.fingerprint == other.fingerprint
     assert one.fingerprint != run_of("http://a/v1", request={"seed": 1}).fingerprint
+
+
+def test_the_weights_that_are_served_matter(run_of, trial, tmp_path):
+    file, server = (
+        trial.studies.parent / "models" / "smollm2-135m.yaml",
+        {"server": {"serves": "smollm2-135m"}},
+    )
+    text, found = file.read_text(), set()
+    for edited in (text, text.replace("version: 0.1.2", "version: 0.1.1")):
+        file.write_text(edited)
+        found.add(run_of(None, server).fingerprint)
+    assert len(found) == 2
+    (tmp_path / "config.json").write_text("{}")
+    local = Weights(folder=str(tmp_path))
+    run = run_of(None, server)
+    run = run.model_copy(update={"served": run.served.model_copy(update={"weights": local})})
+    assert "config.json" in provenance.inputs(run)["weights"]
+    with pytest.raises(ConfigError, match="server.serves: minilm does not generate text"):
+        run_of(None, {"server": {"serves": "minilm"}})
 
 
 # ----------------------------------------------------------------------- a real server

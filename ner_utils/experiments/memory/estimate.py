@@ -176,7 +176,18 @@ def _work(run: Run, memory: Footprint, lengths: Lengths) -> tuple[float, float]:
 def resources(run: Run) -> dict[str, int]:
     """What a job asks of a cluster, by Snakemake's names: ``mem_mb`` of the host, ``gpu`` for the number of
     GPUs, and ``runtime`` in minutes, each with some slack. Small models that PyPI serves need no GPU; the
-    others get one."""
+    others get one. A run that serves a model, or learns from labels of one, loads that model, too."""
+    needs = [_resources(run)]
+    if run.served:
+        needs.append(_resources(run.model_copy(update={"model": run.served})))
+    if run.labels:
+        needs.append(resources(run.labels))
+    together = {"mem_mb": max, "gpu": max, "runtime": sum}
+    return {name: join(need[name] for need in needs) for name, join in together.items()}
+
+
+def _resources(run: Run) -> dict[str, int]:
+    """What a job asks for its own model."""
     if not run.has_weights:  # it waits for a server
         return {"mem_mb": round((3 * PROCESS + SHARD) / 1e6), "gpu": 0, "runtime": WAITING}
     gpu = not run.model.weights.small
