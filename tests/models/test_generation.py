@@ -237,6 +237,18 @@ def test_a_cpu_computes_in_bf16_only_if_it_has_units_for_it(tiny, twenty, monkey
     assert {each.dtype for each in adapters.values()} == {torch.float32}, "adapters learn in fp32"
 
 
+def test_a_sentence_that_leaves_no_room_for_its_answer_is_reported(tiny, twenty, capsys):
+    prompter = generation.Prompter(tiny, weights.resolve(tiny.model.weights))
+    most = max(len(prompter.example(sentence)["input_ids"]) for sentence in twenty[:4])
+    settings = tiny.model.training.model_copy(update={"max_length": most})
+    model = tiny.model.model_copy(update={"training": settings})
+    long = Sentence("long", None, ("a",) * most, ())
+    run = tiny.model_copy(update={"model": model, "dev_evaluations": 1})
+    record = qlora.train_generator(run, [twenty[0], long, *twenty[1:4]], twenty[:2])
+    assert record["training_truncation"] == {"cut_off_examples": 1, "dropped_examples": 1}
+    assert "1 of 5 sentences not trained on" in capsys.readouterr().out
+
+
 def test_loss_outside_the_answer_is_refused(tiny, twenty):
     prompter = generation.Prompter(tiny, weights.resolve(tiny.model.weights))
 

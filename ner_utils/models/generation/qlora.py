@@ -5,6 +5,7 @@ Imported late, because trl, peft and datasets take seconds.
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -35,7 +36,14 @@ def train_generator(
     prompter = Prompter(run, weights.resolve(run.model.weights), run.held_out)
     sample = data.dev_sample(run, dev)
     examples, on_dev = ([prompter.example(each) for each in part] for part in (sentences, sample))
-    cut_off = sum(len(example["input_ids"]) > settings.max_length for example in examples)
+    limit = settings.max_length
+    cut_off = sum(len(example["input_ids"]) > limit for example in examples)
+    # The library drops examples whose prompt leaves no room for the answer.
+    labelled = [any(label != IGNORED for label in example["labels"][:limit]) for example in examples]
+    truncation = {"cut_off_examples": cut_off}
+    if dropped := labelled.count(False):
+        print(f"{dropped} of {len(examples)} sentences not trained on: max_length cuts off the whole answer")
+        truncation["dropped_examples"] = dropped
     model = load_base(run)
     backbones.check_range(model, examples[0]["input_ids"], prompter.name)
     if run.model.lora:
@@ -68,7 +76,7 @@ def train_generator(
         model=model,
         args=SFTConfig(
             **training.arguments(run, parts),
-            max_length=settings.max_length,
+            max_length=limit,
             # The shared prefix needs its cache, which checkpointing would drop.
             gradient_checkpointing=False,
             packing=False,
@@ -78,10 +86,10 @@ def train_generator(
         processing_class=prompter.tokenizer,
     )
     backbones.train_in_fp32(trainer.model)
-    assert_loss_on_answers(trainer, sentences, prompter, settings.max_length)
+    assert_loss_on_answers(trainer, list(itertools.compress(sentences, labelled)), prompter, limit)
     return training.run_trainer(trainer, run) | {
         "lora_layers": backbones.coverage(model),
-        "training_truncation": {"cut_off_examples": cut_off},
+        "training_truncation": truncation,
         "dev_sample": len(sample),
     }
 
