@@ -28,6 +28,7 @@ from ner_utils.scoring.resampling import Interval
 Row = Mapping[str, Any]  # of `Results.summary`, or of `Results.runs`
 # An assumption: two times of one architecture on one quiet machine differ by this factor at most.
 TOLERANCE = 1.3
+OF_TRAINING = ("training_seconds", "looks_seconds", "labelling_seconds", "teacher_seconds")
 
 
 class Timed(NamedTuple):
@@ -46,10 +47,10 @@ def dollars(seconds: float, price: float) -> float:
 
 
 def seconds_of(row: Row) -> dict[str, float]:
-    """Seconds of training, with its evaluations on dev and the labelling of sentences by another system; and
-    of 1,000 sentences: in the batches that are best for the system, one at a time, and if all took as long as
-    the median one."""
-    training = (row[name] for name in ("training_seconds", "looks_seconds", "labelling_seconds"))
+    """Seconds of training, with its evaluations on dev, and with the training and the predictions of a system
+    that labels sentences for it; and of 1,000 sentences: in the batches that are best for the system, one at
+    a time, and if all took as long as the median one."""
+    training = (row.get(name, math.nan) for name in OF_TRAINING)
     return {
         "training": sum(0.0 if math.isnan(seconds) else seconds for seconds in training),
         "batches": 1000 / row["sentences_per_second"],

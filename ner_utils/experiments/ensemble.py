@@ -30,6 +30,7 @@ from ner_utils.scoring import resampling
 from ner_utils.sealed import ResultError
 
 FOLDS = 5
+OPTIONAL = ("labelling_seconds", "teacher_seconds", "dollars")  # costs that some systems have
 Votes = dict[Span, np.ndarray]  # of a sentence: which members predict each span, [members] of 0 and 1
 
 
@@ -186,7 +187,7 @@ def _sum(costs: Sequence[dict[str, Any]]) -> dict[str, Any]:
     threads = [cost["threads"] for cost in costs if "threads" in cost]
     return {
         **{key: total(key) for key in ("training_seconds", "looks_seconds")},
-        **{key: total(key) for key in ("labelling_seconds", "dollars") if any(key in cost for cost in costs)},
+        **{key: total(key) for key in OPTIONAL if any(key in cost for cost in costs)},
         "latency": _latency([cost["latency"] for cost in costs]),
         "sentences_per_second": 1 / sum(1 / speed for speed in speeds) if all(speeds) else None,
         **({"parameters": {key: sum(s[key] for s in sizes) for key in sizes[0]}} if all(sizes) else {}),

@@ -70,20 +70,21 @@ def train_run(run: Run, corpus: Corpus, checkpoints: bool = True) -> dict[str, A
 
 def _label_sentences(run: Run, corpus: Corpus) -> tuple[list[Sentence], dict[str, Any]]:
     """The sentences that another run labels, with the mentions that it predicts; the number of sentences, the
-    seconds that it took, and the strict F1 of these labels (reported only; nothing is selected by it). Both
-    are kept in the scratch folder."""
+    seconds that this and the training of that run took, and the strict F1 of these labels (reported only;
+    nothing is selected by it). Both are kept in the scratch folder."""
     sentences = data.sentences_to_label(run, corpus)
     kept, times = run.scratch / "labels.jsonl", run.scratch / "labelling.json"
     if not times.is_file():
-        checkpoint = best_checkpoint(
-            run.labels, {} if run.labels.untrained else train_run(run.labels, corpus)
-        )
+        record = {} if run.labels.untrained else train_run(run.labels, corpus)
+        checkpoint = best_checkpoint(run.labels, record)
         # An id is unique in its split alone, and raw answers to test are kept under theirs.
         renamed = [replace(each, id=f"train/{each.id}") for each in sentences]
         predicted, cost = predict_sentences(run.labels, checkpoint, renamed)
         predicted = [replace(said, id=each.id) for each, said in zip(sentences, predicted, strict=True)]
         predictions.write_predictions(kept, predicted)
-        files.write_whole_json(times, {"labelling_seconds": sum(cost["prediction_seconds"].values())})
+        taught = sum(record.get(part, 0.0) for part in ("training_seconds", "looks_seconds"))
+        seconds = {"labelling_seconds": sum(cost["prediction_seconds"].values()), "teacher_seconds": taught}
+        files.write_whole_json(times, seconds)
     predicted = predictions.read_predictions(kept, sentences)
     f1 = scoring.score([each.spans for each in sentences], [each.spans for each in predicted]).f1
     labelled = [replace(each, spans=said.spans) for each, said in zip(sentences, predicted, strict=True)]

@@ -35,7 +35,7 @@ def measures(item: Stored) -> dict[str, float]:
         "mentions": metrics["micro"]["support"],
         **{key: metrics.get(key) for key in ("sentences", "predicted", "answered")},
         **{key: cost.get(key) for key in ("training_seconds", "looks_seconds", "steps")},
-        **{key: cost.get(key) for key in ("labelling_seconds", "labelled_sentences")},
+        **{key: cost.get(key) for key in ("labelling_seconds", "teacher_seconds", "labelled_sentences")},
         "labels_f1": _percent(cost.get("labels_f1")),
         **{key: cost.get(key) for key in ("sentences_per_second", "batch_size")},
         **{f"latency_{key}": latency[key] for key in ("mean_ms", "p50_ms", "p95_ms")},

@@ -130,7 +130,9 @@ def test_from_stored_predictions_to_a_result(demo, made_up):
     costs = results.summary.set_index("system")
     assert costs.loc["seeds", "latency_mean_ms"] == pytest.approx(2 * costs.loc["minilm", "latency_mean_ms"])
     assert costs.loc["seeds", "memory_mib"] == costs.loc["minilm", "memory_mib"]
-    taught = next(item for item in results.stored if item.run == run).efficiency["ensemble"]
+    taught = next(item for item in results.stored if item.run.fingerprint == run.fingerprint).efficiency[
+        "ensemble"
+    ]
     assert taught["dev_f1"] == pytest.approx(f1)
 
 
