@@ -24,7 +24,7 @@ class Alignment(NamedTuple):
 
     spans: list[Span]
     origins: list[int]  # for each span, the index of its mention
-    ungrounded: int  # mentions whose text is not in the sentence
+    ungrounded: int  # mentions whose text is not in the sentence, or not as often as their number says
     duplicate: int  # mentions whose text is in the sentence, but each occurrence is part of another span
     copied: float = 1.0  # share of the sentence's letters that a copy of it contains
 
