@@ -177,11 +177,8 @@ def resources(run: Run) -> dict[str, int]:
     """What a job asks of a cluster, by Snakemake's names: ``mem_mb`` of the host, ``gpu`` for the number of
     GPUs, and ``runtime`` in minutes, each with some slack. Small models that PyPI serves need no GPU; the
     others get one. A run that serves a model, or learns from labels of one, loads that model, too."""
-    needs = [_resources(run)]
-    if run.served:
-        needs.append(_resources(run.model_copy(update={"model": run.served})))
-    if run.labels:
-        needs.append(resources(run.labels))
+    served = run.served and run.model_copy(update={"model": run.served, "served": None})
+    needs = [_resources(run), *map(resources, filter(None, (served, run.labels)))]
     together = {"mem_mb": max, "gpu": max, "runtime": sum}
     return {name: join(need[name] for need in needs) for name, join in together.items()}
 
