@@ -134,8 +134,8 @@ def test_a_generator_keeps_the_tokenizer_of_its_prompts(tiny, tmp_path, monkeypa
 def test_an_adapter_alone_loads_in_peft(shared, tmp_path, monkeypatch):
     """Of a base on the hub, which is a folder here; with the weights of the checkpoint that dev chose."""
     run = config.load_run("two", "demo", "writer", 1)
-    item = next(each for each in shared[0].stored if each.run.system == "writer")
-    best, source = experiment.best_checkpoint(run, item.efficiency), weights.resolve(run.model.weights)
+    record = experiment.train_run(run, data.load("demo", run.dataset))  # another test may have deleted it
+    best, source = experiment.best_checkpoint(run, record), weights.resolve(run.model.weights)
     hub = schema.Weights(hub={"repo": "someone/base", "revision": "0" * 40})
     run = run.model_copy(update={"model": run.model.model_copy(update={"weights": hub})})
     monkeypatch.setattr(weights, "resolve", lambda declared: source)
@@ -146,9 +146,10 @@ def test_an_adapter_alone_loads_in_peft(shared, tmp_path, monkeypatch):
     assert (declared.base_model_name_or_path, declared.revision) == ("someone/base", "0" * 40)
     model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(source), tmp_path)
     trained = load_file(best / "adapter_model.safetensors")
-    for name, value in get_peft_model_state_dict(model).items():
+    loaded = get_peft_model_state_dict(model)
+    assert loaded.keys() == trained.keys() and any("lora_A" in name for name in trained)
+    for name, value in loaded.items():
         assert torch.equal(value, trained[name]), name
-    assert any(value.abs().sum() > 0 for name, value in trained.items() if "lora_B" in name)
 
 
 @pytest.mark.slow
