@@ -16,8 +16,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GroupKFold
 
 from ner_utils import efficiency, scoring
 from ner_utils.config.run import Run
@@ -80,6 +78,10 @@ def train_voter(
     Sentences of the same of the ``groups``, such as a document, go into one fold. Raises `ValueError` where
     nothing can be learnt: too few spans are predicted, or all are correct or all wrong.
     """
+    from sklearn.model_selection import (
+        GroupKFold,
+    )  # late: the thesis reads what was learnt, and learns nothing
+
     spans = [(at, span) for at, sentence in enumerate(votes) for span in sentence]
     features = np.array([votes[at][span] for at, span in spans])
     correct = np.array([span in set(gold[at]) for at, span in spans])
@@ -110,6 +112,8 @@ def train_voter(
 def _learn_weights(features: np.ndarray, correct: np.ndarray) -> Voter:
     if correct.all() or not correct.any():
         raise ValueError("the spans that are stated on dev, or in folds of it, are all right or all wrong")
+    from sklearn.linear_model import LogisticRegression  # late, as above
+
     model = LogisticRegression().fit(features, correct)
     return Voter(model.coef_[0], float(model.intercept_[0]), 0.5)
 
