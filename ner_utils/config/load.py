@@ -5,6 +5,8 @@ Whatever is wrong raises `ConfigError` before any work begins.
 
 from __future__ import annotations
 
+import copy
+import itertools
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -111,6 +113,10 @@ def load_study(name: str, overrides: str = "") -> Study:
     """
     values, where = _read("studies", name)
     study = check(Study, values, where)
+    for system, settings in study.systems.items():
+        for key, other in itertools.permutations(settings.overrides, 2):
+            if other.startswith(f"{key}."):
+                raise ConfigError(f"{where}: systems.{system}.overrides: both {key} and {other} are set")
     values = study.model_dump()
     for text in overrides.split():
         _override(values, text)
@@ -175,10 +181,12 @@ def _set_key(values: dict, key: str, value: Any, where: str) -> None:
     """Set a dotted key that exists already."""
     *parents, last = key.split(".")
     for part in parents:
+        if isinstance(values, dict) and part in values and values[part] is None:
+            raise ConfigError(f"{where}: {key}: {part} is null, so that it has no {last}: set all of {part}")
         values = values.get(part) if isinstance(values, dict) else None
     if not isinstance(values, dict) or last not in values:
         raise ConfigError(f"{where}: {key}: {unknown_key(key)}")
-    values[last] = value
+    values[last] = copy.deepcopy(value)  # another override may change a part of it
 
 
 # ----------------------------------------- does a system fit its model and the study's corpora?
@@ -216,14 +224,11 @@ def _check_weights_of(study: Study, system: System, model: Any, where: str) -> N
         raise ConfigError(f"{where}: such a system is not trained: no train_sentences, zero_shot or few_shot")
     if lacking := set(system.seeds or study.seeds) - set(other.seeds or study.seeds):
         raise ConfigError(f"{where}: {system.weights_of} lacks seed {min(lacking)}")
-    values, trained = (each.model_dump(exclude=OWN_KEYS) for each in (model, _model_of(other)))
+    trained = load_model(other.model, other.overrides).model_dump(exclude=OWN_KEYS)
+    values = model.model_dump(exclude=OWN_KEYS)
     for key in values:
         if values[key] != trained.get(key):
             raise ConfigError(f"{where}: {key} must be that of {system.weights_of}")
-
-
-def _model_of(system: System) -> Any:
-    return load_model(system.model, system.overrides)
 
 
 def _check_perturbed(
@@ -236,7 +241,7 @@ def _check_perturbed(
         has_twin = any(
             other.model
             and other.model_copy(update=free) == undisturbed
-            and _model_of(other).model_copy(update={"label": model.label}) == model
+            and load_model(other.model, other.overrides).model_copy(update={"label": model.label}) == model
             for other in study.systems.values()
         )
         if not system.untrained or not has_twin:
@@ -281,6 +286,9 @@ def _check_space(system: System, model: Any, where: str) -> None:
         for value in values:
             load_model(system.model, {**system.overrides, key: value}, where)
         declared = value_of(model, key)
-        inside = declared in values if isinstance(choices, list) else values[0] <= declared <= values[1]
+        if isinstance(choices, list):
+            inside = declared in values
+        else:
+            inside = declared is not None and choices.low <= declared <= choices.high
         if not inside:
             raise ConfigError(f"{where}.{key}: the declared value, {declared!r}, must be one of these")

@@ -62,7 +62,7 @@ def runs_of(study: str, overrides: str = "", dataset: str | None = None) -> list
 def with_companions(study: str, overrides: str = "") -> list[Run]:
     """All runs that a study's thesis needs: those of the study and of its companion studies, which are run as
     declared."""
-    companions = load_study(study).companions
+    companions = load_study(study, overrides).companions
     return runs_of(study, overrides) + [run for other in companions for run in runs_of(other)]
 
 
@@ -94,9 +94,9 @@ def _resolve(
     if system not in settings.systems:
         raise ConfigError(f"{where}: no system {system!r}; there are: {', '.join(settings.systems)}")
     chosen = settings.systems[system]
-    allowed = [0] if chosen.zero_shot else settings.seeds
+    allowed = settings.seeds_of(system)
     if seed not in allowed:
-        remedy = "" if chosen.zero_shot else f"; for another: OVERRIDES=seeds=[{seed}]"
+        remedy = "" if chosen.zero_shot or chosen.seeds else f"; for another: OVERRIDES=seeds=[{seed}]"
         raise ConfigError(f"{where}: system {system} has no seed {seed!r}; there are: {allowed}{remedy}")
     keys = {"study": study, "dataset_name": dataset, "system": system, "seed": seed}
     keys |= {"dataset": load_dataset(dataset)}

@@ -42,7 +42,10 @@ class Strict(BaseModel):
 
 def value_of(section: Strict, key: str) -> Any:
     """A section's value of a dotted key."""
-    return functools.reduce(getattr, key.split("."), section)
+    value: Any = section
+    for part in key.split("."):
+        value = value[part] if isinstance(value, dict) else getattr(value, part)
+    return value
 
 
 # ------------------------------------------------------------------------------- YAML

@@ -152,7 +152,10 @@ class Study(Strict):
 
     @model_validator(mode="after")
     def _known_names(self) -> Study:
-        for key, values in (("datasets", self.datasets), ("seeds", self.seeds)):
+        listed = {"datasets": self.datasets, "seeds": self.seeds, "companions": self.companions}
+        listed |= {f"systems.{name}.seeds": system.seeds or [] for name, system in self.systems.items()}
+        listed |= {"protocol.comparisons": [frozenset(pair) for pair in self.protocol.comparisons]}
+        for key, values in listed.items():
             if len(set(values)) < len(values):
                 raise ValueError(f"{key} names one twice")
         for name, system in self.systems.items():
@@ -174,6 +177,8 @@ class Study(Strict):
         if disturbed := [name for name in self.main_systems if self.systems[name].perturbed]:
             raise ValueError(f"main_systems: {disturbed[0]} is tested on disturbed sentences")
         for pair in self.protocol.comparisons:
+            if pair[0] == pair[1]:
+                raise ValueError(f"protocol.comparisons: {pair[0]} cannot be compared with itself")
             a, b = (self.seeds_of(name) for name in pair)
             if [0] not in (a, b) and not set(a) & set(b):
                 raise ValueError(
@@ -186,11 +191,15 @@ class Study(Strict):
         where, labeller = f"systems.{name}.labels_from", self.systems.get(system.labels_from)
         if labeller is None or labeller.ensemble_of or labeller.labels_from or labeller.perturbed:
             raise ValueError(f"{where}: {system.labels_from!r} is no single system of this study")
+        if labeller.weights_of == name:
+            raise ValueError(f"{where}: {system.labels_from} has the weights of {name}")
         seeds = self.seeds_of(system.labels_from)
         if seeds != [0] and not set(self.seeds_of(name)) <= set(seeds):
             raise ValueError(f"{where}: {system.labels_from} lacks a seed of {name}")
         if not labeller.untrained:
             gold = self.systems[labeller.weights_of] if labeller.weights_of else labeller
+            if gold.held_out:
+                raise ValueError(f"{where}: {system.labels_from} does not know {gold.held_out[0]}")
             if (gold.train_sentences or system.train_sentences + 1) > system.train_sentences:
                 raise ValueError(
                     f"{where}: {system.labels_from} was trained on sentences that it would label"

@@ -88,6 +88,17 @@ def test_a_seed_that_numpy_would_refuse(params):
             "datasets/small", "label:", "private: true\nquotable: true\nlabel:", "never quoted", id="private"
         ),
         pytest.param(SMALL, "[[encoder, writer]]", "[[encoder]]", "at least 2 items", id="half a pair"),
+        pytest.param(
+            SMALL, "[[encoder, writer]]", "[[writer, writer]]", "cannot be compared with itself", id="itself"
+        ),
+        pytest.param(
+            SMALL, "[[encoder, writer]]", "[[encoder, writer], [writer, encoder]]",
+            "protocol.comparisons names one twice", id="a pair twice",
+        ),
+        pytest.param(
+            SMALL, "train_sentences: 2", "seeds: [1, 1]", "systems.encoder.seeds names one twice",
+            id="a system's seed twice",
+        ),
         pytest.param(SMALL, "[1, 2]", "[]", "seeds: ", id="no seed"),
         pytest.param(SMALL, "[1, 2]", "[1, 1]", "seeds names one twice", id="a seed twice"),
         pytest.param(SMALL, "[1, 2]", "[0]", "greater than 0, found 0", id="seed 0 is no seed"),
@@ -107,6 +118,14 @@ def test_a_seed_that_numpy_would_refuse(params):
         pytest.param(
             SMALL, "train_sentences: 2", "overrides: {training.epoch: 1}",
             "systems.encoder.overrides: training.epoch: unknown key", id="unknown key in overrides",
+        ),
+        pytest.param(
+            SMALL, "train_sentences: 2", "overrides: {training.epochs: 1, training: {}}",
+            "systems.encoder.overrides: both training and training.epochs are set", id="a key within a key",
+        ),
+        pytest.param(
+            SMALL, "train_sentences: 2", "overrides: {lora.r: 1}",
+            "lora.r: lora is null, so that it has no r: set all of lora", id="a key of null",
         ),
         pytest.param(
             SMALL, "train_sentences: 2", "overrides: {training.epochs: many}",

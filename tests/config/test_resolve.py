@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import pytest
 from conftest import SMALL, TAGGER, refused
@@ -62,6 +63,17 @@ def test_runs_of_a_study(params):
 )
 def test_runs_that_do_not_exist(params, arguments, message):
     assert message in refused(config.load_run, *arguments)
+
+
+def test_a_system_has_its_own_seeds_alone(params):
+    params.edit(SMALL, "train_sentences: 2", "seeds: [1]")
+    assert refused(config.load_run, "small", "small", "encoder", 2).endswith("no seed 2; there are: [1]")
+
+
+def test_companions_that_are_overridden(params):
+    studies = params.folder / "studies"
+    shutil.copy(studies / "small.yaml", studies / "other.yaml")
+    assert {run.study for run in config.with_companions("small", "companions=[other]")} == {"small", "other"}
 
 
 def test_a_corpus_that_the_study_does_not_list(params, capsys):

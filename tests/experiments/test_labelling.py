@@ -19,6 +19,12 @@ STUDENT = "student: {model: minilm, train_sentences: 64, labels_from: %s, labell
     [
         (TEACHER, STUDENT % ("nobody", ""), "labels_from: 'nobody' is no single system"),
         (TEACHER, STUDENT % ("student", ""), "labels_from: 'student' is no single system"),
+        (
+            "teacher: {model: minilm, label: T, weights_of: student}",
+            STUDENT % ("teacher", ""),
+            "has the weights",
+        ),
+        (TEACHER.replace("seeds", "held_out: [PER], seeds"), STUDENT % ("teacher", ""), "does not know PER"),
         (TEACHER.replace("64", "65"), STUDENT % ("teacher", ""), "trained on sentences that it would label"),
         (TEACHER.replace("train_sentences: 64, ", ""), STUDENT % ("teacher", ""), "that it would label"),
         (TEACHER, "student: {model: minilm, labels_from: teacher}", "needs train_sentences"),

@@ -191,6 +191,11 @@ def test_tables_and_numbers(study, made_up):
     ("old", "new", "message"),
     [
         ("[4, 16]", "[4, 8]", "space.training.batch_size: the declared value, 16, must be one of these"),
+        (
+            "training.batch_size: [4, 16]",
+            "head_learning_rate: {low: 1.0e-3, high: 1.0e-1}",
+            "space.head_learning_rate: the declared value, None, must be one of these",
+        ),
         ("[4, 16]", "[16]", "at least 2 items"),
         ("[4, 16]", "[16, many]", "training.batch_size"),
         ("low: 1.0e-5", "low: 1.0e-1", "expected low < high"),
@@ -207,6 +212,15 @@ def test_refused(study, add_study, old, new, message):
     with pytest.raises(ConfigError) as error:
         config.load_study(study)
     assert message in str(error.value)
+
+
+def test_a_key_of_a_mapping_in_a_space(study, add_study):
+    space = "space:\n      type_names.PER: [person, human being]"
+    tuned = STUDY.replace("{training.epochs: 1}\n    settings", "{type_names: {PER: person}}\n    settings")
+    add_study(study, tuned.replace("minilm\n", "smollm2-135m\n").replace("space:", space))
+    system = config.load_study(study, "model.training.batch_size=16").systems["tuned"]
+    assert system.space["type_names.PER"] == ["person", "human being"]
+    assert system.overrides["type_names"] == {"PER": "person"}
 
 
 def test_a_study_without_anything_to_tune():
