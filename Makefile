@@ -57,7 +57,7 @@ overleaf: thesis  # one zip of the thesis that compiles where there is no kit
 	@python -m ner_utils.sharing.overleaf "$$STUDY"
 
 clean-runs: setup  # list what nothing in runs/ needs any more; YES=1 deletes it
-	@python -m ner_utils.experiments.clean_runs $(if $(YES),--yes)
+	@python -m ner_utils.experiments.clean_runs $(if $(filter 1,$(YES)),--yes)
 
 bench: setup    # speed against plain library calls, side by side; and on a busy machine
 	@python bench/bench.py && python bench/score.py && python bench/busy.py

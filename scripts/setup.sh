@@ -9,17 +9,17 @@ say() { printf '\033[1m[setup]\033[0m %s\n' "$*"; }
 fail() { printf '[setup] %s\n' "$*" >&2; exit 1; }
 
 # LaTeX first: without it, nothing else should be downloaded.
-if ! command -v latexmk >/dev/null || ! command -v biber >/dev/null || ! kpsewhich tgtermes.sty >/dev/null; then
+if ! { command -v latexmk && command -v biber && command -v pdftocairo && kpsewhich tgtermes.sty; } >/dev/null; then
     packages=$(tr '\n' ' ' <apt.txt)
     command="apt-get update && apt-get install -y --no-install-recommends $packages"
     if ! command -v apt-get >/dev/null; then
-        fail "LaTeX is missing, or a part of it (latexmk, biber, the fonts of TeX Gyre). Install a TeX distribution that has them (see apt.txt), then run again."
+        fail "LaTeX is missing, or a part of it (latexmk, biber, the fonts of TeX Gyre, pdftocairo of poppler). Install a TeX distribution that has them (see apt.txt), then run again."
     elif [ "$(id -u)" = 0 ]; then
         run="bash -c"
     elif sudo -n true 2>/dev/null; then
         run="sudo bash -c"
     else
-        fail "LaTeX is missing, or a part of it (latexmk, biber, the fonts of TeX Gyre), and installing it needs root. Run this, then again: sudo bash -c '$command'"
+        fail "LaTeX is missing, or a part of it (latexmk, biber, the fonts of TeX Gyre, pdftocairo of poppler), and installing it needs root. Run this, then again: sudo bash -c '$command'"
     fi
     say "installing LaTeX from Debian's packages (apt.txt, about 290 MB): $command"
     DEBIAN_FRONTEND=noninteractive $run "$command" >runs/apt.log 2>&1 ||

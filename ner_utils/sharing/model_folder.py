@@ -31,9 +31,10 @@ def write_model(results: Results, run: Run, adapter: bool = False) -> Path:
     """Write the folder of a finished run's model, and return it. A training whose checkpoint is no longer on
     this machine is repeated.
 
-    Raises `ConfigError` where a system has no trained weights of its own or no adapter that others can load.
+    Raises `ConfigError` where a run is not one of the study's, has no trained weights of its own, or has no
+    adapter that others can load.
     """
-    _check(run, adapter)
+    _check(results, run, adapter)
     name = f"{run.dataset_name}-{run.system}-seed{run.seed}" + ("-adapter" if adapter else "")
     target = paths.RUNS / run.study / "models" / name
     partial = target.with_name(f".{name}.partial")
@@ -48,10 +49,16 @@ def write_model(results: Results, run: Run, adapter: bool = False) -> Path:
     return target
 
 
-def _check(run: Run, adapter: bool) -> None:
+def _check(results: Results, run: Run, adapter: bool) -> None:
     where = f"{run.study}: {run.system}"
+    if run.fingerprint not in {item.run.fingerprint for item in results.stored}:
+        raise ConfigError(f"{run.study}: no results of {run.title}, which its card would show")
     if run.untrained or run.members or not run.has_weights:
         raise ConfigError(f"{where} has no trained weights: it is prompted, or votes")
+    if run.perturbed and run.base:
+        raise ConfigError(
+            f"{where} reads disturbed sentences with the weights of {run.base.system}: name that"
+        )
     if adapter and not run.model.lora:
         raise ConfigError(f"{where} has no adapter: all its weights were trained; leave out --adapter")
     if adapter and not run.model.weights.hub:
@@ -105,18 +112,26 @@ def _name_base(run: Run, target: Path) -> None:
 
 def push(folder: Path, repository: str, run: Run) -> str:
     """Upload a folder to a private repository of the hub, with the token of ``hf auth login`` or of HF_TOKEN;
-    returns its address. Raises `ConfigError` for a private corpus."""
+    returns its address. Raises `ConfigError` for a private corpus, for a repository that is public, and where
+    the hub refuses."""
+    from httpx2 import HTTPError  # the library of huggingface_hub
     from huggingface_hub import HfApi
+    from huggingface_hub.errors import HFValidationError
 
     if run.dataset.private:
         raise ConfigError(
             f"{run.dataset_name} is private, and models can repeat what they were trained on: nothing was "
             f"uploaded; the folder is {paths.relative(folder)}"
         )
-    api = HfApi()
-    address = api.create_repo(repository, private=True, exist_ok=True)
+    api, where = HfApi(), f"nothing was uploaded; the folder is {paths.relative(folder)}"
     message = f"{run.label}, study {run.study}, run {run.fingerprint[:12]}"
-    api.upload_folder(folder_path=folder, repo_id=repository, commit_message=message)
+    try:
+        address = api.create_repo(repository, private=True, exist_ok=True)
+        if not api.repo_info(repository).private:  # one that existed stays as it was
+            raise ConfigError(f"{repository} is public, and only private repositories are written: {where}")
+        api.upload_folder(folder_path=folder, repo_id=repository, commit_message=message)
+    except (HTTPError, HFValidationError, OSError) as error:
+        raise ConfigError(f"{repository}: {messages.first_line(error)}: {where}") from None
     return str(address)
 
 
@@ -141,5 +156,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with messages.errors_as_lines(ConfigError, DataError, ResultError, WeightsError):
+    # RuntimeError: another process trains this run, or memory does not suffice. OSError: a full disk.
+    with messages.errors_as_lines(ConfigError, DataError, ResultError, WeightsError, RuntimeError, OSError):
         main()

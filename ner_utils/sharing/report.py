@@ -45,6 +45,7 @@ Columns = dict[str, tuple[str, int | None]]
 SYSTEM: Columns = {"corpus": ("corpus", None), "label": ("system", None)}
 SCORES: Columns = SYSTEM | {
     "train_sentences": ("training sentences", 0),
+    "labelled_sentences": ("labelled by a system", 0),
     "micro_f1": ("micro F1", 1),
     "micro_f1_low": ("95 % interval from", 1),
     "micro_f1_high": ("to", 1),
@@ -57,6 +58,8 @@ COSTS: Columns = SYSTEM | {
     "parameters_millions": ("parameters (10⁶)", 1),
     "trainable_millions": ("trained (10⁶)", 1),
     "training_seconds": ("training (s)", 0),
+    "labelling_seconds": ("labelling (s)", 0),
+    "teacher_seconds": ("training of the labeller (s)", 0),
     "training_memory_mib": ("training (MiB)", 0),
     "latency_p50_ms": ("latency (ms)", 0),
     "sentences_per_second": ("sentences/s", 1),

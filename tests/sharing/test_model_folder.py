@@ -23,6 +23,7 @@ from ner_utils.models import generation, weights
 from ner_utils.results import evaluation
 from ner_utils.results.study import load_results
 from ner_utils.sharing import model_folder
+from ner_utils.sharing.card import model_card
 
 STUDY = """
 title: Two models
@@ -165,3 +166,26 @@ def test_what_cannot_be_written(system, adapter, message, shared):
     run = config.load_run("two", "demo", system, 0 if system == "untrained" else 1)
     with pytest.raises(ConfigError, match=message):
         model_folder.write_model(shared[0], run, adapter)
+
+
+@pytest.mark.parametrize(
+    ("study", "system", "texts"),
+    [
+        ("flexibility", "held-out", ["Training did not show location, product.", "200 annotated sentences"]),
+        ("flexibility", "fixed-renamed", ["Types: human being (person), place (location)"]),
+        ("wnut17-cpu", "smollm2-grounded", ["under a grammar (grounded)", "1200 annotated sentences"]),
+    ],
+)
+def test_a_card_says_what_its_scores_rest_on(study, system, texts, tmp_path):
+    results = load_results(study)
+    run = config.load_run(study, "wnut17", system, 1)
+    card = model_card(results, run, tmp_path, adapter=False)
+    assert all(text in card for text in texts)
+
+
+def test_a_run_without_a_card(tmp_path):
+    results = load_results("robustness")
+    with pytest.raises(ConfigError, match="disturbed sentences with the weights of minilm"):
+        model_folder.write_model(results, config.load_run("robustness", "wnut17", "minilm-typos-5", 1))
+    with pytest.raises(ConfigError, match="no results of minilm on demo, seed 1"):
+        model_folder.write_model(results, config.load_run("robustness", "demo", "minilm", 1))
