@@ -1,4 +1,4 @@
-"""What do the trained systems of a study make of a sentence of one's own?"""
+"""What do the systems of a study predict for a sentence of one's own?"""
 
 from __future__ import annotations
 

@@ -207,18 +207,18 @@ function card(data, state, at, matching) {
   return article;
 }
 
-// What each system made of a mention, in words.
+// The outcome of a mention for each system, in words.
 function verdicts(data, shown, at, m) {
   const { mentions, systems } = data;
   const parts = shown.filter((system) => systems[system].outcome[m] !== "." || mentions.gold[m]).map((system) => {
     const { label, outcome, confidence } = systems[system];
-    const sure = (span) => (confidence && confidence[span] >= 0 ? `, confidence ${confidence[span]} %` : "");
+    const confidenceOf = (span) => (confidence && confidence[span] >= 0 ? `, confidence ${confidence[span]} %` : "");
     let text = `${label}: ${data.outcomes[outcome[m]]}`;
-    if (!mentions.gold[m] || !"tbx".includes(outcome[m])) text += sure(m);
+    if (!mentions.gold[m] || !"tbx".includes(outcome[m])) text += confidenceOf(m);
     else {
       const instead = spansOf(data, at, (span) => !mentions.gold[span] && "tbx".includes(outcome[span])
         && mentions.start[span] < mentions.end[m] && mentions.start[m] < mentions.end[span]);
-      text += `, predicted ${instead.map((span) => typed(data, span) + sure(span)).join(" and ")}`;
+      text += `, predicted ${instead.map((span) => typed(data, span) + confidenceOf(span)).join(" and ")}`;
     }
     return make("li", {}, make("bdi", {}, text));
   });
@@ -306,12 +306,12 @@ export function mount(root, data, { start = {}, ask = null } = {}) {
         ...[right, wrong, missed].map((v) => make("td", {}, whole.format(v))));
     });
     const chosen = Object.entries(state.chosen).filter(([, set]) => set.size);
-    const said = chosen.map(([name, set]) => `${facets[name].title}: ${facets[name].values
+    const choices = chosen.map(([name, set]) => `${facets[name].title}: ${facets[name].values
       .filter(([value]) => set.has(String(value))).map(([, label]) => label).join(" or ")}`);
     return [
       make("p", { className: "ner-number", role: "status" },
         make("b", {}, `${whole.format(selected.places.length)} sentences`),
-        ` with ${whole.format(selected.matching.size)} mentions${said.length ? `; ${said.join("; ")}` : ""}`),
+        ` with ${whole.format(selected.matching.size)} mentions${choices.length ? `; ${choices.join("; ")}` : ""}`),
       make("table", {}, make("caption", {}, "Scores on mentions with these properties, whatever their outcome (strict, percent)"),
         make("tr", {}, ...["", "precision", "recall", "F1", "95 % interval", "right", "wrong", "missed"]
           .map((title) => make("th", { scope: "col" }, title))), ...rows),

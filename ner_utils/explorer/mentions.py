@@ -1,4 +1,4 @@
-"""Which mentions do the test sentences of a study have, and what does each system make of them?"""
+"""Which mentions do the test sentences of a study have, and what does each system predict for them?"""
 
 from __future__ import annotations
 
@@ -103,9 +103,9 @@ def _mentions(
     columns = ["sentence", "id", "document", *Span._fields, "words", "gold", "length"]
     frame = pd.DataFrame(rows, columns=[*columns, "seen", "ambiguous", "repeated"])
     for name, found in outcomes.items():
-        kinds, sure = zip(*(found.get(key, ("", None)) for key in keys), strict=True) if keys else ((), ())
+        kinds, values = zip(*(found.get(key, ("", None)) for key in keys), strict=True) if keys else ((), ())
         frame[name] = kinds
-        frame[f"{name} confidence"] = pd.array(sure, dtype="Float64")
+        frame[f"{name} confidence"] = pd.array(values, dtype="Float64")
     return frame
 
 
@@ -121,13 +121,12 @@ def _outcomes(run: Run, gold: list[Sentence], predicted: Sequence[Prediction]) -
         [(at, start, end, table.types[kind]) for at, start, end, kind in table.columns.tolist()]
         for table in tables
     )
-    confidences = _confidences(predicted)
-    sure = [confidences.get(key) for key in keys]
-    found = dict(zip(keys, zip(of_predicted.tolist(), sure, strict=True), strict=True))
+    confidences = [*map(_confidences(predicted).get, keys)]
+    found = dict(zip(keys, zip(of_predicted.tolist(), confidences, strict=True), strict=True))
     found |= {key: (kind, None) for key, kind in zip(gold_keys, of_gold.tolist(), strict=True)}
     found |= {
         gold_keys[other]: (kind, value)
-        for other, kind, value in zip(partner.tolist(), of_predicted.tolist(), sure, strict=True)
+        for other, kind, value in zip(partner.tolist(), of_predicted.tolist(), confidences, strict=True)
         if other >= 0
     }
     return found
@@ -135,10 +134,10 @@ def _outcomes(run: Run, gold: list[Sentence], predicted: Sequence[Prediction]) -
 
 def _confidences(predicted: Sequence[Prediction]) -> dict[Key, float]:
     return {
-        (at, *span): math.exp(sure)
+        (at, *span): math.exp(value)
         for at, each in enumerate(predicted)
         if each.confidences is not None
-        for span, sure in zip(each.spans, each.confidences, strict=True)
+        for span, value in zip(each.spans, each.confidences, strict=True)
     }
 
 
@@ -202,8 +201,8 @@ def _overlapping(found: StudyMentions, name: str, row) -> list[Shown]:
 
 def shown_spans(sentence: Sentence, prediction: Prediction) -> list[Shown]:
     """Words, type and confidence (from 0 to 1, if there is one) of the predicted spans of a sentence."""
-    sure = prediction.confidences or (None,) * len(prediction.spans)
+    confidences = prediction.confidences or (None,) * len(prediction.spans)
     return [
         (surface(sentence.tokens, span), span.type, None if value is None else round(math.exp(value), 3))
-        for span, value in zip(prediction.spans, sure, strict=True)
+        for span, value in zip(prediction.spans, confidences, strict=True)
     ]

@@ -64,7 +64,7 @@ _NUMBERS = ("sentence", "start", "end", "gold", "seen", "ambiguous", "repeated")
 
 
 def _system(seen: StudyMentions, name: str, run: Run, text: bool) -> dict[str, Any]:
-    sure = seen.mentions[f"{name} confidence"]
+    percent = 100 * seen.mentions[f"{name} confidence"]
     answers = _answers(run, [each.id for each in seen.gold]) if text and run.writes else None
     return {
         "id": name,
@@ -72,7 +72,7 @@ def _system(seen: StudyMentions, name: str, run: Run, text: bool) -> dict[str, A
         "seed": run.seed,
         "outcome": "".join(map(LETTERS.__getitem__, seen.mentions[name])),
         # In percent; null where the system gives none, -1 for a span that it does not predict.
-        "confidence": None if sure.isna().all() else (100 * sure).fillna(-1).round().astype(int).tolist(),
+        "confidence": None if percent.isna().all() else percent.fillna(-1).round().astype(int).tolist(),
         "answers": answers,
     }
 

@@ -56,8 +56,8 @@ class Explorer(anywidget.AnyWidget):
 def _shown(row: dict[str, Any]) -> dict[str, str]:
     """An answer of a system in words, without characters that act."""
     spans = [
-        f"{words} ({kind})" if sure is None else f"{words} ({kind}, {100 * sure:.0f} %)"
-        for words, kind, sure in row["spans"]
+        f"{words} ({kind})" if confidence is None else f"{words} ({kind}, {100 * confidence:.0f} %)"
+        for words, kind, confidence in row["spans"]
     ]
     texts = row | {
         "spans": "; ".join(spans) or "nothing",

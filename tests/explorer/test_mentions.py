@@ -75,7 +75,7 @@ def test_an_error_shows_what_was_predicted_in_its_place():
     found = explorer.browse("example", "smollm2", error="boundary")
     assert len(found) > 3
     for row, spans in zip(found.itertuples(), found["smollm2 spans"], strict=True):
-        assert spans and all(0 < sure <= 1 for *_, sure in spans)
+        assert spans and all(0 < confidence <= 1 for *_, confidence in spans)
         assert (row.words, row.type) not in [span[:2] for span in spans]
 
 

@@ -35,8 +35,8 @@ mount(document.getElementById("root"), data, {{ start: {start} }});</script>"""
 
 def numbers(browser):
     """The numbers of sentences and of mentions that the page states."""
-    said = browser.find_element(By.CSS_SELECTOR, ".ner-number").text.replace(",", "").split()
-    return int(said[0]), int(said[3])
+    words = browser.find_element(By.CSS_SELECTOR, ".ner-number").text.replace(",", "").split()
+    return int(words[0]), int(words[3])
 
 
 def choose(browser, *labels):
