@@ -11,7 +11,6 @@ from typing import Any
 
 import pandas as pd
 
-from ner_utils import config
 from ner_utils.config.run import Run
 from ner_utils.config.strict_yaml import ConfigError
 from ner_utils.data.formats.offsets.standoff import split_tokens
@@ -33,8 +32,8 @@ def ask(
     types: Sequence[str] = (),
     grammar: bool = True,
 ) -> pd.DataFrame:
-    """What systems predict for a sentence, a text or its tokens: a row for each, with its label, the spans as
-    (words, type, confidence from 0 to 1), milliseconds for this sentence alone, and the raw answer.
+    """What systems predict for a sentence, a text or its tokens: a row for each, with its label, seed, the
+    spans as (words, type, confidence from 0 to 1), milliseconds for this sentence alone, and the raw answer.
 
     Without ``systems``, all those of the study are asked whose weights are on this machine: untrained ones,
     and trained ones whose checkpoint is still there (with the given seed, or the first). ``types`` names
@@ -44,7 +43,7 @@ def ask(
 
         ask("Ada Lovelace lived in London .", "demo", ["minilm", "smollm2-qlora"])
 
-    Raises `ConfigError` for an unknown name, an empty sentence, and where no system can be asked.
+    Raises `ConfigError` for an unknown name or seed, an empty sentence, and where no system can be asked.
     """
     tokens = tuple(split_tokens(sentence) if isinstance(sentence, str) else sentence)
     if not tokens:
@@ -54,10 +53,10 @@ def ask(
         for each in _ways(run, grammar and run.writes):
             asked = _with_types(each, types) if types else each
             predicted, milliseconds, answer = _predict(asked, checkpoint, own)
-            free = each.model == run.model
             rows.append(
                 {
-                    "system": run.label if free else f"{run.label}, under a grammar",
+                    "system": run.label if each is run else f"{run.label}, under a grammar",
+                    "seed": run.seed,
                     "spans": mentions.shown_spans(own, predicted),
                     "milliseconds": milliseconds,
                     "answer": answer,
@@ -71,11 +70,8 @@ def _available(
 ) -> list[tuple[Run, Path | None]]:
     """The runs that can be asked, with their checkpoints. Raises `ConfigError` for one that was asked for by
     name and cannot be, and where there is none."""
-    settings, found, reasons = config.load_study(study), [], []
-    for name in systems or settings.systems:
-        if name not in settings.systems:
-            raise ConfigError(f"{study}: no system {name!r}; there are: {', '.join(settings.systems)}")
-        run = mentions.run_of(study, settings, name, dataset, seed)
+    found, reasons = [], []
+    for name, run in mentions.runs_of(study, dataset, systems, seed).items():
         checkpoint, reason = _checkpoint(run)
         if is_open and run.model.approach not in OPEN:
             reason = "its types are those that it was trained on"
@@ -90,9 +86,8 @@ def _available(
 
 def _checkpoint(run: Run) -> tuple[Path | None, str]:
     """The checkpoint of a run, if it needs one; and why the run cannot be asked, if it cannot."""
-    if not run.has_weights or run.perturbed:
-        reason = "it is a server, or other systems vote for it" if not run.has_weights else "it is disturbed"
-        return None, reason
+    if not run.has_weights:
+        return None, "it is a server, or other systems vote for it"
     if run.untrained:
         return None, ""
     record = (run.base or run).scratch / "training.json"

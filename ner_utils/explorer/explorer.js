@@ -17,6 +17,7 @@ function make(name, attributes = {}, ...children) {
 }
 
 const whole = new Intl.NumberFormat("en");
+const withSeed = (system) => `${system.label}, seed ${system.seed}`;
 const percent = (value) => (Number.isFinite(value) ? (100 * value).toFixed(1) : "–");
 
 // --------------------------------------------------------------------------------------------- facets
@@ -168,9 +169,10 @@ function card(data, state, at, matching) {
   const { mentions, sentences, systems } = data;
   const shown = state.all ? systems.map((_, system) => system) : [state.a, state.b].filter((s) => s !== null);
   const rows = [
-    { label: "gold", spans: spansOf(data, at, (m) => mentions.gold[m]) },
+    { label: "gold", title: "", spans: spansOf(data, at, (m) => mentions.gold[m]) },
     ...shown.map((system) => ({
       label: systems[system].label,
+      title: withSeed(systems[system]),
       spans: spansOf(data, at, (m) => systems[system].outcome[m] === "c"
         || (!mentions.gold[m] && systems[system].outcome[m] !== ".")),
     })),
@@ -178,7 +180,7 @@ function card(data, state, at, matching) {
   const tokens = sentences.tokens?.[at] ?? Array.from({ length: sentences.length[at] }, (_, place) => String(place));
   const line = make("div", { className: "ner-line", dir: "auto" });
   line.append(make("span", { className: "ner-token ner-names", ariaHidden: "true" }, make("span", {}, "\u00a0"),
-    ...rows.map((row) => make("i", {}, row.label))));
+    ...rows.map((row) => make("i", { title: row.title }, row.label))));
   tokens.forEach((token, place) => {
     const column = make("span", { className: "ner-token" }, make("bdi", {}, token));
     for (const row of rows) {
@@ -300,7 +302,7 @@ export function mount(root, data, { start = {}, ask = null } = {}) {
       const [right, wrong, missed] = sums;
       const some = right + wrong + missed > 0;
       const [low, high] = some ? interval(parts) : [NaN, NaN];
-      return make("tr", {}, make("th", { scope: "row" }, systems[system].label),
+      return make("tr", {}, make("th", { scope: "row", title: withSeed(systems[system]) }, systems[system].label),
         ...[right / (right + wrong), right / (right + missed), f1(...sums)].map((v) => make("td", {}, percent(v))),
         make("td", {}, some ? `${percent(low)} to ${percent(high)}` : "–"),
         ...[right, wrong, missed].map((v) => make("td", {}, whole.format(v))));
@@ -339,7 +341,7 @@ export function mount(root, data, { start = {}, ask = null } = {}) {
     }, whole.format(number)) : "0");
     return make("details", { open: state.tables ?? false, ontoggle: (event) => { state.tables = event.target.open; } },
       make("summary", {}, "All outcomes by type: each number leads to its sentences"),
-      ...shown.map(([name, system], side) => make("table", {}, make("caption", {}, systems[system].label),
+      ...shown.map(([name, system], side) => make("table", {}, make("caption", {}, withSeed(systems[system])),
         make("tr", {}, make("th", { scope: "col" }, "type"), ...kinds.map((kind) => make("th", { scope: "col" }, data.outcomes[kind]))),
         ...data.types.map((type, at) => make("tr", {}, make("th", { scope: "row" }, make("bdi", {}, type.name)),
           ...kinds.map((kind) => cell(name, type, kind, counted[side][at][kind] ?? 0)))))));
@@ -354,7 +356,7 @@ export function mount(root, data, { start = {}, ask = null } = {}) {
   }
 
   function choice(name, label, none) {
-    const options = systems.map((system, at) => make("option", { value: String(at) }, system.label));
+    const options = systems.map((system, at) => make("option", { value: String(at) }, withSeed(system)));
     if (none) options.push(make("option", { value: "" }, "none"));
     fields[name] = make("select", {
       id: `${prefix}-system-${name}`,

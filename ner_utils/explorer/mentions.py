@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -11,7 +11,6 @@ import pandas as pd
 from ner_utils import config, data, messages
 from ner_utils.config.run import Run
 from ner_utils.config.strict_yaml import ConfigError
-from ner_utils.config.study import Study
 from ner_utils.data.predictions import Prediction
 from ner_utils.data.sentence import Sentence
 from ner_utils.data.spans import Span, surface, times_in
@@ -48,16 +47,12 @@ def load_mentions(
     study: str, dataset: str | None = None, systems: Sequence[str] = (), seed: int | None = None
 ) -> StudyMentions:
     """The sentences and mentions of a study on a corpus (default: its first), with a run of each system: the
-    one with the given seed, or the first. Systems that read disturbed sentences are left out.
+    one with the given seed, or else its first. Systems that read disturbed sentences are left out.
 
-    Raises `ConfigError` for unknown names, `ResultError` where a result is missing or does not fit, and
-    `DataError` where the corpus is not on this machine.
+    Raises `ConfigError` for unknown names or seeds, `ResultError` where a result is missing or does not fit,
+    and `DataError` where the corpus is not on this machine.
     """
-    settings = config.load_study(study)
-    whole = [name for name, system in settings.systems.items() if not system.perturbed]
-    if unknown := [name for name in systems if name not in whole]:
-        raise ConfigError(f"{study}: no system {unknown[0]!r} to look at; there are: {', '.join(whole)}")
-    runs = {name: run_of(study, settings, name, dataset, seed) for name in systems or whole}
+    runs = runs_of(study, dataset, systems, seed)
     first = next(iter(runs.values()))
     splits = {name: data.load_split(first.dataset_name, first.dataset, name) for name in ("train", "test")}
     gold = data.test_sentences(first, splits)
@@ -66,11 +61,24 @@ def load_mentions(
     return StudyMentions(first.dataset_name, gold, runs, predicted, mentions)
 
 
-def run_of(study: str, settings: Study, system: str, dataset: str | None, seed: int | None) -> Run:
-    """The run of a system on a corpus (default: the study's first) with a seed, or with its first one."""
-    seeds = settings.seeds_of(system)
+def runs_of(study: str, dataset: str | None, systems: Sequence[str], seed: int | None) -> dict[str, Run]:
+    """A run of each system (default: all that read undisturbed sentences), see `load_mentions`."""
+    settings = config.load_study(study)
+    known = [name for name, system in settings.systems.items() if not system.perturbed]
+    for name in systems:
+        check(f"{study}: undisturbed systems", name, known)
+    seeds = {name: settings.seeds_of(name) for name in systems or known}
+    if seed is not None:
+        check(f"{study}: seed", seed, sorted(set().union(*seeds.values())))
+    chosen = {name: seed if seed in own else own[0] for name, own in seeds.items()}
     corpus = dataset or settings.datasets[0]
-    return config.load_run(study, corpus, system, seed if seed in seeds else seeds[0])
+    return {name: config.load_run(study, corpus, name, one) for name, one in chosen.items()}
+
+
+def check(where: str, value: object, known: Collection[object]) -> None:
+    """Raise `ConfigError` for a value that is not among the known ones."""
+    if value not in known:
+        raise ConfigError(f"{where}: no {messages.brief(value)}; there are: {', '.join(map(str, known))}")
 
 
 def _mentions(

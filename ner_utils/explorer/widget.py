@@ -29,9 +29,9 @@ class Explorer(anywidget.AnyWidget):
     _esm = FOLDER / "explorer.js"
     _css = FOLDER / "explorer.css"
 
-    def __init__(self, study: str, seen: StudyMentions, start: dict[str, Any]) -> None:
+    def __init__(self, seen: StudyMentions, start: dict[str, Any], **asked: Any) -> None:
         super().__init__()
-        self._study, self._seen, self._start = study, seen, start
+        self._seen, self._start, self._asked = seen, start, asked
         self.on_msg(self._receive)
 
     @functools.cached_property
@@ -47,7 +47,7 @@ class Explorer(anywidget.AnyWidget):
     def _answer(self, question: dict[str, Any]) -> dict[str, Any]:
         types = [name.strip() for name in question["types"].split(",") if name.strip()]
         try:
-            rows = ask(question["text"], self._study, dataset=self._seen.dataset, types=types)
+            rows = ask(question["text"], dataset=self._seen.dataset, types=types, **self._asked)
         except WRONG as error:
             return {"error": messages.visible(messages.few_lines(str(error)))}
         return {"rows": [_shown(row) for row in rows.to_dict("records")]}
@@ -81,4 +81,5 @@ def explore(
 
     Raises what `load_mentions` raises.
     """
-    return Explorer(study, load_mentions(study, dataset, systems, seed), filters(**wanted))
+    seen = load_mentions(study, dataset, systems, seed)
+    return Explorer(seen, filters(**wanted), study=study, seed=seed)

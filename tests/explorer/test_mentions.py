@@ -82,7 +82,8 @@ def test_an_error_shows_what_was_predicted_in_its_place():
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ({"a": "nobody"}, "example: no system 'nobody' to look at; there are: minilm"),
+        ({"a": "nobody"}, "example: undisturbed systems: no 'nobody'; there are: minilm"),
+        ({"a": "minilm", "seed": 7}, "example: seed: no 7; there are: 1"),
         ({"a": "minilm", "type": "PERSON"}, "browse: type: no 'PERSON'; there are: PER, ORG"),
         ({"a": "minilm", "error": "wrong"}, "browse: error: no 'wrong'; there are: correct, type"),
         ({"a": "minilm", "colour": 1}, "browse: no column 'colour'; there are: sentence, id"),

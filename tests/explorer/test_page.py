@@ -91,7 +91,7 @@ def explorer_score(seen, system):
 def test_a_number_leads_to_its_sentences(browser, seen, tmp_path):
     browser.get(page(seen, tmp_path))
     browser.find_element(By.CSS_SELECTOR, ".ner-top summary").click()
-    label = seen.runs["smollm2"].label
+    label = f"{seen.runs['smollm2'].label}, seed 1"
     row = browser.find_element(By.XPATH, f"//table[caption='{label}']//tr[th='person']")
     button = row.find_elements(By.CSS_SELECTOR, "td")[5].find_element(By.TAG_NAME, "button")
     number = int(button.text)
@@ -103,12 +103,14 @@ def test_a_number_leads_to_its_sentences(browser, seen, tmp_path):
 
 def test_the_controls_show_what_the_page_shows(browser, seen, tmp_path):
     browser.get(page(seen, tmp_path, '{systems: "smollm2", text: "the"}'))  # a link to the second system
-    compared = [run.label for run in reversed(seen.runs.values())]
+    compared = [f"{run.label}, seed {run.seed}" for run in reversed(seen.runs.values())]
     chosen = [
         Select(each).first_selected_option.text for each in browser.find_elements(By.TAG_NAME, "select")
     ]
     titles = [each.text for each in browser.find_elements(By.CSS_SELECTOR, "fieldset legend")]
-    assert chosen == compared and [f"{label}: outcome" for label in compared] == titles[1:3]
+    assert chosen == compared and titles[1:3] == [
+        f"{run.label}: outcome" for run in reversed(seen.runs.values())
+    ]
     search = browser.find_element(By.CSS_SELECTOR, "input[type=search]")
     assert search.get_attribute("value") == "the" and numbers(browser)[0] < len(seen.gold)
     browser.find_element(By.XPATH, "//button[.='first right, second wrong']").click()
