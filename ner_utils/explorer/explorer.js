@@ -21,25 +21,25 @@ const withSeed = (system) => `${system.label}, seed ${system.seed}`;
 const percent = (value) => (Number.isFinite(value) ? (100 * value).toFixed(1) : "–");
 
 // --------------------------------------------------------------------------------------------- facets
-// Each facet puts a mention into one of its values. Facets with `outcome` depend on what a system predicted:
-// scores leave them out, because among the mentions that a system missed its recall is always 0.
+// Each facet puts a mention into one of its values; `facets` of view.py lists them for Python. Facets with `outcome`
+// depend on what a system predicted: scores leave them out, because among the mentions that a system missed its
+// recall is always 0.
 function facetsOf(data, a, b) {
   const { mentions, sentences, systems } = data;
   const yes = (name, on, off) => ({ values: [[1, on], [0, off]], of: (m) => mentions[name][m] });
   const length = (m) => Math.min(3, mentions.end[m] - mentions.start[m]);
-  const bins = [[10, "to 10 tokens"], [20, "11 to 20"], [30, "21 to 30"], [Infinity, "over 30"]];
+  // A span that is not in gold may be spurious for one system, and part of an error of another. That error is counted
+  // in its gold mention, so that the span has no value (null) for the other system.
+  const once = (system, value) => (m) => (mentions.gold[m] || "s.".includes(systems[system].outcome[m]) ? value(m) : null);
   const outcome = (system) => ({
     outcome: true,
     values: Object.entries(data.outcomes),
-    of: (m) => systems[system].outcome[m],
+    of: once(system, (m) => systems[system].outcome[m]),
   });
-  const sure = (system) => ({
+  const confidence = (system) => ({
     outcome: true,
-    values: [[4, "95 % and more"], [3, "80 to 95 %"], [2, "50 to 80 %"], [1, "under 50 %"], [0, "no prediction"]],
-    of: (m) => {
-      const value = systems[system].confidence[m];
-      return value < 0 ? 0 : value < 50 ? 1 : value < 80 ? 2 : value < 95 ? 3 : 4;
-    },
+    values: [[95, "95 % and more"], [80, "80 to 95 %"], [50, "50 to 80 %"], [0, "under 50 %"], [-1, "no prediction"]],
+    of: once(system, (m) => [95, 80, 50, 0].find((from) => systems[system].confidence[m] >= from) ?? -1),
   });
   const facets = {
     type: {
@@ -53,12 +53,12 @@ function facetsOf(data, a, b) {
     seen: { title: "Words in train", ...yes("seen", "seen", "unseen") },
     ambiguous: { title: "Types of these words in train", ...yes("ambiguous", "several", "one or none") },
     repeated: { title: "Words in the sentence", ...yes("repeated", "repeated", "once") },
-    a_sure: systems[a].confidence && { title: `${systems[a].label}: confidence`, ...sure(a) },
-    b_sure: b !== null && systems[b].confidence && { title: `${systems[b].label}: confidence`, ...sure(b) },
+    a_confidence: systems[a].confidence && { title: `${systems[a].label}: confidence`, ...confidence(a) },
+    b_confidence: b !== null && systems[b].confidence && { title: `${systems[b].label}: confidence`, ...confidence(b) },
     words: {
       title: "Length of the sentence",
-      values: bins.map(([, name], at) => [at, name]),
-      of: (m) => bins.findIndex(([most]) => sentences.length[mentions.sentence[m]] <= most),
+      values: [[1, "to 10 tokens"], [11, "11 to 20"], [21, "21 to 30"], [31, "over 30"]],
+      of: (m) => [31, 21, 11].find((from) => sentences.length[mentions.sentence[m]] >= from) ?? 1,
     },
   };
   return Object.fromEntries(Object.entries(facets).filter(([, facet]) => facet));

@@ -173,7 +173,11 @@ def browse(
     """
     found = load_mentions(study, dataset, [a] if b is None else [a, b], seed)
     wrong, rows = b or a, found.mentions
-    _check(found, {"type": type, "error": error, **having})
+    known = {"type": list(next(iter(found.runs.values())).dataset.types), "error": error_types.KINDS}
+    for name, value in {"type": type, "error": error, **having}.items():
+        check("browse", name, [*rows, "error"])
+        if value is not None and name in known:
+            check(f"browse: {name}", value, known[name])
     kinds = [error] if error else [kind for kind in error_types.KINDS if kind != "correct"]
     rows = rows[rows[wrong].isin(kinds) & (rows["gold"] | (rows[wrong] == "spurious"))]
     if b:
@@ -186,18 +190,6 @@ def browse(
         shown[name] = rows[name]
         shown[f"{name} spans"] = [_overlapping(found, name, row) for row in rows.itertuples()]
     return shown.reset_index(drop=True)
-
-
-def _check(found: StudyMentions, asked: dict[str, object]) -> None:
-    known = {"type": list(next(iter(found.runs.values())).dataset.types), "error": list(error_types.KINDS)}
-    for name, value in asked.items():
-        if name not in known and name not in found.mentions:
-            columns = ", ".join(map(str, found.mentions))
-            raise ConfigError(f"browse: no column {messages.brief(name)}; there are: {columns}")
-        if value is not None and name in known and value not in known[name]:
-            raise ConfigError(
-                f"browse: {name}: no {messages.brief(value)}; there are: {', '.join(known[name])}"
-            )
 
 
 def _overlapping(found: StudyMentions, name: str, row) -> list[Shown]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ner_utils import messages
 from ner_utils.config.run import Run
-from ner_utils.explorer.mentions import StudyMentions
+from ner_utils.explorer.mentions import StudyMentions, check
 from ner_utils.rendering.colours import type_colours
 from ner_utils.scoring import resampling
 
@@ -82,13 +82,31 @@ def _answers(run: Run, ids: Sequence[str]) -> list[str] | None:
     path = run.scratch / "answers.jsonl"
     if not path.is_file():
         return None
-    said = {row["id"]: row["answer"] for row in map(json.loads, path.open(encoding="utf-8"))}
-    return [messages.visible(said[name]) if name in said else "" for name in ids]
+    answers = {row["id"]: row["answer"] for row in map(json.loads, path.open(encoding="utf-8"))}
+    return [messages.visible(answers.get(name, "")) for name in ids]
 
 
-def filters(**wanted: Any) -> dict[str, Any]:
-    """A choice of facets for the front end: values or lists of values, by the facets' names. Outcomes may be
-    kinds of `error_types.KINDS`."""
-    lists = {name: value if isinstance(value, list) else [value] for name, value in wanted.items()}
-    outcomes = lists.keys() & {"a", "b"}
-    return lists | {name: [LETTERS.get(value, value) for value in lists[name]] for name in outcomes}
+def filters(seen: StudyMentions, wanted: dict[str, Any]) -> dict[str, Any]:
+    """A choice for the front end, in its codes: values of facets, or lists of them, and a text or document to
+    search for. Raises `ConfigError` for an unknown facet or value."""
+    known = facets(seen) | {name: [wanted.get(name)] for name in ("text", "document")}
+    chosen = {name: value if isinstance(value, list) else [value] for name, value in wanted.items()}
+    for name, values in chosen.items():
+        check("explore", name, known)
+        for value in values:
+            check(f"explore: {name}", value, known[name])
+        codes = LETTERS if name in ("a", "b") else {False: 0, True: 1}
+        chosen[name] = [codes.get(value, value) for value in values]
+    return chosen
+
+
+def facets(seen: StudyMentions) -> dict[str, list[Any]]:
+    """The values of the front end's facets; those of confidences (percent) and words (tokens of the sentence)
+    are the lowest numbers of ranges."""
+    known = {"type": list(next(iter(seen.runs.values())).dataset.types), "length": [1, 2, 3]}
+    known |= dict.fromkeys(("seen", "ambiguous", "repeated"), [False, True])
+    for side, name in zip("ab", seen.runs, strict=False):
+        known[side] = list(OUTCOMES)
+        if seen.mentions[f"{name} confidence"].notna().any():
+            known[f"{side}_confidence"] = [-1, 0, 50, 80, 95]
+    return known | {"words": [1, 11, 21, 31]}

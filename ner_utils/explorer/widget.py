@@ -76,10 +76,10 @@ def explore(
     **wanted: Any,
 ) -> Explorer:
     """A widget that shows the test sentences of a study with what its systems predicted. The first two of the
-    ``systems`` (default: all) are compared. ``wanted`` chooses facets, as ``type="PER", a="correct"`` and
-    ``b="boundary"``, where ``a`` and ``b`` are the outcomes of the two.
+    ``systems`` (default: all) are compared. ``wanted`` chooses among `facets`, as ``type="PER", a="correct"``
+    and ``b="boundary"``, where ``a`` and ``b`` are the outcomes of the two.
 
-    Raises what `load_mentions` raises.
+    Raises what `filters` and `load_mentions` raise.
     """
     seen = load_mentions(study, dataset, systems, seed)
-    return Explorer(seen, filters(**wanted), study=study, seed=seed)
+    return Explorer(seen, filters(seen, wanted), study=study, seed=seed)

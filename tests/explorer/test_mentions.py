@@ -9,7 +9,7 @@ from conftest import refused
 from ner_utils import config, data, explorer, paths
 from ner_utils.config.run import Run
 from ner_utils.data.predictions import read_predictions
-from ner_utils.explorer import view, widget
+from ner_utils.explorer import mentions, view, widget
 from ner_utils.scoring.error_types import KINDS
 
 
@@ -28,6 +28,9 @@ def test_outcomes_are_those_of_the_study(seen):
     for system, numbers in stored("differences.json")["errors"].items():
         counted = rows[rows["gold"] | (rows[system] == "spurious")][system].value_counts()
         assert {kind: counted.get(kind, 0) for kind in KINDS} == numbers
+    errors = stored("differences.json")["errors"]["smollm2"]
+    for kind in ("both", "spurious"):
+        assert len(explorer.browse("example", "smollm2", error=kind)) == errors[kind]
 
 
 def test_scores_are_those_of_the_study(seen):
@@ -86,11 +89,40 @@ def test_an_error_shows_what_was_predicted_in_its_place():
         ({"a": "minilm", "seed": 7}, "example: seed: no 7; there are: 1"),
         ({"a": "minilm", "type": "PERSON"}, "browse: type: no 'PERSON'; there are: PER, ORG"),
         ({"a": "minilm", "error": "wrong"}, "browse: error: no 'wrong'; there are: correct, type"),
-        ({"a": "minilm", "colour": 1}, "browse: no column 'colour'; there are: sentence, id"),
+        ({"a": "minilm", "colour": 1}, "browse: no 'colour'; there are: sentence, id"),
     ],
 )
 def test_what_is_unknown_is_refused(keys, message):
     assert message in refused(lambda: explorer.browse("example", **keys))
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"error": "boundary"}, "explore: no 'error'; there are: type, length"),
+        ({"tpye": "PER"}, "explore: no 'tpye'; there are: type, length"),
+        ({"a": "Correct"}, "explore: a: no 'Correct'; there are: correct, type"),
+        ({"b": ["boundary", "missing"]}, "explore: b: no 'missing'; there are: correct, type"),
+        ({"systems": ["minilm"], "b": "missed"}, "explore: no 'b'; there are: type, length"),
+        ({"type": "person"}, "explore: type: no 'person'; there are: PER, ORG"),
+        ({"seen": "no"}, "explore: seen: no 'no'; there are: False, True"),
+        ({"a_confidence": 60}, "explore: a_confidence: no 60; there are: -1, 0, 50, 80, 95"),
+        ({"seed": 7}, "example: seed: no 7; there are: 0, 1"),
+    ],
+)
+def test_facets_that_are_unknown_are_refused(keys, message):
+    assert message in refused(lambda: explorer.explore("example", **keys))
+
+
+def test_facets_reach_the_front_end_as_its_code_writes_them(seen):
+    wanted = {"a": "correct", "b": ["boundary", ""], "seen": False, "type": "PER", "length": 2, "text": "the"}
+    chosen = {"a": ["c"], "b": ["b", "."], "seen": [0], "type": ["PER"], "length": [2], "text": ["the"]}
+    assert view.filters(seen, wanted) == chosen
+
+
+def test_a_seed_is_that_of_each_system_that_has_it():
+    runs = mentions.runs_of("wnut17-cpu", None, ["minilm-1200", "smollm2-zero-shot"], seed=2)
+    assert {name: run.seed for name, run in runs.items()} == {"minilm-1200": 2, "smollm2-zero-shot": 0}
 
 
 def test_a_page_without_text_has_no_word_of_the_corpus(seen):

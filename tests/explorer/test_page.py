@@ -1,5 +1,7 @@
 """The explorer in a real browser: facets, numbers that lead to sentences, hostile text, and speed."""
 
+import itertools
+import json
 import random
 import time
 from pathlib import Path
@@ -99,6 +101,63 @@ def test_a_number_leads_to_its_sentences(browser, seen, tmp_path):
     rows = seen.mentions
     missed = rows[rows["gold"] & (rows["type"] == "PER") & (rows["smollm2"] == "missed")]
     assert numbers(browser) == (missed["id"].nunique(), number) and number == len(missed)
+
+
+# Each row's first number is clicked: the facet then counts what the row counts.
+COUNTS = """
+const all = (name, root = document) => [...root.querySelectorAll(name)];
+const tables = () => all(".ner-top details table");
+const text = (element) => element.textContent.trim();
+return tables().flatMap((table, at) => [...table.rows].map((_, place) => {
+  const cells = (row) => [...tables()[at].rows[row].cells].slice(1);
+  const [titles, row] = [cells(0).map(text), cells(place)];
+  const button = row.map((cell) => cell.querySelector("button")).find(Boolean);
+  if (!button) return null;
+  const expected = Object.fromEntries(row.map((cell, kind) => [titles[kind], text(cell)]));
+  button.click();
+  const outcomes = all("fieldset").filter((field) => /: outcome/.test(text(field)));
+  const counts = all("label", outcomes[at]).map((label) => all("bdi, .ner-count", label).map(text));
+  return [text(button), text(document.querySelector(".ner-number")).split(" ")[3], expected,
+    Object.fromEntries(counts.filter(([title]) => titles.includes(title)))];
+})).filter(Boolean);"""
+
+
+def check_counts(browser):
+    """All numbers of the tables of outcomes are those of the facets to which they lead; returns the first."""
+    browser.find_element(By.CSS_SELECTOR, ".ner-top summary").click()
+    found = browser.execute_script(COUNTS)
+    for number, stated, row, counts in found:
+        assert (
+            number == stated and {title: number for title, number in row.items() if number != "0"} == counts
+        )
+    return found[0][3]
+
+
+def test_facets_count_what_the_tables_count(browser, tmp_path):
+    """A span may be spurious for one system, and half of an error of the other: the error counts once."""
+    both = explorer.load_mentions("example", systems=["minilm", "smollm2", "minilm-held-out"])
+    for a, b in itertools.combinations(both.runs, 2):
+        browser.get(page(both, tmp_path, f'{{systems: ["{a}", "{b}"]}}'))
+        check_counts(browser)
+    sentence = Sentence("911", None, ("from", "Hyde", "Park", "Corner"), (Span(1, 4, "ORG"),))
+    others = [Span(0, 2, "PER"), Span(2, 3, "PER"), Span(3, 4, "LOC")]
+    browser.get(page(made_up([sentence], {"a": [[Span(3, 4, "LOC")]], "b": [others]}), tmp_path))
+    choose(browser, ("a: outcome", "wrong type and boundaries"))
+    assert numbers(browser) == (1, 1)
+    browser.find_element(By.XPATH, "//button[.='clear']").click()
+    choose(browser, ("a: confidence", "80 to 95 %"))
+    assert numbers(browser) == (1, 1)
+    browser.find_element(By.XPATH, "//button[.='clear']").click()
+    assert check_counts(browser) == {"wrong type and boundaries": "1"}
+
+
+def test_the_facets_of_python_are_those_of_the_page(browser, seen, tmp_path):
+    """With all values chosen that Python has, all values of the page are shown and chosen."""
+    known = {name: list(values) for name, values in view.facets(seen).items()}
+    browser.get(page(seen, tmp_path, json.dumps(view.filters(seen, known))))
+    boxes = browser.find_elements(By.CSS_SELECTOR, "fieldset input")
+    assert all(box.is_selected() for box in boxes) and len(boxes) == sum(map(len, known.values()))
+    assert len(browser.find_elements(By.CSS_SELECTOR, "fieldset")) == len(known)
 
 
 def test_the_controls_show_what_the_page_shows(browser, seen, tmp_path):
