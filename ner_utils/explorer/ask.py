@@ -75,6 +75,8 @@ def _available(
         checkpoint, reason = _checkpoint(run)
         if is_open and run.model.approach not in OPEN:
             reason = "its types are those that it was trained on"
+        elif is_open and run.few_shot:
+            reason = "its examples have the corpus' types"
         if reason:
             reasons.append(f"{name}: {reason}")
         else:

@@ -429,8 +429,14 @@ function render({ model, el }) {
   let number = 0;
   const ask = (question) => new Promise((resolve) => {
     number += 1;
-    waiting.set(number, resolve);
-    model.send({ kind: "ask", number, ...question });
+    // Nothing tells that a kernel has died, but then sending fails: while a question waits, it is tried again.
+    const send = (message) => {
+      try { model.send(message); } catch { finish({ error: "There is no connection to the kernel: run the notebook again." }); }
+    };
+    const timer = setInterval(send, 2000, { kind: "wait" });
+    const finish = (answer) => { clearInterval(timer); resolve(answer); };
+    waiting.set(number, finish);
+    send({ kind: "ask", number, ...question });
   });
   const receive = (content) => {
     if (content.kind === "data") mount(el, content.data, { start: content.start, ask: content.asks ? ask : null });

@@ -10,17 +10,11 @@ from typing import Any
 import anywidget
 
 from ner_utils import messages
-from ner_utils.config.strict_yaml import ConfigError
-from ner_utils.data.formats.lines import DataError
 from ner_utils.explorer.ask import ask
 from ner_utils.explorer.mentions import StudyMentions, load_mentions
 from ner_utils.explorer.view import filters, view_of
-from ner_utils.models.wheels import WeightsError
-from ner_utils.sealed import ResultError
 
 FOLDER = Path(__file__).parent
-# What `ask` raises; of pydantic's, which are of ValueError, an example is a type that is named twice.
-WRONG = (ConfigError, DataError, ResultError, WeightsError, RuntimeError, OSError, ValueError)
 
 
 class Explorer(anywidget.AnyWidget):
@@ -41,15 +35,15 @@ class Explorer(anywidget.AnyWidget):
     def _receive(self, _: Any, content: dict[str, Any], __: Any) -> None:
         if content["kind"] == "data":
             self.send({"kind": "data", "data": self._data, "start": self._start, "asks": True})
-        else:
+        elif content["kind"] == "ask":
             self.send({"kind": "answer", "number": content["number"], **self._answer(content)})
 
     def _answer(self, question: dict[str, Any]) -> dict[str, Any]:
         types = [name.strip() for name in question["types"].split(",") if name.strip()]
         try:
             rows = ask(question["text"], dataset=self._seen.dataset, types=types, **self._asked)
-        except WRONG as error:
-            return {"error": messages.visible(messages.few_lines(str(error)))}
+        except (Exception, KeyboardInterrupt) as error:  # whatever it is, the page waits for an answer
+            return {"error": messages.few_lines(f"{type(error).__name__}: {error}")}
         return {"rows": [_shown(row) for row in rows.to_dict("records")]}
 
 

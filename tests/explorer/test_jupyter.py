@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 
+import psutil
 import pytest
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
@@ -79,4 +80,15 @@ def test_in_jupyterlab(browser, lab):
     assert any("under a grammar" in row.text for row in rows)
     # Nothing of the corpus is saved with the notebook but what its cells print.
     browser.execute_script("window.jupyterapp.commands.execute('docmanager:save')")
+    # A question whose kernel dies ends with a message.
+    processes = psutil.Process().children(recursive=True)
+    (kernel,) = [each for each in processes if any("ipykernel" in word for word in each.cmdline())]
+    browser.execute_script("document.querySelector('.ner-trial button').click()")
+    kernel.kill()
+    note = wait.until(lambda driver: driver.find_element(By.CSS_SELECTOR, ".ner-trial .ner-note"))
+    assert "no connection to the kernel" in note.text
+    assert browser.find_element(By.CSS_SELECTOR, ".ner-trial button").is_enabled()
+    dialog = (By.CSS_SELECTOR, ".jp-Dialog .jp-mod-accept")  # JupyterLab's message about the kernel
+    wait.until(lambda driver: driver.find_element(*dialog)).click()
+    wait.until_not(lambda driver: driver.find_elements(*dialog))
     browser.get("about:blank")

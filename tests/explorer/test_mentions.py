@@ -3,6 +3,7 @@
 import json
 import sys
 
+import pandas as pd
 import pytest
 from conftest import refused
 
@@ -141,7 +142,16 @@ def test_what_cannot_be_asked_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "RUNS", tmp_path)
     assert "its checkpoint is not on this machine" in refused(explorer.ask, "A b", "example", ["minilm"])
     assert "the sentence is empty" in refused(explorer.ask, "  ", "example")
-    assert "no system 'nobody'" in refused(explorer.ask, "A b", "example", ["nobody"])
+    assert "undisturbed systems: no 'nobody'" in refused(explorer.ask, "A b", "example", ["nobody"])
+    assert "seed: no 7" in refused(lambda: explorer.ask("A b", "example", seed=7))
+
+
+def test_systems_with_examples_are_not_asked_for_other_types(tmp_path, monkeypatch):
+    """Their examples are training sentences, with types that a prompt for other types does not list."""
+    monkeypatch.setattr(paths, "RUNS", tmp_path)
+    few = [name for name, system in config.load_study("scale-wnut17").systems.items() if system.few_shot]
+    message = refused(lambda: explorer.ask("A b", "scale-wnut17", few, types=["ship"]))
+    assert few and message.count("its examples have the corpus' types") == len(few)
 
 
 def test_other_types_can_be_asked_for_where_a_corpus_lists_its_tags():
@@ -151,7 +161,20 @@ def test_other_types_can_be_asked_for_where_a_corpus_lists_its_tags():
     assert corpus.tags and Run.model_validate_json(asked.model_dump_json()).dataset.types == {"ship": "ship"}
 
 
-def test_the_widget_answers_whatever_is_wrong_with_types(seen, monkeypatch):
-    monkeypatch.setattr(widget, "ask", lambda *_, types, **__: Run.model_validate({"types": types}))
-    answer = widget.Explorer("example", seen, {})._answer({"text": "A b", "types": "ship, Ship"})
-    assert answer.keys() == {"error"}
+@pytest.mark.parametrize(
+    "error", [config.ConfigError("no"), KeyError("x"), KeyboardInterrupt(), MemoryError()]
+)
+def test_the_widget_answers_whatever_fails(seen, monkeypatch, error):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr(widget, "ask", fail)
+    answer = widget.Explorer(seen, {}, study="example")._answer({"text": "A b", "types": "ship, Ship"})
+    assert answer == {"error": f"{type(error).__name__}: {error}"}
+
+
+def test_the_widget_asks_systems_with_the_seed_that_it_shows(monkeypatch):
+    asked = {}
+    monkeypatch.setattr(widget, "ask", lambda *_, **keys: asked.update(keys) or pd.DataFrame())
+    shown = explorer.explore("example", ["minilm"], seed=1)
+    assert shown._answer({"text": "A b", "types": ""}) == {"rows": []} and asked["seed"] == 1

@@ -29,7 +29,8 @@ def page(seen, folder, start="{}"):
 <script type="application/json" id="data">{htmlsafe_json_dumps(view.view_of(seen))}</script>
 <script type="module">{script}
 const data = JSON.parse(document.getElementById("data").textContent);
-mount(document.getElementById("root"), data, {{ start: {start} }});</script>"""
+mount(document.getElementById("root"), data, {{ start: {start} }});
+window.render = render;</script>"""
     file = folder / "page.html"
     file.write_text(text, encoding="utf-8")
     return file.as_uri()
@@ -201,6 +202,36 @@ def made_up(sentences, predicted):
     return mentions.StudyMentions(
         "demo", sentences, runs, rows, mentions._mentions(sentences, runs, rows, sentences)
     )
+
+
+FAILING = """
+const root = document.getElementById("root");
+const heard = {};
+const data = JSON.parse(document.getElementById("data").textContent);
+const model = { on: (name, call) => { heard[name] = call; }, off() {}, send(message) {
+  if (message.kind === "data") heard["msg:custom"]({ kind: "data", data, start: {}, asks: true });
+  else if (message.text !== "lost") throw new Error("Cannot send");
+} };
+render({ model, el: root });
+const found = [];
+for (const text of ["at once", "lost"]) {
+  const [field, button] = ["textarea", "button"].map((name) => root.querySelector(`.ner-trial ${name}`));
+  field.value = text;
+  button.click();
+  found.push(button.disabled);
+  for (let tries = 0; button.disabled && tries < 200; tries += 1)
+    await new Promise((next) => setTimeout(next, 50));
+  found.push(root.querySelector(".ner-trial [role=status]").textContent, button.disabled);
+}
+return found;"""
+
+
+def test_a_question_without_an_answer_ends_with_a_message(browser, seen, tmp_path):
+    """The kernel cannot be reached, or it is lost while it computes."""
+    browser.get(page(seen, tmp_path))
+    found = browser.execute_async_script(f"(async () => {{{FAILING}}})().then(arguments[0])")
+    lost = "There is no connection to the kernel: run the notebook again."
+    assert found == [True, lost, False, True, lost, False]
 
 
 HOSTILE = (
