@@ -91,6 +91,7 @@ def test_an_error_shows_what_was_predicted_in_its_place():
         ({"a": "minilm", "type": "PERSON"}, "browse: type: no 'PERSON'; there are: PER, ORG"),
         ({"a": "minilm", "error": "wrong"}, "browse: error: no 'wrong'; there are: correct, type"),
         ({"a": "minilm", "colour": 1}, "browse: no 'colour'; there are: sentence, id"),
+        ({"a": "minilm", "seen": "no"}, "browse: seen: no 'no'; there are: False, True"),
     ],
 )
 def test_what_is_unknown_is_refused(keys, message):
