@@ -90,13 +90,14 @@ def occurrences(mention: str, tokens: Sequence[str]) -> list[Place]:
 def repeated(tokens: Sequence[str], longest: int) -> Iterator[tuple[str, int]]:
     """Texts of up to ``longest`` tokens that occur more than once in a sentence, and how often."""
     letters, seen = _Letters(tokens, bare), set()
-    for start, end in itertools.combinations(range(len(tokens) + 1), 2):
-        text = " ".join(tokens[start:end])
-        if end - start <= longest and text not in seen:
-            seen.add(text)
-            times = sum(1 for _ in letters.places(bare(text)))
-            if times > 1:
-                yield text, times
+    for start in range(len(tokens)):
+        for end in range(start + 1, min(len(tokens), start + longest) + 1):
+            text = " ".join(tokens[start:end])
+            if text not in seen:
+                seen.add(text)
+                times = sum(1 for _ in letters.places(bare(text)))
+                if times > 1:
+                    yield text, times
 
 
 def align(mentions: Iterable[tuple[str, str, int | None]], tokens: Sequence[str]) -> Alignment:

@@ -1,1 +1,1 @@
-"""How do models and results travel? Folders for the hub, archives for other editors."""
+"""What is written for other people and programs? Folders of models, reports, archives for other editors."""
