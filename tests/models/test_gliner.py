@@ -9,7 +9,7 @@ import sys
 import pytest
 from conftest import refused
 
-from ner_utils import config, scoring
+from ner_utils import config, paths, scoring
 from ner_utils.config import ConfigError
 from ner_utils.config.schema import GlinerModel
 from ner_utils.config.strict_yaml import check
@@ -67,6 +67,29 @@ def test_of_spans_that_overlap_the_surest_is_kept():
 def test_words_that_cannot_be_predicted():
     long = Sentence("b", None, tuple("abcdef"), (Span(0, 3, "PER"), Span(3, 5, "PER"), Span(5, 6, "LOC")))
     assert predictor.lost_words([ADA, long], 4, 2) == {"lost_words": 2, "lost_mentions": 3}
+
+
+@pytest.mark.slow
+def test_parts_of_a_batch_have_the_loss_of_the_whole(tiny_gliner, twenty, tmp_path, monkeypatch):
+    losses = []
+    for parts in (1, 4):
+        run = tiny_gliner(training={"epochs": 4, "learning_rate": 1.0e-9})  # dropout differs, weights do not
+        monkeypatch.setattr(paths, "RUNS", tmp_path / str(parts))
+        run.scratch.mkdir(parents=True)
+        losses.append(gliner.train_gliner(run, twenty, twenty, parts)["losses"])
+    assert len(losses[0]) > 1
+    assert losses[0] == [[step, pytest.approx(loss, rel=0.3)] for step, loss in losses[1]]
+
+
+@pytest.mark.slow
+def test_a_sentence_that_the_library_leaves_out_is_an_error(tiny_gliner, twenty, tmp_path, monkeypatch):
+    """It prints what went wrong, and counts a loss of 0."""
+    run = tiny_gliner()
+    monkeypatch.setattr(paths, "RUNS", tmp_path)
+    run.scratch.mkdir(parents=True)
+    monkeypatch.setattr("gliner2.models.span.model.SpanExtractorModel._compute_sample_loss", None)
+    with pytest.raises(RuntimeError, match="the loss of a sentence could not be computed"):
+        gliner.train_gliner(run, twenty, twenty)
 
 
 @pytest.mark.slow

@@ -44,6 +44,8 @@ def train_gliner(
 
         def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
             result = model(inputs["batch"])
+            if result["batch_size"] < len(inputs["batch"]):  # the library prints the reason, and goes on
+                raise RuntimeError("the loss of a sentence could not be computed: see the message above")
             return result["total_loss"] / self.divisor(result["batch_size"])
 
         def prediction_step(self, model, inputs, prediction_loss_only, ignore_keys=None):

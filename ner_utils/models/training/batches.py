@@ -24,6 +24,7 @@ class GroupedByLength:
     divided by the number of labels in its batch, as is usual, labels in short sentences would weigh more.
     """
 
+    loss_is_scaled_for_ga = True  # `divisor` counts all passes of a step
     heads: Sequence[str] = ()  # names of modules that are trained with ``head_learning_rate``, if it is given
 
     def __init__(self, run: Run, args: TrainingArguments, **keywords: Any) -> None:
@@ -32,7 +33,6 @@ class GroupedByLength:
         settings, self._head_rate = run.model.training, self.heads and run.model.head_learning_rate
         self._batch, self._step = settings.batch_size, settings.batch_size * settings.accumulation_steps
         self._labels = {True: _mean_labels(self.train_dataset), False: _mean_labels(self.eval_dataset)}
-        self.model_accepts_loss_kwargs = True  # so that the library does not divide the loss again
 
     def _get_train_sampler(self, train_dataset=None) -> Sampler:
         lengths = [len(row["input_ids"]) for row in self.train_dataset]
