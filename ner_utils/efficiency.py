@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import sys
@@ -203,6 +204,14 @@ def peak_memory() -> dict[str, float]:
     if torch := _torch_with_gpu():
         peak["gpu_mib"] = torch.cuda.max_memory_allocated() / 2**20
     return peak
+
+
+def forget_peak_memory() -> None:
+    """Let `peak_memory` begin again, where the system allows it."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM, man proc_pid_clear_refs
+    if torch := _torch_with_gpu():
+        torch.cuda.reset_peak_memory_stats()
 
 
 def _peak_resident_mib() -> float:

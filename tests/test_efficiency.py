@@ -84,6 +84,15 @@ def test_peak_memory_is_that_of_the_process_itself():
     assert 1 < processes.in_fresh_process(efficiency.peak_memory)["process_mib"] < peak
 
 
+def test_a_peak_that_is_forgotten():
+    held = bytearray(b"x" * 256 * 2**20)
+    before = efficiency.peak_memory()["process_mib"]
+    del held
+    processes.release_memory()
+    efficiency.forget_peak_memory()
+    assert efficiency.peak_memory()["process_mib"] < before - 200
+
+
 # -------------------------------------------------------------------------- a busy machine
 @pytest.fixture
 def busy():

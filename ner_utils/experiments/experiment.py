@@ -55,6 +55,9 @@ def train_run(run: Run, corpus: Corpus, checkpoints: bool = True) -> dict[str, A
     with processes.lock(run.scratch / "lock", "trains this run"), files.naming(run.scratch):
         sentences, dev = data.training_sentences(run, corpus), data.without_held_out(run, corpus["dev"])
         labelled, labelling = _label_sentences(run, corpus) if run.labels else ([], {})
+        if labelled:  # the labeller may have been trained here
+            processes.release_memory()
+            efficiency.forget_peak_memory()
         train, dev = (data.in_parts(run, each) for each in (sentences + labelled, dev))
         record = _train_with_halved_batches(run, train, dev) | labelling
         files.write_whole_json(run.scratch / "training.json", record)

@@ -1,17 +1,20 @@
 """Damaged files of a training are named, and never used."""
 
 import json
+import math
 import os
 import shutil
 
 import pytest
+import torch
+import transformers
 from without_memory import killed, short_of_memory
 
 from ner_utils import processes
 from ner_utils.data import predictions
 from ner_utils.experiments import experiment
 from ner_utils.models import generation
-from ner_utils.models.training import trainer
+from ner_utils.models.training import batches, trainer
 
 
 @pytest.fixture(scope="module")
@@ -200,6 +203,47 @@ def test_a_training_that_diverges_is_refused(run, small):
     with pytest.raises(trainer.Diverged, match=r"the loss on dev is (nan|inf).*Lower model"):
         experiment.train_run(wild, small)
     assert not (wild.scratch / "training.json").exists()
+
+
+def test_a_loss_that_is_finite_on_a_part_of_dev_has_diverged(run, demo, monkeypatch):
+    """The library's default is the mean of the finite ones."""
+    corpus = {"train": demo["train"], "dev": demo["dev"][:24]}
+    divisors = iter([math.nan, *[1.0] * 1000])
+    ordinary = batches.GroupedByLength.divisor
+
+    def divisor(self, rows):
+        return ordinary(self, rows) if self.model.training else next(divisors)
+
+    monkeypatch.setattr(batches.GroupedByLength, "divisor", divisor)
+    with pytest.raises(trainer.Diverged, match="the loss on dev is nan"):
+        experiment.train_run(run, corpus)
+
+
+def test_the_peak_of_memory_is_that_of_the_training(run, small, monkeypatch):
+    """And not of a process that finds it finished, without a record."""
+    experiment.train_run(run, small)
+    (run.scratch / "training.json").unlink()
+    monkeypatch.setattr(trainer.efficiency, "peak_memory", lambda: {"process_mib": 1.0})
+    record = experiment.train_run(run, small)
+    assert record["training_memory"]["process_mib"] > 100
+    assert record["starts"] == 2
+
+
+def test_a_constant_rate_has_a_warm_up(run):
+    settings = run.model.training.model_copy(update={"schedule": "constant", "warmup_fraction": 0.5})
+    run = run.model_copy(update={"model": run.model.model_copy(update={"training": settings})})
+    rates = transformers.get_scheduler(
+        trainer.arguments(run, 1)["lr_scheduler_type"],
+        torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=1.0),
+        num_warmup_steps=2,
+        num_training_steps=4,
+    )
+    seen = []
+    for _ in range(4):
+        seen += rates.get_last_lr()
+        rates.optimizer.step()
+        rates.step()
+    assert seen == [0.0, 0.5, 1.0, 1.0]
 
 
 def test_a_model_that_predicts_nothing_is_said(run, demo, capsys, tmp_path, monkeypatch):

@@ -28,17 +28,18 @@ class Diverged(RuntimeError):
 class DevEvaluations(TrainerCallback, ExportableState):
     """Evaluates and saves after declared steps, stops when patience is spent, and takes the time.
 
-    Seconds are stored in checkpoints, so that they add up over interruptions; work that a killed process lost
-    is not counted. Optimisation and evaluation are timed separately. Raises `Diverged`.
+    Seconds and the peak of memory are stored in checkpoints, so that they hold over interruptions; work that
+    a killed process lost is not counted. Optimisation, with the making of its batches, and evaluation are
+    timed separately. Raises `Diverged`.
     """
 
-    KEPT = ("training_seconds", "looks_seconds", "training_usage", "looks_usage", "starts")
+    KEPT = ("training_usage", "looks_usage", "training_memory", "starts")
 
     def __init__(self, steps: list[int], patience: int) -> None:
         self.steps, self.patience = steps, patience
-        self.training_seconds = self.looks_seconds = 0.0
         self.training_usage: efficiency.Usage = {}
         self.looks_usage: efficiency.Usage = {}
+        self.training_memory: dict[str, float] = {}
         self.starts = 0
         self._mark = efficiency.mark()
         self._evaluating = False
@@ -51,18 +52,15 @@ class DevEvaluations(TrainerCallback, ExportableState):
 
     def on_train_begin(self, args, state, control, **kwargs):
         self.starts += 1
-
-    def on_step_begin(self, args, state, control, **kwargs):
         self._mark = efficiency.mark()
 
     def on_step_end(self, args, state, control, **kwargs):
         start, self._mark = self._mark, efficiency.mark()
         self.training_usage = efficiency.add(self.training_usage, efficiency.usage(start, self._mark))
-        self.training_seconds = self.training_usage["seconds"]
         self._evaluating = state.global_step in self.steps
         control.should_evaluate = control.should_save = self._evaluating
         if state.global_step % max(1, state.max_steps // 20) == 0:
-            left = self.training_seconds / state.global_step * (state.max_steps - state.global_step)
+            left = self.training_usage["seconds"] / state.global_step * (state.max_steps - state.global_step)
             print(f"step {state.global_step}/{state.max_steps}, {left:.0f} s of training left", flush=True)
 
     def on_log(self, args, state, control, **kwargs):
@@ -70,7 +68,7 @@ class DevEvaluations(TrainerCallback, ExportableState):
         if self._evaluating:
             start, self._mark = self._mark, efficiency.mark()
             self.looks_usage = efficiency.add(self.looks_usage, efficiency.usage(start, self._mark))
-            self.looks_seconds = self.looks_usage["seconds"]
+            self.training_memory = _larger(self.training_memory, efficiency.peak_memory())
 
     def on_evaluate(self, args, state, control, metrics, **kwargs):
         if not math.isfinite(metrics.get("eval_loss", 0.0)):
@@ -92,6 +90,11 @@ class DevEvaluations(TrainerCallback, ExportableState):
         print(f"evaluation {len(evaluations)}/{len(self.steps)} on dev: {scores}", flush=True)
         if out_of_patience(evaluations, self.patience):
             control.should_training_stop = True
+        self._mark = efficiency.mark()
+
+
+def _larger(first: dict[str, float], second: dict[str, float]) -> dict[str, float]:
+    return {key: max(value, first.get(key, 0.0)) for key, value in second.items()}
 
 
 def evaluation_steps(total: int, evaluations: int) -> list[int]:
@@ -137,7 +140,8 @@ def arguments(run: Run, parts: int) -> dict[str, Any]:
         "num_train_epochs": settings.epochs,
         "weight_decay": settings.weight_decay,
         "warmup_steps": settings.warmup_fraction,  # below 1 it is a share of all steps
-        "lr_scheduler_type": settings.schedule,
+        # The library's "constant" has no warm-up.
+        "lr_scheduler_type": {"constant": "constant_with_warmup"}.get(settings.schedule, settings.schedule),
         "seed": run.seed,
         "bf16": dtype == torch.bfloat16,
         "fp16": dtype == torch.float16,
@@ -150,6 +154,7 @@ def arguments(run: Run, parts: int) -> dict[str, Any]:
         "greater_is_better": True,
         "restore_callback_states_from_checkpoint": True,
         "logging_steps": 5,
+        "logging_nan_inf_filter": False,  # the mean of finite losses alone would hide a divergence
         "report_to": os.environ.get("NER_REPORT_TO", "none").split(","),
         "run_name": paths.run_id(run.dataset_name, run.system, run.seed),
         "project": run.study,
@@ -215,7 +220,7 @@ def run_trainer(trainer: Trainer, run: Run) -> dict[str, Any]:
     checkpoint, state = last_checkpoint(folder, ended) or (None, None)
     if state and ended(state):  # it was interrupted after its last checkpoint
         clock = state["stateful_callbacks"][DevEvaluations.__name__]["attributes"]
-        clock = clock | {"starts": clock["starts"] + 1}
+        clock = {"training_memory": efficiency.peak_memory()} | clock | {"starts": clock["starts"] + 1}
     else:
         if checkpoint:
             print(f"going on from {checkpoint.name}", flush=True)
@@ -226,11 +231,14 @@ def run_trainer(trainer: Trainer, run: Run) -> dict[str, Any]:
         # A resumed trainer replaces callbacks by those of its checkpoint.
         callback = next(c for c in trainer.callback_handler.callbacks if isinstance(c, DevEvaluations))
         clock, state = callback.state()["attributes"], vars(trainer.state)
+        clock["training_memory"] = _larger(clock["training_memory"], efficiency.peak_memory())
     if state["max_steps"] != total:
         raise RuntimeError(f"the trainer took {state['max_steps']} steps, {total} were declared")
     log = state["log_history"]
     return {
         **clock,
+        "training_seconds": clock["training_usage"].get("seconds", 0.0),
+        "looks_seconds": clock["looks_usage"].get("seconds", 0.0),
         "steps": state["global_step"],
         "steps_declared": total,
         "looks": evaluations_in(log),
@@ -239,5 +247,4 @@ def run_trainer(trainer: Trainer, run: Run) -> dict[str, Any]:
         "best_checkpoint": f"checkpoint-{state['best_global_step']}",
         "lowest_loss_checkpoint": f"checkpoint-{lowest_loss(evaluations_in(log))['step']}",
         "parameters": efficiency.parameters(trainer.model),
-        "training_memory": efficiency.peak_memory(),
     }
