@@ -14,7 +14,7 @@ from ner_utils.experiments import preflight
 from ner_utils.experiments.memory import estimate, fit, footprint, layers
 from ner_utils.experiments.memory.footprint import Batch
 from ner_utils.experiments.memory.lengths import lengths_of
-from ner_utils.models import weights
+from ner_utils.models import backbones, weights
 from ner_utils.models.weights import WeightsError
 from ner_utils.rendering import benchmarks
 from ner_utils.results import provenance
@@ -215,6 +215,16 @@ def test_preflight_warns_and_goes_on(monkeypatch, capsys, tmp_path):
     assert len(said) == 2
     assert said[0].startswith("warning: minilm on demo needs about ")
     assert said[1].startswith("the study needs about ")
+
+
+def test_a_cpu_without_units_for_bfloat16_computes_in_float32(monkeypatch):
+    run = run_of("demo", "demo", "smollm2-zero-shot")
+    run = run.model_copy(update={"model": config.load_model("qwen2.5-coder-1.5b")})
+    needs = {}
+    for units in (True, False):
+        monkeypatch.setattr(backbones, "cpu_has_bf16", lambda units=units: units)
+        needs[units] = estimate.estimate(run, False).prediction
+    assert needs[False] - needs[True] > 2 * 1.5e9
 
 
 def test_the_disk_of_a_study_has_one_merged_model_at_a_time(monkeypatch, tmp_path):

@@ -85,11 +85,11 @@ def footprint(
     """Footprint of a model; ``tags`` is the number of a tagger's outputs. ``sparing``: with gradient
     checkpointing, 16 bits for all that is not in 4 bits, and one sentence at a time. Raises `ConfigError`
     without an architecture."""
-    from ner_utils.models.backbones import dequantises  # late: it imports torch
+    from ner_utils.models.backbones import cpu_has_bf16, dequantises  # late: it imports torch
 
     shape, writes = configuration(model), model.approach == "generation"
     sizes = count(json.dumps(model.architecture), 0 if writes else tags)
-    halved = gpu or model.cpu_dtype == "bfloat16"
+    halved = gpu or (model.cpu_dtype == "bfloat16" and cpu_has_bf16())
     width = 2 if halved and model.lora else 4
     quantised = model.quantisation is not None and (gpu or not dequantises(width * sizes.in_linear))
 

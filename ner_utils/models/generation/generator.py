@@ -54,7 +54,8 @@ def merge(run: Run, adapter: Path) -> Path:
     if not folder.is_dir():
         partial = folder.with_name(f".{folder.name}.partial")
         shutil.rmtree(partial, ignore_errors=True)
-        load_for_prediction(run, adapter).save_pretrained(partial)
+        # All tensors of a file are copied to the host's memory at once.
+        load_for_prediction(run, adapter).save_pretrained(partial, max_shard_size="4GB")
         files.write_checksums(partial)
         partial.rename(folder)
     return folder
