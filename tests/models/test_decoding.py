@@ -123,6 +123,13 @@ def test_logits_that_are_no_numbers_are_an_error(llama, shared):
         list(Decoder(broken, shared, PAD, [END], LIMIT).answers(PROMPTS, 3))
 
 
+def test_packed_decoding_under_autocast(llama):
+    with torch.autocast("cpu", torch.bfloat16):
+        decoder = Decoder(llama, SHARED, PAD, [END], LIMIT)
+        assert decoder.packed
+        assert {len(answer.tokens) for answer in decoder.answers(PROMPTS, 3)} == {LIMIT}
+
+
 def test_between_two_steps_the_model_is_as_it_was(llama, free):
     answers = Decoder(llama, SHARED, PAD, [END], LIMIT).answers(PROMPTS, 3)
     first = next(answers)

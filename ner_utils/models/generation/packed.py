@@ -206,7 +206,8 @@ def _attend(module, query, key, value, attention_mask, groups, scaling=None, **r
             scale=scaling,
         )
         attended = attended.view(number, -1, shared, queries, size).permute(0, 3, 1, 2, 4)
-        output[tokens] = attended.reshape(number, queries, heads, size)[owner, offset]
+        attended = attended.reshape(number, queries, heads, size)[owner, offset]
+        output[tokens] = attended.to(output.dtype)  # under autocast, attention has another dtype
     return output[None], None
 
 
@@ -235,7 +236,7 @@ class _KeysAndValues(DynamicLayer):
 
     def update(self, key_states, value_states, *args, **kwargs) -> tuple[torch.Tensor, torch.Tensor]:
         for states, new in ((self.keys, key_states), (self.values, value_states)):
-            states[self._owner, :, self._positions] = new[0].transpose(0, 1)
+            states[self._owner, :, self._positions] = new[0].transpose(0, 1).to(states.dtype)
         return self.keys, self.values
 
     def copy_row(self, source: int, target: int) -> None:
