@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import unicodedata
 from collections.abc import Iterator, Sequence
 
@@ -11,6 +12,7 @@ from ner_utils import data, forms, messages
 from ner_utils.config.run import Run
 from ner_utils.config.strict_yaml import ConfigError
 from ner_utils.data.corpus import Sentence
+from ner_utils.experiments.memory import footprint
 from ner_utils.models import weights
 
 # Positions of these models begin after the id of padding (transformers' create_position_ids_from_input_ids).
@@ -40,6 +42,12 @@ def _check(run: Run, sentences: dict[str, list[Sentence]]) -> Iterator[str]:
     if most and limit > most and not run.untrained:
         label = run.model.label
         raise ConfigError(f"training.max_length is {limit}, but {label} has positions for {most} tokens")
+    if run.model.lora and run.model.architecture and not run.untrained:
+        from ner_utils.models import backbones  # late: it imports torch
+
+        tags = len(run.dataset.types) if run.model.approach == "tagging" else 0
+        sizes = footprint.count(json.dumps(run.model.architecture), tags)
+        backbones.check_targets(run.model.lora, sizes.linear)
     if run.model.approach == "tagging":
         yield from _check_tagging(run, source, sentences)
     elif run.model.approach == "gliner":
@@ -124,18 +132,24 @@ def _check_generation(
                 longest = max(longest, len(prompter.ids(prompter.prompt(sentence))))
             if split == "train":
                 base = len(teacher.example(Sentence("", None, ("a",), ()))["input_ids"])
+                if base > limit:
+                    raise ConfigError(
+                        f"training.max_length is {limit}, but a prompt with the shortest answer has {base}"
+                    )
                 long = [s for s in sentences if base + _size(s) + len(teacher.answer(s).encode()) > limit]
                 cut = sum(len(teacher.example(sentence)["input_ids"]) > limit for sentence in long)
                 if cut:
                     yield (
                         f"max_length {limit} cuts {cut:,} of {len(sentences):,} training examples of "
-                        f"{run.dataset_name}: their answers are learnt without an end"
+                        f"{run.dataset_name}: their answers are learnt without an end, or not at all"
                     )
         if most and longest + room > most:
             yield (
                 f"the longest prompt on {run.dataset_name} has {longest:,} tokens and its answer "
                 f"may have {room:,}, but {run.model.label} was made for {most:,}"
             )
+    except ConfigError:
+        raise
     except Exception as error:  # templates and tokenizers raise errors of many libraries
         reason = f"{type(error).__name__}: {messages.first_line(error)}"
         raise ConfigError(f"its prompt cannot be made ({reason})") from None

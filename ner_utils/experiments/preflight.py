@@ -29,7 +29,7 @@ def check_study(study: str, overrides: str = "") -> None:
     runs = config.with_companions(study, overrides)
     if pending := [run for run in runs if not provenance.is_done(run)]:
         _check_labels(runs)
-        _check_runs(pending)
+        check_runs(pending)
     generators = [run for run in runs if run.model.approach == "generation"]
     unfit = dict(stale.unfit_files(runs)) if generators else {}
     for run in generators:
@@ -37,7 +37,8 @@ def check_study(study: str, overrides: str = "") -> None:
             weights.resolve(run.model.weights)
 
 
-def _check_runs(pending: Sequence[Run]) -> None:
+def check_runs(pending: Sequence[Run]) -> None:
+    """Raise what `check_study` raises, for some runs."""
     datasets = {run.dataset_name: run.dataset for run in pending}
     corpora = {name: data.load(name, dataset) for name, dataset in datasets.items()}
     for run in pending:

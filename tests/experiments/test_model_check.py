@@ -132,3 +132,20 @@ def test_the_oddest_sentences():
     texts += ["x\u200dy", "z\u200dq"]
     rows = [Sentence(str(n), None, tuple(text.split(" ")), ()) for n, text in enumerate(texts)]
     assert [each.id for each in model_check.oddest(rows)] == ["0", "2", "3", "4", "6"]
+
+
+WRITER = STUDY.replace("  tagger: {model: minilm}", "  writer: {model: smollm2-135m}")
+
+
+def test_a_length_that_no_answer_fits_into(trial):
+    trial.study(WRITER)
+    expected = "systems.writer: training.max_length is 16, but a prompt with the shortest answer has"
+    with pytest.raises(ConfigError, match=expected):
+        preflight.check_study("trial", "writer:model.training.max_length=16")
+
+
+def test_an_adapter_for_a_layer_that_does_not_exist(trial):
+    trial.study(WRITER)
+    expected = "systems.writer: lora.target_modules: no linear layer is called k_prj, but down_proj, "
+    with pytest.raises(ConfigError, match=expected):
+        preflight.check_study("trial", "writer:model.lora.target_modules=[q_proj,k_prj]")

@@ -223,6 +223,12 @@ def test_a_key_of_a_mapping_in_a_space(study, add_study):
     assert system.overrides["type_names"] == {"PER": "person"}
 
 
+def test_models_are_checked_before_the_first_trial(study):
+    with pytest.raises(ConfigError, match=r"systems.tuned: training.max_length is 513"):
+        tuning.main(study, "tuned:model.training.max_length=513")
+    assert not list(paths.RUNS.glob("**/checkpoint-*"))
+
+
 def test_a_study_without_anything_to_tune():
     with pytest.raises(ConfigError, match=r"demo.yaml: no system has settings: tuned"):
         tuning.main("demo")

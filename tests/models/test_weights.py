@@ -90,3 +90,12 @@ def test_a_checkpoint_of_another_architecture(tmp_path, load_model):
     settings.save_pretrained(tmp_path)
     with pytest.raises(weights.WeightsError, match=r"config\.json: hidden_size is 1024"):
         weights.check_architecture(str(tmp_path), model)
+
+
+def test_a_folder_without_safetensors(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "pytorch_model.bin").write_bytes(b"not opened")
+    with pytest.raises(
+        weights.WeightsError, match="no model there .expected config.json"
+    ):
+        weights.resolve(Weights(folder=str(tmp_path)))

@@ -17,6 +17,7 @@ from trl import SFTConfig, SFTTrainer
 
 from ner_utils import data, scoring
 from ner_utils.config.run import Run
+from ner_utils.config.strict_yaml import ConfigError
 from ner_utils.data.corpus import IGNORED, Sentence
 from ner_utils.models import backbones, training, weights
 from ner_utils.models.generation.generator import Generator, load_base
@@ -44,6 +45,8 @@ def train_generator(
     if dropped := labelled.count(False):
         print(f"{dropped} of {len(examples)} sentences not trained on: max_length cuts off the whole answer")
         truncation["dropped_examples"] = dropped
+    if not any(labelled):
+        raise ConfigError(f"training.max_length is {limit}: it cuts off the answers of all sentences")
     model = load_base(run)
     backbones.check_range(model, examples[0]["input_ids"], prompter.name)
     if run.model.lora:
