@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 import sys
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from ner_utils import config, files, paths
 from ner_utils.experiments.workflow import batch, progress
 from ner_utils.results import provenance
+from ner_utils.sealed import ResultError
 
 
 @pytest.fixture
@@ -77,6 +79,16 @@ def test_another_seed_says_how_long_a_run_takes(run):
     assert batch.expected(run, [done]) > batch.OVERHEAD
     votes = [config.load_run("vote", "demo", "seeds", seed) for seed in (1, 2)]
     assert batch.expected(votes[1], votes[:1]) == batch.OVERHEAD, "its stored cost is that of its members"
+
+
+def test_a_damaged_result_of_another_seed_is_named(tmp_path, monkeypatch):
+    done, missing = (config.load_run("wnut17-cpu", "wnut17", "minilm", seed) for seed in (2, 3))
+    there = done.results
+    monkeypatch.setattr(paths, "RESULTS", tmp_path)
+    shutil.copytree(there, done.results)
+    (done.results / "efficiency.json").unlink()
+    with pytest.raises(ResultError, match=r"efficiency.json: missing or changed since the run wrote it"):
+        batch.expected(missing, [done])
 
 
 def test_times_are_those_of_runs_with_the_same_overrides(monkeypatch):

@@ -56,11 +56,12 @@ def main(study: str, overrides: str, arguments: Sequence[str]) -> int:
 # --------------------------------------------------------------------- before the runs
 def expected(run: Run, done: Sequence[Run]) -> float:
     """The seconds that a run will take: those of another seed, or a bound by its operations with some slack;
-    0 where nothing is known."""
+    0 where nothing is known. Raises `ResultError` where the result of the other seed is damaged."""
     if run.members:  # it votes on stored predictions; its stored cost is that of its members
         return OVERHEAD
     for other in done:
         if other.configuration == run.configuration:
+            provenance.read_manifest(other)  # refuses a damaged file
             cost = evaluation.load_cost(other)
             seconds = cost.get("training_seconds", 0) + cost.get("looks_seconds", 0)
             return seconds + sum(cost["prediction_seconds"].values()) + OVERHEAD
