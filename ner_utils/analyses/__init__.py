@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from matplotlib.figure import Figure
@@ -24,7 +24,8 @@ from ner_utils.results.study import Results
 class Question(NamedTuple):
     """How a question is answered: from a study's results, or from the ``answer`` that is made of them."""
 
-    numbers: Callable[[Results], dict[tuple[str, ...], float]]  # values to quote, by the parts of their keys
+    # Values to quote, by the parts of their keys.
+    numbers: Callable[[Results], Iterable[tuple[tuple[str, ...], float]]]
     shown: Sequence[Callable[[Any], str | Figure]]  # tables (LaTeX) and figures of the answer
     answer: Callable[[Results], Any] = lambda results: results
     # For questions of some studies: how many systems of a study were made for it. Where this is 0, tables and
@@ -59,7 +60,7 @@ QUESTIONS = {
         label_efficiency.series,
         label_efficiency.count_systems,
     ),
-    "examples": Question(lambda _: {}, (examples.tab_examples,), count_systems=examples.count_corpora),
+    "examples": Question(lambda _: (), (examples.tab_examples,), count_systems=examples.count_corpora),
     "costs": Question(
         costs.numbers,
         (costs.tab_costs, costs.tab_times, costs.tab_break_even, costs.tab_tuning, costs.fig_size),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -114,14 +114,11 @@ def frame(reports: Reports) -> pd.DataFrame:
 
 def tab_confidence(reports: Reports) -> str:
     """Each system in two rows, as it is and after one temperature: how sure, how often right, calibration."""
+    error = r"Calibration error (\%)"
     columns = [Column("System"), Column("Spans", 0), Column(r"Right (\%)", 1), Column("$T$", 2)]
-    columns += [
-        Column(r"\shortstack{Mean con-\\fidence (\%)}", 1),
-        Column("ECE", 1, over=r"Calibration error (\%)"),
-    ]
-    columns += [Column(r"95\,\%", layout="r", over=r"Calibration error (\%)")]
-    columns += [Column("chance", 1, over=r"Calibration error (\%)"), Column("Brier", 3)]
-    columns += [Column(r"\shortstack{Wrong in the\\confident\\half (\%)}", 1)]
+    columns += [Column(r"\shortstack{Mean con-\\fidence (\%)}", 1), Column("ECE", 1, over=error)]
+    columns += [Column(r"95\,\%", layout="r", over=error), Column("chance", 1, over=error)]
+    columns += [Column("Brier", 3), Column(r"\shortstack{Wrong in the\\confident\\half (\%)}", 1)]
     rows: list[Any] = []
     for name, report in reports:
         if "reason" in report:
@@ -140,22 +137,18 @@ def _row(each: Mapping[str, Any]) -> list[Any]:
     return [100 * each["mean"], 100 * each["ece"], bounds, 100 * each["chance"], each["brier"]]
 
 
-def numbers(results: Results) -> dict[tuple[str, ...], float]:
+def numbers(results: Results) -> Iterator[tuple[tuple[str, ...], float]]:
     """Measures of each system in percent, temperatures and Brier scores, by the parts of their keys."""
-    values = {}
     for dataset, each in findings.study_findings(results, "confidence").items():
-        for system, report in each["systems"].items():
+        for system, report in _assessed(each["systems"].items()):
             at = (dataset, system, "confidence")
-            if "reason" in report:
-                continue
-            values |= {(*at, name): 100 * report[name] for name in ("right", "area", "surer_half")}
+            yield from (((*at, name), 100 * report[name]) for name in ("right", "area", "surer_half"))
             if "temperature" in report:
-                values[(*at, "temperature")] = report["temperature"]
+                yield (*at, "temperature"), report["temperature"]
             for part in (part for part in ("before", "after") if part in report):
                 for name in ("mean", "ece", "low", "high", "chance"):
-                    values[(*at, part, name)] = 100 * report[part][name]
-                values[(*at, part, "brier")] = report[part]["brier"]
-    return values
+                    yield (*at, part, name), 100 * report[part][name]
+                yield (*at, part, "brier"), report[part]["brier"]
 
 
 @plots.styled
@@ -198,9 +191,7 @@ def fig_risk(reports: Reports) -> Figure:
         x, y = (100 * np.array(values) for values in zip(*kept, strict=True))
         style = marks[name] | {"linestyle": "-", "linewidth": 1, "markersize": 3}
         axis.plot(x, y, **style, markevery=max(1, len(x) // 8))
-    axis.set(
-        xlim=(0, 100), ylim=(0, None), xlabel="Predicted spans that are kept, the most confident first (%)"
-    )
-    axis.set_ylabel("Wrong among them (%)")
+    axis.set(xlim=(0, 100), ylim=(0, None), ylabel="Wrong among them (%)")
+    axis.set_xlabel("Predicted spans that are kept, the most confident first (%)")
     plots.legend(figure, marks)
     return figure

@@ -11,8 +11,9 @@ prove that the text was not seen (on such probes see Carlini et al. 2023, arXiv 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate, takewhile
+from operator import ne
 from typing import Any
 
 import numpy as np
@@ -50,18 +51,14 @@ def sets(corpus: dict[str, list[Sentence]]) -> dict[str, list[Sentence]]:
     are left out: there is no other name of the type, so that both would be one prompt."""
     drawn = draw(corpus)
     pairs = zip(drawn, perturb(drawn, "swap", corpus["train"]), strict=True)
-    pairs = [(one, other) for one, other in pairs if _differ(halves(one)[0], halves(other)[0])]
+    # A word must differ, and not the number of words alone.
+    pairs = [(one, other) for one, other in pairs if any(map(ne, halves(one)[0], halves(other)[0]))]
     control = data.load_split(CONTROL, config.load_dataset(CONTROL), "test")
     return {
         "test": [one for one, _ in pairs],
         "counterparts": [other for _, other in pairs],
         "control": [s for s in control if len(s.tokens) >= LEAST][:PROBED],
     }
-
-
-def _differ(one: list[str], other: list[str]) -> bool:
-    """Whether a word differs, and not the number of words alone."""
-    return any(a != b for a, b in zip(one, other, strict=False))
 
 
 def halves(sentence: Sentence) -> tuple[list[str], list[str]]:
@@ -163,15 +160,13 @@ def _gap_text(gap: Mapping[str, float | None]) -> latex.Raw:
     return latex.Raw(f"{latex.number(gap['words'], 2)} ({latex.interval(low, high, 2)})")
 
 
-def numbers(results: Results) -> dict[tuple[str, ...], float]:
+def numbers(results: Results) -> Iterator[tuple[tuple[str, ...], float]]:
     """The extremes over the models of each corpus: ends of the intervals of the gap, and percent of test
     sentences that are known, by the parts of their keys."""
-    values = {}
     for dataset, report in findings.study_findings(results, "contamination").items():
         gaps = [sets["gap"] for sets in report["models"].values() if "gap" in sets]
         for end, extreme in (("low", min), ("high", max)) if gaps else ():
             ends = [gap[end] for gap in gaps if gap[end] is not None]
-            values[dataset, "contamination", f"gap_{end}"] = extreme(ends, default=np.nan)
-        known = [sets["test"]["known"] for sets in report["models"].values() if "test" in sets]
-        values |= {(dataset, "contamination", "known"): max(known)} if known else {}
-    return values
+            yield (dataset, "contamination", f"gap_{end}"), extreme(ends, default=np.nan)
+        if known := [sets["test"]["known"] for sets in report["models"].values() if "test" in sets]:
+            yield (dataset, "contamination", "known"), max(known)

@@ -147,13 +147,8 @@ def verdict(a: Timed, b: Timed, how: str = "batches") -> str | None:
     quick = faster(a, b, how)
     if volume.high == 0:
         return f"{quick.label}, always"
-    low, middle, high = (_rounded(each) for each in (volume.low, volume.estimate, volume.high))
+    middle, low, high = (f"{float(f'{each:.2g}'):,.0f}" for each in volume)  # two significant figures
     return f"{quick.label}, from {middle} sentences on ({low} to {high})"
-
-
-def _rounded(volume: float) -> str:
-    """An estimate, to two significant figures."""
-    return f"{float(f'{volume:.2g}'):,.0f}"
 
 
 def tab_costs(results: Results) -> str:
@@ -204,9 +199,10 @@ def _ratio_text(times: Interval) -> latex.Raw:
 def tab_break_even(results: Results) -> str:
     """For each declared comparison, which system is cheaper, and from which volume on; a dash if no
     difference in time is shown."""
-    rows: list[Sequence] = []
-    for corpus, a, b in _compared(results):
-        rows.append([corpus + a.label, b.label, verdict(a, b), verdict(a, b, "single")])
+    rows = [
+        [corpus + a.label, b.label, verdict(a, b), verdict(a, b, "single")]
+        for corpus, a, b in _compared(results)
+    ]
     if not rows:
         return latex.statement("This study declares no comparison.")
     columns = [
@@ -268,16 +264,14 @@ def fig_size(results: Results) -> Figure:
     return figure
 
 
-def numbers(results: Results) -> dict[tuple[str, ...], float]:
+def numbers(results: Results) -> Iterator[tuple[tuple[str, ...], float]]:
     """Of each declared comparison, by the parts of their keys: ratios of times of `ratio`, and volumes of
     `break_even` in batches, where they are not None; each with its interval."""
-    values = {}
     for pair in results.comparisons.to_dict("records"):
         a, b = (timed(results, pair["dataset"], pair[side]) for side in ("a", "b"))
         name = pair["dataset"], f"{pair['a']}-vs-{pair['b']}"
         intervals = {f"time.{how}": ratio(a, b, how) for how in a.mean} | {"break_even": break_even(a, b)}
         for what, bounds in intervals.items():
             if bounds:
-                parts = {what: bounds.estimate, f"{what}.low": bounds.low, f"{what}.high": bounds.high}
-                values |= {(*name, part): value for part, value in parts.items()}
-    return values
+                ends = (what, f"{what}.low", f"{what}.high")
+                yield from (((*name, end), value) for end, value in zip(ends, bounds, strict=True))

@@ -103,8 +103,7 @@ def stored_reports(results: Results) -> Compared:
 def tab_buckets(compared: Compared) -> str:
     """F1 in every bucket, and its number of gold mentions."""
     reports, labels, *_ = compared
-    columns = [Column(""), Column("Mentions", 0)]
-    columns += [Column(head, 1) for head in latex.heads(list(labels.values()))]
+    columns = [Column(""), Column("Mentions", 0), *latex.of_systems(labels.values(), 1)]
 
     def rows(report: dict[str, Any]) -> Iterator[Any]:
         table = pd.DataFrame(report["buckets"])
@@ -129,7 +128,7 @@ def _scores(rows: pd.DataFrame, labels: Iterable[str]) -> list[float | None]:
 def tab_errors(compared: Compared) -> str:
     """Every predicted and every missed mention once, by kind; other output of generators, by reason."""
     reports, labels, *_ = compared
-    columns = [Column(""), *(Column(head, 0) for head in latex.heads(list(labels.values())))]
+    columns = [Column(""), *latex.of_systems(labels.values(), 0)]
 
     def rows(report: dict[str, Any]) -> Iterator[Any]:
         lost = {system: report["unplaced"].get(system, {}) for system in labels}
@@ -148,7 +147,7 @@ def tab_errors(compared: Compared) -> str:
 def tab_agreement(compared: Compared) -> str:
     """F1 of systems against each other; on the diagonal, of a system's runs."""
     reports, labels, *_ = compared
-    columns = [Column("System"), *(Column(head, 1) for head in latex.heads(list(labels.values())))]
+    columns = [Column("System"), *latex.of_systems(labels.values(), 1)]
 
     def rows(report: dict[str, Any]) -> Iterator[Any]:
         pairs = {(row["a"], row["b"]): row["f1"] for row in report["agreement"]}
@@ -159,25 +158,23 @@ def tab_agreement(compared: Compared) -> str:
     return latex.tabular(columns, latex.by_corpus({label: rows(each) for label, each in reports.items()}))
 
 
-def numbers(results: Results) -> dict[tuple[str, ...], float]:
+def numbers(results: Results) -> Iterator[tuple[tuple[str, ...], float]]:
     """F1 of buckets and its gains, numbers of errors, agreement, oracle and ceiling, by the parts of their
     keys."""
-    values = {}
     for dataset, report in findings.study_findings(results, "differences").items():
         for row in report["buckets"]:
             for name in ("f1", "low", "high", "gold", "predicted"):
-                values[dataset, row["system"], row["factor"], row["bucket"], name] = _number(row[name])
+                yield (dataset, row["system"], row["factor"], row["bucket"], name), _number(row[name])
         for row in report["gains"]:
             at = dataset, f"{row['a']}-vs-{row['b']}", row["factor"], row["bucket"]
-            values |= {(*at, name): _number(row[name]) for name in ("difference", "low", "high")}
+            yield from (((*at, name), _number(row[name])) for name in ("difference", "low", "high"))
         for system, kinds in report["errors"].items():
-            unplaced = report["unplaced"].get(system, {})
-            values |= {(dataset, system, "errors", kind): n for kind, n in (kinds | unplaced).items()}
+            for kind, number in (kinds | report["unplaced"].get(system, {})).items():
+                yield (dataset, system, "errors", kind), number
         for row in report["agreement"]:
-            values[dataset, f"{row['a']}-and-{row['b']}", "agreement"] = row["f1"]
+            yield (dataset, f"{row['a']}-and-{row['b']}", "agreement"), row["f1"]
         for part in ("oracle", "ceiling"):
-            values |= {(dataset, part, name): value for name, value in report[part].items()}
-    return values
+            yield from (((dataset, part, name), value) for name, value in report[part].items())
 
 
 def _number(stored: float | None) -> float:

@@ -78,7 +78,10 @@ def errors(run: Run, gold: list[Sentence]) -> Iterator[Example]:
     """The errors of a run. Raises `ResultError` where its predictions are of another corpus."""
     tables = evaluation.span_tables(run, gold, evaluation.load_predictions(run, gold))
     partners, kinds = error_types.kinds(*tables)
-    spans = [[(row[0], _span(row, table.types)) for row in table.columns.tolist()] for table in tables]
+    spans = [
+        [(at, Span(start, end, table.types[kind])) for at, start, end, kind in table.columns.tolist()]
+        for table in tables
+    ]
     for (at, predicted), partner, kind in zip(spans[1], partners.tolist(), kinds.tolist(), strict=True):
         if kind in KINDS:
             yield Example(kind, gold[at], spans[0][partner][1] if partner >= 0 else None, predicted)
@@ -86,10 +89,6 @@ def errors(run: Run, gold: list[Sentence]) -> Iterator[Example]:
     for number, (at, missed) in enumerate(spans[0]):
         if number not in found:
             yield Example("missed", gold[at], missed, None)
-
-
-def _span(row: list[int], types: list[str]) -> Span:
-    return Span(row[1], row[2], types[row[3]])
 
 
 def _spans(example: Example) -> list[str | None]:

@@ -6,6 +6,7 @@ baseline. The scores of held-out types and of the others, which must not suffer,
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pandas as pd
@@ -58,14 +59,11 @@ def scores(results: Results) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def numbers(results: Results) -> dict[tuple[str, ...], float]:
+def numbers(results: Results) -> Iterator[tuple[tuple[str, ...], float]]:
     """F1 of both parts, by the parts of their keys."""
-    return {
-        (row["dataset"], row["system"], "flexibility", *name.split(".")): value
-        for row in scores(results).to_dict("records")
-        for name, value in row.items()
-        if "." in name
-    }
+    for row in scores(results).to_dict("records"):
+        for name in (name for name in row if "." in name):
+            yield (row["dataset"], row["system"], "flexibility", *name.split(".")), row[name]
 
 
 def tab_flexibility(frame: pd.DataFrame) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pandas as pd
@@ -54,14 +55,12 @@ def count_systems(results: Results) -> int:
     return len(series(results))
 
 
-def numbers(results: Results) -> dict[tuple[str, ...], float]:
+def numbers(results: Results) -> Iterator[tuple[tuple[str, ...], float]]:
     """Of each system in a series, how many training set sizes it has, and the ratio of its numbers of steps
     (1: all equal), by the parts of the keys."""
-    values = {}
     for row in series(results).to_dict("records"):
-        at = row["dataset"], row["system"]
-        values |= {(*at, "training_sizes"): float(row["sizes"]), (*at, "training_steps_ratio"): row["steps"]}
-    return values
+        yield (row["dataset"], row["system"], "training_sizes"), float(row["sizes"])
+        yield (row["dataset"], row["system"], "training_steps_ratio"), row["steps"]
 
 
 def tab_label_efficiency(frame: pd.DataFrame) -> str:

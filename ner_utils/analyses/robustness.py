@@ -6,7 +6,7 @@ construction, which is no robustness. Tables print *identical* where no count di
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -68,23 +68,20 @@ def changes(results: Results) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def numbers(results: Results) -> dict[tuple[str, ...], float]:
+def numbers(results: Results) -> Iterator[tuple[tuple[str, ...], float]]:
     """Changes, and the mean change of each system, with their intervals, by the parts of their keys."""
-    values: dict[tuple[str, ...], float] = {}
     frame = changes(results)
     for row in frame.to_dict("records"):
-        at = row["dataset"], row["system"], "robustness"
-        values |= {(*at, name): row[name] for name in ("change", "low", "high")}
+        for name in ("change", "low", "high"):
+            yield (row["dataset"], row["system"], "robustness", name), row[name]
     for (dataset, base), block in frame.groupby(["dataset", "base_system"]) if len(frame) else ():
-        at = dataset, base, "robustness", "mean_change"
         # The mean over all kinds; a resample draws the same documents for all.
         sides, groups = results.paired_counts(dataset, *block["system"], base)
         weights = [1 / len(block)] * len(block) + [-1]
         resamples = results.study.protocol.resamples
         (mean,) = resampling.intervals(sides, weights, groups, "micro_f1", resamples, SEED)
-        bounds = mean.percent("change")
-        values |= {at: bounds["change"], (*at, "low"): bounds["low"], (*at, "high"): bounds["high"]}
-    return values
+        for name, value in zip(("mean_change", "mean_change.low", "mean_change.high"), mean, strict=True):
+            yield (dataset, base, "robustness", name), 100 * value
 
 
 def tab_robustness(frame: pd.DataFrame) -> str:

@@ -7,7 +7,7 @@ import math
 import re
 import textwrap
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -94,13 +94,6 @@ def interval(low: float, high: float, digits: int = 1) -> Raw:
 MANY = 6  # systems whose labels fit side by side, at most
 
 
-def heads(labels: Sequence[str]) -> list[Raw]:
-    """Column titles of systems: their labels, turned where they would not fit the width."""
-    if len(labels) <= MANY:
-        return [narrow(label) for label in labels]
-    return [Raw(rf"\rotatebox{{90}}{{{narrow(label, 24)}}}") for label in labels]
-
-
 def listed(parts: list[str]) -> str:
     """Words in a list: a, b and c."""
     return " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))
@@ -122,6 +115,13 @@ def _is_number(value: object) -> bool:
 
 
 # ---------------------------------------------------------------------------- tables
+def of_systems(labels: Collection[str], digits: int) -> list[Column]:
+    """A column for each system, with its label as title, turned where labels would not fit the width."""
+    if len(labels) <= MANY:
+        return [Column(narrow(label), digits) for label in labels]
+    return [Column(rf"\rotatebox{{90}}{{{narrow(label, 24)}}}", digits) for label in labels]
+
+
 def tabular(columns: Iterable[Column], rows: Iterable[Sequence | str], long: bool = False) -> str:
     """A booktabs tabular. A row is a sequence of cells, or a heading that spans all columns.
 

@@ -24,9 +24,9 @@ from ner_utils.results.study import Results, computed_once
 from ner_utils.thesis import setup_tables
 from ner_utils.thesis.claims import compared, key
 
-# Measures with a digit after the point in running text; shares have one and a percent sign.
-DECIMALS = ("micro_f1", "macro_f1", "precision", "recall", "f1", "dev_f1", "dev_f1_at_lowest_loss")
-DECIMALS += ("parameters_millions", "trainable_millions", "sentences_per_second")
+# Measures with a digit after the point in running text, as each F1; shares have one and a percent sign.
+DECIMALS = ("precision", "recall", "dev_f1_at_lowest_loss", "sentences_per_second")
+DECIMALS += ("parameters_millions", "trainable_millions")
 # Digits after the point of what the analyses measure, by the last part of its key; others have one.
 DIGITS = {"brier": 3, "temperature": 2, "gap_low": 2, "gap_high": 2}
 DIGITS |= dict.fromkeys(("gold", "predicted", "copied", "conflicting", "training_sizes"), 0)
@@ -156,7 +156,7 @@ def _of_tuning(results: Results) -> Iterator[tuple[str, Number]]:
 
 def _of_analyses(results: Results) -> Iterator[tuple[str, Number]]:
     for name, question in QUESTIONS.items():
-        for parts, value in question.numbers(results).items():
+        for parts, value in question.numbers(results):
             digits = 0 if "errors" in parts else DIGITS.get(parts[-1], 1)
             text = latex.significant(value) if name == "costs" else latex.number(value, digits)
             yield key(*parts), Number(value, text)
@@ -177,5 +177,5 @@ def _with_more_digits(by_key: dict[str, Number]) -> dict[str, Number]:
 def _number(measure: str, value: float) -> Number:
     if measure in SHARES:
         return Number(value, latex.percent(value))
-    one = re.sub(r"\.(low|high)$", "", measure) in DECIMALS or measure.endswith("_f1")
-    return Number(value, latex.number(value, int(one)))
+    name = re.sub(r"\.(low|high)$", "", measure)
+    return Number(value, latex.number(value, int(name.endswith("f1") or name in DECIMALS)))

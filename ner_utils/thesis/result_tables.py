@@ -83,7 +83,7 @@ def conventions(results: Results) -> str:
 
 def ensembles(results: Results) -> str:
     """The weights that each ensemble learnt on dev, the votes that suffice, and its scores."""
-    rows = []
+    rows: dict[str, list[Sequence]] = {}
     for item in (item for item in results.stored if item.run.members):
         learnt, members = item.efficiency["ensemble"], item.run.members
         names = [f"{member.label}, seed {member.seed}" for member in members]
@@ -92,7 +92,7 @@ def ensembles(results: Results) -> str:
         voter = Voter(np.array(learnt["weights"]), learnt["bias"], learnt["threshold"])
         scores = (100 * learnt["dev_f1"], 100 * item.metrics["micro"]["f1"])
         cells = [item.run.label, item.run.seed, weights, _votes(voter.sufficient(), names), *scores]
-        rows.append({"corpus": item.run.dataset.label, "cells": cells})
+        rows.setdefault(item.run.dataset.label, []).append(cells)
     if not rows:
         return latex.statement("This study has no ensemble.")
     columns = [
@@ -102,7 +102,7 @@ def ensembles(results: Results) -> str:
         Column("Votes that suffice", layout="p{2.6cm}"),
     ]
     columns += [Column("dev, cross-fitted", 1, over=r"\Fone"), Column("test", 1, over=r"\Fone")]
-    return latex.tabular(columns, latex.blocks(pd.DataFrame(rows), lambda values: values["cells"]))
+    return latex.tabular(columns, latex.by_corpus(rows))
 
 
 def _votes(sufficient: Sequence[tuple[int, ...]], members: Sequence[str]) -> str:
@@ -118,8 +118,7 @@ def types(results: Results) -> str:
     """F1 by type, with the number of gold mentions in test."""
     systems = dict(zip(results.types["system"], results.types["label"], strict=True))
     f1 = results.types.set_index(["corpus", "type", "system"])["f1"].to_dict()
-    columns = [Column("Type"), Column("Mentions", 0)]
-    columns += [Column(head, 1) for head in latex.heads(list(systems.values()))]
+    columns = [Column("Type"), Column("Mentions", 0), *latex.of_systems(systems.values(), 1)]
 
     def row(values: dict) -> Sequence:
         scores = [f1[values["corpus"], values["type"], system] for system in systems]

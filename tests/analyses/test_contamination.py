@@ -109,6 +109,6 @@ def test_memory_is_found(make_tiny_llama, make_run, tmp_path):
 
 def test_of_a_study(plain_results):
     assert list(show("contamination", plain_results)) == ["tab_contamination"]
-    found = contamination.numbers(plain_results)
+    found = dict(contamination.numbers(plain_results))
     assert found["demo", "contamination", "gap_low"] <= found["demo", "contamination", "gap_high"]
     assert "no system" in contamination.tab_contamination({"Demo": {"models": {}}}).lower()

@@ -49,7 +49,7 @@ def test_how_far_the_steps_of_a_series_lie_apart(add_study, made_up):
     steps = {"a": 10.0, "b": 30.0, "c": 640.0}
     frame = results.summary
     frame["steps"] = frame["system"].map(steps)
-    assert {value for key, value in label_efficiency.numbers(results).items() if "ratio" in key[-1]} == {64.0}
+    assert {value for key, value in label_efficiency.numbers(results) if "ratio" in key[-1]} == {64.0}
 
 
 def test_fewer_sentences_may_be_trained_for_longer(add_study, made_up):
