@@ -168,6 +168,13 @@ def test_what_cannot_be_written(system, adapter, message, shared):
         model_folder.write_model(shared[0], run, adapter)
 
 
+@pytest.fixture
+def stored(monkeypatch):
+    """The project's own studies and results, whatever folders other tests of this module use."""
+    for name in ("PARAMS", "RESULTS"):
+        monkeypatch.setattr(paths, name, paths.ROOT / name.lower())
+
+
 @pytest.mark.parametrize(
     ("study", "system", "texts"),
     [
@@ -176,14 +183,14 @@ def test_what_cannot_be_written(system, adapter, message, shared):
         ("wnut17-cpu", "smollm2-grounded", ["under a grammar (grounded)", "1200 annotated sentences"]),
     ],
 )
-def test_a_card_says_what_its_scores_rest_on(study, system, texts, tmp_path):
+def test_a_card_says_what_its_scores_rest_on(study, system, texts, stored, tmp_path):
     results = load_results(study)
     run = config.load_run(study, "wnut17", system, 1)
     card = model_card(results, run, tmp_path, adapter=False)
     assert all(text in card for text in texts)
 
 
-def test_a_run_without_a_card(tmp_path):
+def test_a_run_without_a_card(stored):
     results = load_results("robustness")
     with pytest.raises(ConfigError, match="disturbed sentences with the weights of minilm"):
         model_folder.write_model(results, config.load_run("robustness", "wnut17", "minilm-typos-5", 1))
