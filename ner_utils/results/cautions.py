@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
@@ -24,14 +23,11 @@ OLDER = "answers were read by older rules; at most these numbers of them would b
 def cautions(stored: Sequence[Stored]) -> list[str]:
     """All warnings about the runs of a study, each once."""
     lines = [line for item in stored for line in provenance.warnings(item.run, item.manifest)]
-    machines = {json.dumps(item.manifest["machine"]): item for item in stored}
+    machines = {tuple(item.manifest["machine"].values()): item.run.system for item in stored}
     if len(machines) > 1:
-        made = (
-            f"{item.run.system} on {', '.join(json.loads(key).values())}" for key, item in machines.items()
-        )
+        made = (f"{system} on {', '.join(machine)}" for machine, system in machines.items())
         lines.append(f"times and memory were taken on different machines: {'; '.join(made)}")
-    lines += [*few_documents(stored), *doubts(stored), *_of_systems(stored, _older_rules, [OLDER])]
-    lines += _of_systems(stored, _overlap, [OVERLAP])
+    lines += [*few_documents(stored), *doubts(stored), *_of_systems(stored, _limits, [OLDER, OVERLAP])]
     return list(dict.fromkeys(lines))
 
 
@@ -68,12 +64,9 @@ def _doubts(item: Stored) -> Details:
         yield DIVERGED, f"seed {item.run.seed}"
 
 
-def _older_rules(item: Stored) -> Details:
+def _limits(item: Stored) -> Details:
     if share := provenance.read_otherwise(item.run, item.manifest):
         yield OLDER, f"seed {item.run.seed}: {share}"
-
-
-def _overlap(item: Stored) -> Details:
     if item.run.untrained and item.run.model.approach == "gliner":
         yield OVERLAP, "zero-shot"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from ner_utils import paths, scoring, sealed, stages
@@ -46,7 +46,7 @@ def evaluate(
     rules of other papers; for tagging, the effect of repairing tags; for generation, statuses of answers and
     dropped items."""
     tables = span_tables(run, gold, predicted)
-    rows = _rows(tables)
+    rows = scoring.rows(scoring.count(*tables), tables[0].types)
     counts = scoring.total(rows)
     by_others = surface_scores.scores(gold, [prediction.spans for prediction in predicted])
     values: dict[str, Any] = {
@@ -62,7 +62,7 @@ def evaluate(
         "conventions": {name: score._asdict() for name, score in by_others.items()},
     }
     if any(prediction.repaired is not None for prediction in predicted):
-        values["repair"] = _without_repair(run, gold, predicted)
+        values["repair"] = _without_repair(gold, predicted)
     if any(prediction.status for prediction in predicted):
         dropped = Counter()
         for prediction in predicted:
@@ -75,16 +75,16 @@ def evaluate(
     return values, rows
 
 
-def _without_repair(run: Run, gold: Sequence[Sentence], predicted: Sequence[Prediction]) -> dict[str, Any]:
+def _without_repair(gold: Sequence[Sentence], predicted: Sequence[Prediction]) -> dict[str, Any]:
     """The number of spans that an ill-formed tag opens, and the scores without them: those of a scorer that
     discards such tags instead of repairing them."""
-    kept = []
-    for each in predicted:
-        repaired = each.repaired or ()
-        kept.append(replace(each, spans=tuple(s for at, s in enumerate(each.spans) if at not in repaired)))
-    counts = scoring.total(_rows(span_tables(run, gold, kept)))
-    repaired = sum(len(each.repaired or ()) for each in predicted)
-    return {"spans": repaired, "discarded": scoring.micro(counts)._asdict()}
+    repaired = [each.repaired or () for each in predicted]
+    kept = [
+        [span for at, span in enumerate(each.spans) if at not in opened]
+        for each, opened in zip(predicted, repaired, strict=True)
+    ]
+    discarded = scoring.score([each.spans for each in gold], kept)
+    return {"spans": sum(map(len, repaired)), "discarded": discarded._asdict()}
 
 
 def span_tables(
@@ -93,10 +93,6 @@ def span_tables(
     """Gold and predictions as tables of spans."""
     types = sorted(run.dataset.types)
     return tuple(span_table.from_spans([row.spans for row in side], types) for side in (gold, predicted))
-
-
-def _rows(tables: tuple[SpanTable, SpanTable]) -> list[scoring.Counts]:
-    return scoring.rows(scoring.count(*tables), tables[0].types)
 
 
 def load_predictions(run: Run, gold: Sequence[Sentence]) -> list[Prediction]:

@@ -16,8 +16,7 @@ from ner_utils import paths
 from ner_utils.files import write_whole
 from ner_utils.results.evaluation import Stored
 from ner_utils.results.measures import measures
-from ner_utils.results.study import SEED, Results
-from ner_utils.scoring import resampling
+from ner_utils.results.study import Results
 
 METRICS = ("micro_f1", "macro_f1")  # with an interval
 COSTS = ("training_seconds", "sentences_per_second", "latency_p50_ms", "memory_mib", "training_memory_mib")
@@ -48,11 +47,9 @@ def record(results: Results, item: Stored) -> dict[str, Any]:
     """A run: what was run, its scores in percent with 95 % intervals over test sentences (or documents), its
     cost, and where it comes from."""
     run, values, manifest = item.run, measures(item), item.manifest
-    counts, groups = results.counts_of(run)
     scores = {name: round(values[name], 2) for name in ("precision", "recall")}
     for metric in METRICS:
-        drawn = results.study.protocol.resamples
-        bounds = resampling.interval(counts, groups, metric, drawn, SEED).percent("value")
+        bounds = results.interval_of(run, metric).percent("value")
         scores[metric] = {name: round(value, 2) for name, value in bounds.items()}
     scores["types"] = {kind: round(100 * each["f1"], 2) for kind, each in item.metrics["types"].items()}
     return {

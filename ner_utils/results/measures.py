@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +19,7 @@ def measures(item: Stored) -> dict[str, float]:
     """All measures of a run; NaN for those that it does not have."""
     metrics, cost = item.metrics, item.efficiency
     lost, latency = cost["prediction_truncation"], cost["latency"]
+    parameters = cost.get("parameters", {"total": math.nan, "trainable": math.nan})
     if item.run.members and "milliseconds" not in latency:
         latency = latency | {"p50_ms": None, "p95_ms": None}  # older results add up those of the members
     repair = metrics.get("repair")  # of taggers alone
@@ -36,15 +38,15 @@ def measures(item: Stored) -> dict[str, float]:
         **{key: metrics.get(key) for key in ("sentences", "predicted", "answered")},
         **{key: cost.get(key) for key in ("training_seconds", "looks_seconds", "steps")},
         **{key: cost.get(key) for key in ("labelling_seconds", "teacher_seconds", "labelled_sentences")},
-        "labels_f1": _percent(cost.get("labels_f1")),
+        "labels_f1": 100 * cost.get("labels_f1", math.nan),
         **{key: cost.get(key) for key in ("sentences_per_second", "batch_size")},
         **{f"latency_{key}": latency[key] for key in ("mean_ms", "p50_ms", "p95_ms")},
         "differing": latency.get("differing"),
         "memory_mib": _memory(cost["prediction_memory"]),
         "training_memory_mib": _memory(cost.get("training_memory", {})),
-        "parameters_millions": _millions(cost, "total"),
-        "trainable_millions": _millions(cost, "trainable"),
-        "dollars_per_thousand": _per_thousand(cost, metrics["sentences"]),
+        "parameters_millions": parameters["total"] / 1e6,
+        "trainable_millions": parameters["trainable"] / 1e6,
+        "dollars_per_thousand": 1000 * cost.get("dollars", math.nan) / metrics["sentences"],
         **{key: lost.get(key) for key in ("lost_words", "lost_mentions")},
         "cut_off_examples": cost.get("training_truncation", {}).get("cut_off_examples"),
         **dict.fromkeys(("dev_f1", "dev_f1_at_lowest_loss", "loss_agrees", "last_look_best", *OF_ANSWERS)),
@@ -61,21 +63,7 @@ def measures(item: Stored) -> dict[str, float]:
         lowest = next(row for row in rows if row["lowest_loss"])
         values |= {"dev_f1": chosen["dev_f1"], "dev_f1_at_lowest_loss": lowest["dev_f1"]}
         values |= {"loss_agrees": 100 * (chosen is lowest), "last_look_best": 100 * (chosen is rows[-1])}
-    return {key: float("nan") if value is None else float(value) for key, value in values.items()}
-
-
-def _percent(share: float | None) -> float | None:
-    return None if share is None else 100 * share
-
-
-def _millions(cost: Mapping[str, Any], key: str) -> float | None:
-    """Parameters of a model, where they are known."""
-    return cost["parameters"][key] / 1e6 if "parameters" in cost else None
-
-
-def _per_thousand(cost: Mapping[str, Any], sentences: int) -> float | None:
-    """What a server charged for 1,000 sentences."""
-    return 1000 * cost["dollars"] / sentences if "dollars" in cost else None
+    return {key: math.nan if value is None else float(value) for key, value in values.items()}
 
 
 def _memory(peak: Mapping[str, float]) -> float | None:
@@ -84,18 +72,17 @@ def _memory(peak: Mapping[str, float]) -> float | None:
 
 
 def evaluation_rows(record: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The evaluations on dev of a training record: look (their number), progress (percent), dev_f1, dev_loss,
-    chosen, lowest_loss."""
+    """The evaluations on dev of a training record: progress (percent), dev_f1, dev_loss, and whether they are
+    chosen or have the lowest_loss."""
     evaluations = record.get("looks", [])
     lowest = min(evaluations, key=lambda each: each["dev_loss"], default=None)  # the first of equals
     return [
         {
-            "look": number,
             "progress": 100 * each["step"] / record["steps_declared"],
             "dev_f1": 100 * each["dev_f1"],
             "dev_loss": each["dev_loss"],
             "chosen": f"checkpoint-{each['step']}" == record["best_checkpoint"],
             "lowest_loss": each is lowest,
         }
-        for number, each in enumerate(evaluations, 1)
+        for each in evaluations
     ]

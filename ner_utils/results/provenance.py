@@ -205,16 +205,14 @@ def _git(*arguments: str) -> str:
 
 def environment() -> dict[str, Any]:
     """Commit, package versions and machine."""
-    return {
-        "commit": commit(),
-        "versions": {package: importlib.metadata.version(package) for package in PACKAGES},
-        "python": platform.python_version(),
-        "machine": {
-            "system": f"{platform.system()} {platform.machine()}",
-            "processor": _processor(),
-            **_gpu(),
-        },
-    }
+    import torch  # late: it takes seconds
+
+    machine = {"system": f"{platform.system()} {platform.machine()}", "processor": _processor()}
+    if torch.cuda.is_available():
+        machine["gpu"] = torch.cuda.get_device_name()
+    versions = {package: importlib.metadata.version(package) for package in PACKAGES}
+    python = platform.python_version()
+    return {"commit": commit(), "versions": versions, "python": python, "machine": machine}
 
 
 def _processor() -> str:
@@ -224,9 +222,3 @@ def _processor() -> str:
     except (OSError, StopIteration):
         name = platform.processor() or "unknown"
     return f"{name}, {len(efficiency.cores())} cores"
-
-
-def _gpu() -> dict[str, str]:
-    import torch
-
-    return {"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}

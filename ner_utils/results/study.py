@@ -223,10 +223,12 @@ class Results:
         frame = pd.DataFrame(rows, columns=columns)
         return frame.assign(p_holm=significance.holm(frame["p"].tolist()))
 
-    def counts_of(self, run: Run) -> tuple[np.ndarray, np.ndarray]:
-        """The counts of one run, [1, sentences, types, 3], and the groups of its sentences."""
+    def interval_of(self, run: Run, metric: str, types: list[int] | slice = slice(None)) -> Interval:
+        """One run's score from 0 to 1 with its 95 % interval; of all types, or of those with the given
+        indices in the dataset."""
         tables, groups = self.counts[run.dataset_name]
-        return tables[run.system][[self.study.seeds_of(run.system).index(run.seed)]], groups
+        counts = tables[run.system][[self.study.seeds_of(run.system).index(run.seed)]][:, :, types]
+        return resampling.interval(counts, groups, metric, self.study.protocol.resamples, SEED)
 
     @cached_property
     def counts(self) -> dict[str, tuple[dict[str, np.ndarray], np.ndarray]]:

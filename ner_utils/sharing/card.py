@@ -13,8 +13,7 @@ from ner_utils.config.run import Run
 from ner_utils.data.sentence import Sentence
 from ner_utils.results.evaluation import Stored
 from ner_utils.results.measures import measures
-from ner_utils.results.study import SEED, Results
-from ner_utils.scoring import resampling
+from ner_utils.results.study import Results
 
 TEMPLATE = Path(__file__).with_name("model_card.md.jinja")
 SENTENCE = "Zebra"  # stands in for the sentence of a prompt
@@ -94,15 +93,11 @@ def _prompt(run: Run, folder: Path) -> dict[str, Any]:
 
 def _scores(results: Results, item: Stored) -> list[dict[str, Any]]:
     """A row for all types and for each one, with the interval of this one run."""
-    run = item.run
-    counts, groups = results.counts_of(run)
-    types, known = list(run.dataset.types), item.metrics["types"]
-    parts = {"all": (counts, item.metrics["micro"])}
-    parts |= {kind: (counts[:, :, [types.index(kind)]], score) for kind, score in known.items()}
-    rows = []
-    for name, (part, score) in parts.items():
-        drawn = results.study.protocol.resamples
-        bounds = resampling.interval(part, groups, "micro_f1", drawn, SEED)
+    types, rows = list(item.run.dataset.types), []
+    parts = [("all", slice(None), item.metrics["micro"])]
+    parts += [(kind, [types.index(kind)], score) for kind, score in item.metrics["types"].items()]
+    for name, part, score in parts:
+        bounds = results.interval_of(item.run, "micro_f1", part)
         row = {"name": name, "mentions": score["support"], "f1": tuple(100 * each for each in bounds)}
         rows.append(row | {key: 100 * score[key] for key in ("precision", "recall")})
     return rows
