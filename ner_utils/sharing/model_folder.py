@@ -118,12 +118,10 @@ def push(folder: Path, repository: str, run: Run) -> str:
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HFValidationError
 
-    if run.dataset.private:
-        raise ConfigError(
-            f"{run.dataset_name} is private, and models can repeat what they were trained on: nothing was "
-            f"uploaded; the folder is {paths.relative(folder)}"
-        )
     api, where = HfApi(), f"nothing was uploaded; the folder is {paths.relative(folder)}"
+    if run.dataset.private:
+        what = "is private, and models can repeat what they were trained on"
+        raise ConfigError(f"{run.dataset_name} {what}: {where}")
     message = f"{run.label}, study {run.study}, run {run.fingerprint[:12]}"
     try:
         address = api.create_repo(repository, private=True, exist_ok=True)

@@ -5,9 +5,9 @@ Figures are in it as PDF, PNG and SVG.
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
-import tempfile
 import zipfile
 from pathlib import Path
 
@@ -15,9 +15,10 @@ from ner_utils import config, messages, paths, sealed
 from ner_utils.files import write_whole
 
 SOURCES = ("*.sty", "*.bib", "author.tex", "chapters/*.tex")
-OF_STUDY = ("discussions/{}.tex", "leads/{}.tex", "generated/{}/*.tex")
+SOURCES += ("discussions/{}.tex", "leads/{}.tex", "generated/{}/*.tex")  # of a study
 DATE = (1980, 1, 1, 0, 0, 0)  # of all members, so that the same sources make the same zip
-DPI = 200
+# Further formats of figures, by their suffixes: the options of poppler that make them from the PDF.
+FORMATS = {"png": ("-png", "-r", "200", "-singlefile"), "svg": ("-svg",)}
 README = """\
 The thesis of the study {study}. Upload this zip to Overleaf as a new project (main file: thesis.tex,
 compiler: pdfLaTeX), or run here: latexmk -pdf thesis.tex
@@ -31,29 +32,21 @@ def write_archive(study: str) -> Path:
     members = {"README.txt": README.format(study=study).encode()}
     main = (paths.THESIS / "thesis.tex").read_text(encoding="utf-8")
     members["thesis.tex"] = f"\\def\\study{{{study}}}\\def\\figures{{figures}}\n{main}".encode()
-    for pattern in (*SOURCES, *(each.format(study) for each in OF_STUDY)):
-        for file in sorted(paths.THESIS.glob(pattern)):
+    for pattern in SOURCES:
+        for file in sorted(paths.THESIS.glob(pattern.format(study))):
             members[file.relative_to(paths.THESIS).as_posix()] = file.read_bytes()
-    with tempfile.TemporaryDirectory() as folder:
-        for figure in sorted((paths.FIGURES / study).glob("*.pdf")):
-            for file in (figure, *_drawn(figure, Path(folder))):
-                members[f"figures/{study}/{file.name}"] = file.read_bytes()
-        partial = Path(folder) / "whole.zip"
-        with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
-            for name, content in members.items():
-                archive.writestr(zipfile.ZipInfo(name, DATE), content, zipfile.ZIP_DEFLATED)
-        target = paths.THESIS / f"overleaf-{study}.zip"
-        write_whole(target, partial.read_bytes())
+    for figure in sorted((paths.FIGURES / study).glob("*.pdf")):
+        members[f"figures/{study}/{figure.name}"] = figure.read_bytes()
+        for suffix, options in FORMATS.items():
+            command = ["pdftocairo", *options, figure, "-"]
+            drawn = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
+            members[f"figures/{study}/{figure.stem}.{suffix}"] = drawn
+    target, whole = paths.THESIS / f"overleaf-{study}.zip", io.BytesIO()
+    with zipfile.ZipFile(whole, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(zipfile.ZipInfo(name, DATE), content, zipfile.ZIP_DEFLATED)
+    write_whole(target, whole.getvalue())
     return target
-
-
-def _drawn(figure: Path, folder: Path) -> list[Path]:
-    """A figure in the other formats, made from its PDF by poppler."""
-    png, svg = (folder / f"{figure.stem}.{kind}" for kind in ("png", "svg"))
-    size = ["-png", "-r", str(DPI), "-singlefile"]
-    subprocess.run(["pdftocairo", *size, figure, png.with_suffix("")], check=True)
-    subprocess.run(["pdftocairo", "-svg", figure, svg], check=True)
-    return [png, svg]
 
 
 if __name__ == "__main__":

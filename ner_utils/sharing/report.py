@@ -18,14 +18,15 @@ import jinja2
 import pandas as pd
 
 from ner_utils import config, data, messages, paths, sealed
-from ner_utils.analyses import differences
 from ner_utils.config.strict_yaml import ConfigError
 from ner_utils.data.corpus import DataError
 from ner_utils.explorer import mentions, view
 from ner_utils.files import write_whole
+from ner_utils.results import findings
 from ner_utils.results.study import Results, load_results
+from ner_utils.scoring import error_types
 from ner_utils.sealed import ResultError
-from ner_utils.sharing.plain_text import findings
+from ner_utils.sharing import plain_text
 from ner_utils.thesis import advice, paper_claims
 
 TEMPLATE = Path(__file__).with_name("report.html.jinja")
@@ -108,8 +109,8 @@ def write_report(results: Results) -> Path:
     text = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         study=results.study,
         name=results.name,
-        findings=findings(results),
-        figures=[(caption, _drawn(results.name, name)) for name, caption in _figures(results.name)],
+        findings=plain_text.findings(results),
+        figures=list(_figures(results.name)),
         tables=[_slim(each) for each in _tables(results, {each["dataset"] for each in explorers})],
         provenance=list(_provenance(results)),
         runs=_slim(_runs(results)),
@@ -147,15 +148,12 @@ def _explorers(results: Results) -> tuple[list[dict[str, Any]], list[str]]:
 
 # ---------------------------------------------------------------------------- figures
 def _figures(study: str) -> Iterator[tuple[str, str]]:
-    there = {file.stem for file in (paths.FIGURES / study).glob("*.pdf")}
-    yield from ((name, caption) for name, caption in FIGURES.items() if name in there)
-
-
-def _drawn(study: str, name: str) -> str:
-    """A figure as an SVG in a data URL."""
-    command = ["pdftocairo", "-svg", paths.FIGURES / study / f"{name}.pdf", "-"]
-    drawn = subprocess.run(command, check=True, capture_output=True).stdout
-    return f"data:image/svg+xml;base64,{base64.b64encode(drawn).decode()}"
+    """The captions of a study's figures, each with its figure as an SVG in a data URL."""
+    for name, caption in FIGURES.items():
+        file = paths.FIGURES / study / f"{name}.pdf"
+        if file.is_file():
+            drawn = subprocess.run(["pdftocairo", "-svg", file, "-"], check=True, capture_output=True).stdout
+            yield caption, f"data:image/svg+xml;base64,{base64.b64encode(drawn).decode()}"
 
 
 # ----------------------------------------------------------------------------- tables
@@ -208,38 +206,30 @@ def _as_text(*names: str) -> Columns:
 
 def _by_type(results: Results, explored: set[str]) -> Table:
     """F1 of each type, a column for each system; a number leads to the mentions of the type."""
-    labels = list(dict.fromkeys(results.types["label"]))
     systems = dict(zip(results.types["label"], results.types["system"], strict=True))
     rows = []
     for (dataset, corpus, kind), block in results.types.groupby(["dataset", "corpus", "type"], sort=False):
         scores = dict(zip(block["label"], block["f1"], strict=True))
-        links = {
-            label: _link(dataset, systems=systems[label], type=kind) if dataset in explored else None
-            for label in labels
-        }
-        cells = [_cell(corpus, None), _cell(kind, None), _cell(block["mentions"].iloc[0], 0)]
-        rows.append([*cells, *(_cell(scores.get(label), 1, links[label]) for label in labels)])
-    titles = ["corpus", "type", "mentions", *labels]
+        row = [_cell(corpus, None), _cell(kind, None), _cell(block["mentions"].iloc[0], 0)]
+        for label, system in systems.items():
+            link = _link(dataset, systems=system, type=kind) if dataset in explored else None
+            row.append(_cell(scores.get(label), 1, link))
+        rows.append(row)
+    titles = ["corpus", "type", "mentions", *systems]
     return Table("types", "F1 by type, in percent: means over seeds", titles, rows)
 
 
 def _errors(results: Results, explored: set[str]) -> Table:
     """Mentions by kind of error; a number leads to its sentences."""
-    compared = differences.stored_reports(results)
-    rows, kinds = [], []
-    for corpus, report in compared.reports.items():
-        dataset = next(run.dataset_name for run in results.systems if run.dataset.label == corpus)
+    labels, rows = findings.labels(results), []
+    for dataset, report in findings.study_findings(results, "differences").items():
         for system, numbers in report["errors"].items():
-            if system not in {run.system for run in results.systems}:
-                continue
-            kinds = list(numbers)
-            links = {
-                kind: _link(dataset, systems=system, a=view.LETTERS[kind]) if dataset in explored else None
-                for kind in kinds
-            }
-            cells = [_cell(corpus, None), _cell(compared.labels[system], None)]
-            rows.append([*cells, *(_cell(number, 1, links[kind]) for kind, number in numbers.items())])
-    titles = ["corpus", "system", *(view.OUTCOMES[kind] for kind in kinds)]
+            row = [_cell(results.corpus_label(dataset), None), _cell(labels[system], None)]
+            for kind in error_types.KINDS:
+                link = _link(dataset, systems=system, a=view.LETTERS[kind]) if dataset in explored else None
+                row.append(_cell(numbers[kind], 1, link))
+            rows.append(row)
+    titles = ["corpus", "system", *(view.OUTCOMES[kind] for kind in error_types.KINDS)]
     return Table("errors", "Mentions by outcome: means over seeds", titles, rows)
 
 
@@ -255,31 +245,21 @@ def _provenance(results: Results) -> Iterator[tuple[str, str]]:
         parts = audit["audit"]["splits"].items()
         sizes = ", ".join(f"{split} {part['sentences']:,}" for split, part in parts)
         yield f"Corpus {dataset.label}", f"{dataset.description}; {dataset.licence}; sentences: {sizes}"
-    facts: dict[str, list[str]] = {}
+    facts: dict[str, dict[str, None]] = {}
     for item in results.stored:
         for title, value in {**item.manifest["machine"], **item.manifest["versions"]}.items():
-            if (text := str(value)) not in facts.setdefault(title, []):
-                facts[title].append(text)
+            facts.setdefault(title, {})[str(value)] = None
     yield from ((title, "; ".join(values)) for title, values in facts.items())
 
 
 def _runs(results: Results) -> Table:
+    columns = _as_text("corpus", "system", "seed", "fingerprint", "commit", "finished")
     rows = [
-        [
-            _cell(text, None)
-            for text in (
-                item.run.dataset.label,
-                item.run.label,
-                str(item.run.seed),
-                item.run.fingerprint[:12],
-                item.manifest["commit"],
-                item.manifest["written"][:10],
-            )
-        ]
+        (item.run.dataset.label, item.run.label, item.run.seed, item.run.fingerprint[:12])
+        + (item.manifest["commit"], item.manifest["written"][:10])
         for item in results.stored
     ]
-    titles = ["corpus", "system", "seed", "fingerprint", "commit", "finished"]
-    return Table("runs", "Runs", titles, rows)
+    return _table("runs", "Runs", pd.DataFrame(rows, columns=list(columns)), columns)
 
 
 def main() -> None:
