@@ -47,9 +47,8 @@ def advice_of(pair: Pair, situation: Situation) -> str | None:
     """The advice that a pair's results support in a situation, if any."""
     if not pair.learnt or situation.pairs and not claims.holds(situation.pairs, pair.values):
         return None
-    return next(
-        (text for text, condition in situation.advice.items() if claims.holds(condition, pair.values)), None
-    )
+    supported = (text for text, condition in situation.advice.items() if claims.holds(condition, pair.values))
+    return next(supported, None)
 
 
 @computed_once

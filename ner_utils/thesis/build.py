@@ -103,10 +103,8 @@ def _about(results: Results) -> str:
     seeds = results.study.seeds
     text = f"Strict match on {'; '.join(dict.fromkeys(tested))}; seed{'s' * (len(seeds) > 1)} "
     text += f"{', '.join(map(str, seeds))}; runs of commit {', '.join(commits)} on {', '.join(machines)}. "
-    text += (
-        f"[Settings](../../params/studies/{results.name}.yaml) differ between studies: compare the rows of "
-    )
-    return text + "one table only. –: not measured, or does not apply."
+    text += f"[Settings](../../params/studies/{results.name}.yaml) differ between studies: "
+    return text + "compare the rows of one table only. –: not measured, or does not apply."
 
 
 def _label(row: dict, results: Results) -> str:

@@ -5,7 +5,7 @@ conclusion. The thesis prints them with ``\lead{name}``; `thesis/leads/<study>.t
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ner_utils.analyses import QUESTIONS, costs, flexibility, label_efficiency, robustness
@@ -36,7 +36,8 @@ def leads(results: Results) -> dict[str, str]:
         "learning": _learning(shown),
         "cost": _cost(results),
     }
-    for name, make in OF_QUESTIONS.items():
+    of_questions = {"flexible": _flexible, "label_efficiency": _labels, "disturbed": _disturbed}
+    for name, make in of_questions.items():
         study = results.first_with(QUESTIONS[name].count_systems)
         made[name] = make(study, known, "" if study is results else f"{study.name}.")
     texts = {name: " ".join(sentences) for name, sentences in made.items()}
@@ -70,6 +71,11 @@ def _pairs(results: Results) -> Iterator[Row]:
     return iter(frame.drop_duplicates("dataset").to_dict("records"))
 
 
+def _key(row: Row, *parts: str) -> str:
+    """A key of a system, given by a row of `Results.summary`."""
+    return key(row["dataset"], row["system"], *parts)
+
+
 def _names(pair: Row) -> tuple[str, str]:
     return escape(pair["label_a"]), escape(pair["label_b"])
 
@@ -85,27 +91,23 @@ def _quality(results: Results) -> Iterator[str]:
         text += f"{_on(pair, results)}, {escape(pair[f'label_{low}'])} one of {result(worse, worse)}."
         yield claim(f"{better} >= {worse}", text)
     for best, *others in _ranked(results.undisturbed):
-        name, *names = (key(row["dataset"], row["system"], metric) for row in (best, *others))
+        name, *names = (_key(row, metric) for row in (best, *others))
         predicate = " and ".join(f"{name} >= {other}" for other in names or [0])
-        yield claim(
-            predicate, f"{escape(best['label'])} has the highest{_on(best, results)}: {result(name)}."
-        )
+        text = f"{escape(best['label'])} has the highest{_on(best, results)}: {result(name)}."
+        yield claim(predicate, text)
 
 
 def _conventions(results: Results) -> Iterator[str]:
     for best, *_ in _ranked(results):
-        at = key(best["dataset"], best["system"])
-        strict, partial, strings = (f"{at}.{rule}_f1" for rule in ("micro", "partial", "string_set"))
+        strict, partial, strings = (_key(best, f"{rule}_f1") for rule in ("micro", "partial", "string_set"))
         text = f"{escape(best['label'])}{_on(best, results)} scores {result(strict)} by strict matching, "
-        text += (
-            f"{result(partial)} with half a point for any overlap, and {result(strings)} on sets of strings."
-        )
+        text += f"{result(partial)} with half a point for any overlap, "
+        text += f"and {result(strings)} on sets of strings."
         yield claim(f"{partial} >= {strict}", text)
 
 
 def _ensembles(results: Results) -> Iterator[str]:
-    runs = [item.run for item in results.stored if item.run.members]
-    for run in {(run.dataset_name, run.system): run for run in reversed(runs)}.values():
+    for run in (run for run in reversed(results.systems) if run.members):
         score = key(run.dataset_name, run.system, "micro_f1")
         members = {member.label: key(run.dataset_name, member.system, "micro_f1") for member in run.members}
         means = results.summary.set_index(["dataset", "system"])["micro_f1"].loc[run.dataset_name]
@@ -122,15 +124,14 @@ def _types(results: Results) -> Iterator[str]:
     scores = results.types.set_index(["dataset", "system", "type"])["f1"].sort_index()
     for pair in _pairs(results):
         a, b = (scores.loc[pair["dataset"], pair[side]] for side in "ab")
-        names = [tuple(key(pair["dataset"], pair[s], "type", kind, "f1") for s in "ab") for kind in a.index]
-        higher = [escape(kind) for kind in a.index if a[kind] > b[kind]]
-        signs = (
-            (*name, ">" if a[kind] > b[kind] else "<=") for name, kind in zip(names, a.index, strict=True)
-        )
+        higher, conditions = [], []
+        for kind in a.index:
+            first, second = (key(pair["dataset"], pair[side], "type", kind, "f1") for side in "ab")
+            conditions.append(f"{first} {'>' if a[kind] > b[kind] else '<='} {second}")
+            higher += [escape(kind)] if a[kind] > b[kind] else []
         which = f": {listed(higher)}" if higher else ""
         text = f"{_names(pair)[0]} scores higher than {_names(pair)[1]} on {len(higher)} of {len(a)} types"
-        conditions = " and ".join(f"{first} {sign} {second}" for first, second, sign in signs)
-        yield claim(conditions, f"{text}{_on(pair, results)}{which}.")
+        yield claim(" and ".join(conditions), f"{text}{_on(pair, results)}{which}.")
 
 
 def _differences(results: Results, known: Known) -> Iterator[str]:
@@ -143,10 +144,8 @@ def _differences(results: Results, known: Known) -> Iterator[str]:
         more, less = sorted(gains, key=gains.__getitem__, reverse=True)
         spread = {name: result(f"{name}.difference", name) for name in names}
         a, b = _names(pair)
-        text = (
-            rf"The \Fone of {a} minus that of {b}{_on(pair, results)} is larger for mentions {names[more]}, "
-        )
-        text += f"{spread[more]}, than for mentions {names[less]}, {spread[less]}."
+        text = rf"The \Fone of {a} minus that of {b}{_on(pair, results)} is larger for mentions "
+        text += f"{names[more]}, {spread[more]}, than for mentions {names[less]}, {spread[less]}."
         yield claim(f"{more}.difference >= {less}.difference", text)
 
 
@@ -203,9 +202,9 @@ def _answers(results: Results) -> Iterator[str]:
         parts, conditions = [], []
         for measure, what in measures.items() if rows else ():
             worst = max(rows, key=lambda row: row[measure])
-            name = key(worst["dataset"], worst["system"], measure)
+            name = _key(worst, measure)
             parts.append(f"the largest share of {what} is {result(name)}, by {escape(worst['label'])}")
-            conditions += [f"{name} >= {key(row['dataset'], row['system'], measure)}" for row in rows]
+            conditions += [f"{name} >= {_key(row, measure)}" for row in rows]
         if parts:
             text = f"Among trained systems that write{_on(rows[0], results)}, {'; '.join(parts)}."
             yield claim(" and ".join(conditions), text)
@@ -218,17 +217,14 @@ def _learning(results: Results) -> Iterator[str]:
     if not rows:
         return
     agree = [row for row in rows if row["loss_agrees"] == 100]
-    names = (key(row["dataset"], row["system"], "loss_agrees") for row in rows)
-    signs = zip(names, ("==" if row in agree else "<" for row in rows), strict=True)
-    conditions = [f"{name} {sign} 100" for name, sign in signs]
+    conditions = [f"{_key(row, 'loss_agrees')} {'==' if row in agree else '<'} 100" for row in rows]
     text = f"For {len(agree) or 'none'} of {len(rows)} trainings, the lowest loss and the highest "
     text += r"\Fone on the development set choose the same checkpoint"
     yield claim(" and ".join(conditions), f"{text} in all runs.")
     if late := [row for row in rows if row["last_look_best"] > 0]:
-        names = (key(row["dataset"], row["system"], "last_look_best") for row in late)
         labels = listed([escape(row["label"]) for row in late])
         text = f"In one run or more of {labels}, the last evaluation is the best: longer training might help."
-        yield claim(" and ".join(f"{name} > 0" for name in names), text)
+        yield claim(" and ".join(f"{_key(row, 'last_look_best')} > 0" for row in late), text)
 
 
 def _cost(results: Results) -> Iterator[str]:
@@ -257,7 +253,7 @@ def _flexible(results: Results, known: Known, prefix: str) -> Iterator[str]:
     frame = frame[frame["ways"].str.contains("held out")]
     for _, block in frame.groupby("corpus", sort=False):
         rows = block.sort_values("held_out.f1", ascending=False, kind="stable").to_dict("records")
-        names = [prefix + key(row["dataset"], row["system"], "flexibility.held_out") for row in rows]
+        names = [prefix + _key(row, "flexibility.held_out") for row in rows]
         found = "none found a mention of them"
         if rows[0]["held_out.f1"]:
             score = result(f"{names[0]}.f1", names[0])
@@ -267,9 +263,8 @@ def _flexible(results: Results, known: Known, prefix: str) -> Iterator[str]:
 
 
 def _labels(results: Results, known: Known, prefix: str) -> Iterator[str]:
-    frame = label_efficiency.series(results)
-    for name, rows in frame.groupby("series", sort=False) if len(frame) else ():
-        names = [prefix + key(row["dataset"], row["system"]) for row in rows.to_dict("records")]
+    for name, rows in label_efficiency.series(results).groupby("series", sort=False):
+        names = [prefix + _key(row) for row in rows.to_dict("records")]
         best, falls = names[rows["micro_f1"].argmax()], rows["micro_f1"].diff()[1:] < 0
         shown = dict.fromkeys((names[0], best, names[-1]))
         parts = [f"{result(f'{at}.micro_f1')} with {result(f'{at}.train_sentences')}" for at in shown]
@@ -289,10 +284,3 @@ def _disturbed(results: Results, known: Known, prefix: str) -> Iterator[str]:
         text = rf"On average, disturbances {'lower' if known[name] < 0 else 'do not lower'} the \Fone of "
         text += f"{escape(rows['base'].iloc[0])} (mean change {result(name, name)} points)."
         yield claim(f"{name} {'<' if known[name] < 0 else '>='} 0", text)
-
-
-OF_QUESTIONS: dict[str, Callable[[Results, Known, str], Iterator[str]]] = {
-    "flexible": _flexible,
-    "label_efficiency": _labels,
-    "disturbed": _disturbed,
-}

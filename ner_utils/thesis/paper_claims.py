@@ -80,10 +80,9 @@ class PaperClaim(Strict):
 
     @model_validator(mode="after")
     def _both(self) -> PaperClaim:
-        if (self.quote is None) != (self.page is None):
-            raise ValueError("quote and page: give both or neither")
-        if (self.supported is None) != (self.contradicted is None):
-            raise ValueError("supported and contradicted: give both or neither")
+        for one, other in (("quote", "page"), ("supported", "contradicted")):
+            if (getattr(self, one) is None) != (getattr(self, other) is None):
+                raise ValueError(f"{one} and {other}: give both or neither")
         return self
 
 
@@ -173,31 +172,31 @@ def _values(
     if any(run.held_out for run in results.systems if run.system in (encoder, generator)):
         # Trained without some types, they are not comparable with other systems in anything else.
         return {key: value for key, value in values.items() if ".flexibility." in key}
-    bounds = {name: _difference(numbers, dataset, generator, encoder, *at) for name, at in GAINS.items()}
+    for name, at in GAINS.items():
+        values |= _difference(name, numbers, dataset, generator, encoder, *at)
     slow, quick = (costs.timed(results, dataset, system) for system in (generator, encoder))
     for how in TIMES:
         if times := costs.ratio(slow, quick, how):
-            values[f"time.{how}"] = times.estimate
-            bounds[f"time.{how}"] = {"low": times.low, "high": times.high}
+            keys = (f"time.{how}{end}" for end in ("", ".low", ".high"))
+            values |= zip(keys, times, strict=True)
     same = values.get("generator.loss_agrees") == 100  # both choose the same checkpoints, which tests nothing
     for run in results.systems:
         if run.base and run.base.system == generator and run.selected_by == "loss" and not same:
-            bounds["generator.regret"] = _difference(numbers, dataset, generator, run.system)
-    return values | {
-        f"{name}.{part}": value for name, parts in bounds.items() for part, value in parts.items()
-    }
+            values |= _difference("generator.regret", numbers, dataset, generator, run.system)
+    return values
 
 
-def _difference(numbers: Mapping[str, Any], dataset: str, a: str, b: str, *bucket: str) -> dict[str, float]:
-    """The interval of a's score minus b's and its corrected p; empty if they were not compared, or the bucket
-    is empty."""
-    for names, sign in ((f"{a}-vs-{b}", 1), (f"{b}-vs-{a}", -1)):
-        low, high, p = (
-            numbers.get(claims.key(dataset, names, *bucket, part)) for part in ("low", "high", "p_holm")
-        )
+def _difference(
+    name: str, numbers: Mapping[str, Any], dataset: str, a: str, b: str, *bucket: str
+) -> dict[str, float]:
+    """By keys that begin with a name, the interval of a's score minus b's and its corrected p; empty if they
+    were not compared, or the bucket is empty."""
+    for pair, sign in ((f"{a}-vs-{b}", 1), (f"{b}-vs-{a}", -1)):
+        keys = (claims.key(dataset, pair, *bucket, part) for part in ("low", "high", "p_holm"))
+        low, high, p = map(numbers.get, keys)
         if low is not None:
             low, high = sorted((sign * low, sign * high))
-            return {"low": low, "high": high} | ({} if p is None else {"p": p})
+            return {f"{name}.low": low, f"{name}.high": high} | ({} if p is None else {f"{name}.p": p})
     return {}
 
 

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 import pandas as pd
 
 from ner_utils.config.run import Run
-from ner_utils.config.study import Window
 from ner_utils.data.corpus import Sentence
 from ner_utils.data.spans import Span
 from ner_utils.forms.registry import form
@@ -95,6 +94,9 @@ def protocol(results: Results) -> str:
     sample = f"a sample of {rules.dev_sample} dev sentences" if rules.dev_sample else "all of dev"
     voting = any(run.members for run in results.systems)
     test = f"a sample of {rules.test_sentences} sentences" if rules.test_sentences else "all sentences"
+    long = "cut off at the model's limit"
+    if window := rules.window:
+        long = f"over {window.words} words, in windows of so many that overlap by {window.overlap}"
     facts = {
         "Question": results.study.question,
         "Corpora": "; ".join(
@@ -107,19 +109,13 @@ def protocol(results: Results) -> str:
         "Margin": f"{rules.margin:g} points" if rules.margin else "none declared",
         "Evaluations on dev": f"{rules.dev_evaluations} a run; tagging on all of dev, generation on {sample}",
         "Test": test,
-        "Long sentences": _window(rules.window),
+        "Long sentences": long,
         "Ensembles": f"weights learnt on {rules.dev_predictions} dev sentences" if voting else "none",
         "Latency": f"{rules.latency_sentences} sentences, one at a time",
         "Prices": " and ".join(f"{price:.2f} dollars" for price in rules.dollars_per_hour or ()) or "none",
         "Resampling": f"{latex.number(rules.resamples)} times for intervals, {TESTED} times that for tests",
     }
     return fact_table(facts.items())
-
-
-def _window(window: Window | None) -> str:
-    if window is None:
-        return "cut off at the model's limit"
-    return f"over {window.words} words, in windows of so many that overlap by {window.overlap}"
 
 
 def hyperparameters(results: Results) -> str:
@@ -213,7 +209,7 @@ def provenance(results: Results) -> str:
 def runs(results: Results) -> str:
     """The runs, each with its fingerprint and commit, and what was lost because inputs were truncated."""
     titles = ("System", "Seed", "Fingerprint", "Commit", "Finished", "Steps", "Lost by truncation")
-    rows = []
+    rows: dict[str, list[Sequence]] = {}
     for item in results.stored:
         marks = (item.run.fingerprint[:12], item.manifest["commit"])
         codes = [Raw(rf"\texttt{{{escape(mark)}}}") for mark in marks]
@@ -221,9 +217,9 @@ def runs(results: Results) -> str:
         lost = ", ".join(f"{number} {name.replace('_', ' ')}" for name, number in cut)
         day, steps = item.manifest["written"][:10], item.efficiency.get("steps")
         cells = [item.run.label, item.run.seed or None, *codes, day, steps, lost]
-        rows.append({"corpus": item.run.dataset.label, "cells": cells})
+        rows.setdefault(item.run.dataset.label, []).append(cells)
     columns = [Column(title, 0 if title in ("Seed", "Steps") else None) for title in titles]
-    return latex.tabular(columns, latex.blocks(pd.DataFrame(rows), lambda row: row["cells"]))
+    return latex.tabular(columns, latex.by_corpus(rows))
 
 
 def prompts(results: Results) -> str:
