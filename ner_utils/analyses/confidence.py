@@ -102,14 +102,11 @@ def _assessed(reports: Reports) -> Reports:
 
 def frame(reports: Reports) -> pd.DataFrame:
     """A row for each system that was assessed: shares from 0 to 1."""
-    rows = []
-    for name, report in _assessed(reports):
-        row = {"system": name, "spans": report["spans"], "right": report["right"]}
-        for part in ("before", "after"):
-            each = report.get(part, {})
-            row |= {f"{key} {part}": each.get(key, np.nan) for key in ("mean", "ece", "brier")}
-        rows.append(row | {"temperature": report.get("temperature", np.nan), "area": report["area"]})
-    return pd.DataFrame(rows)
+    measures = [(part, key) for part in ("before", "after") for key in ("mean", "ece", "brier")]
+    names = {f"{part}.{key}": f"{key} {part}" for part, key in measures}
+    table = pd.json_normalize([{"system": name} | report for name, report in _assessed(reports)])
+    columns = ["system", "spans", "right", *names, "temperature", "area"]
+    return table.reindex(columns=columns).rename(columns=names)
 
 
 def tab_confidence(reports: Reports) -> str:

@@ -68,17 +68,15 @@ def spent(row: Row, how: str, price: float) -> float:
 
 def timed(results: Results, dataset: str, system: str) -> Timed:
     """The times of a system of a study."""
-
-    def rows_of(frame: Any) -> list[dict[str, Any]]:
-        return frame[(frame["dataset"] == dataset) & (frame["system"] == system)].to_dict("records")
-
-    (row,) = rows_of(results.summary)
+    own = "dataset == @dataset and system == @system"
+    (row,) = results.summary.query(own).to_dict("records")
+    runs = results.runs.query(own).to_dict("records")
     machines = {
         json.dumps([item.manifest["machine"], item.efficiency.get("server")], sort_keys=True)
         for item in results.stored
         if (item.run.dataset_name, item.run.system) == (dataset, system)
     }
-    return Timed(row["label"], seconds_of(row), [seconds_of(run) for run in rows_of(results.runs)], machines)
+    return Timed(row["label"], seconds_of(row), [seconds_of(run) for run in runs], machines)
 
 
 def ratio(a: Timed, b: Timed, how: str) -> Interval | None:

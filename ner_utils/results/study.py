@@ -213,7 +213,7 @@ class Results:
         for dataset, corpus in corpora.items():
             for a, b in protocol.comparisons:
                 pair, groups = self.paired_counts(dataset, a, b)
-                bounds = resampling.interval(pair[0], groups, metric, protocol.resamples, SEED, pair[1])
+                bounds = self.interval(dataset, metric, a, b)
                 p = significance.paired_test(*pair, groups, metric, TESTED * protocol.resamples, SEED)
                 least = significance.smallest_difference(*pair, groups, metric, alpha)
                 percents = [100 * value for value in (*bounds, least)]
@@ -253,15 +253,10 @@ class Results:
         return resampling.on_common_seeds(*sides), groups
 
     def interval(
-        self,
-        dataset: str,
-        metric: str,
-        system: str,
-        against: str | None = None,
-        types: list[int] | slice = slice(None),
+        self, dataset: str, metric: str, *systems: str, types: list[int] | slice = slice(None)
     ) -> Interval:
-        """A system's score from 0 to 1, or its difference from that of the system ``against``, with its 95 %
-        interval; of all types, or of those with the given indices in the dataset."""
-        sides, groups = self.paired_counts(dataset, *filter(None, (system, against)))
+        """A system's score from 0 to 1, or the difference of two systems' scores, with its 95 % interval; of
+        all types, or of those with the given indices in the dataset."""
+        sides, groups = self.paired_counts(dataset, *systems)
         sides = [side[:, :, types] for side in sides]
         return resampling.interval(sides[0], groups, metric, self.study.protocol.resamples, SEED, *sides[1:])
