@@ -41,8 +41,8 @@ def tab_fit(stored: dict[str, Any]) -> str:
     columns += [Column(title, 1, over="Peak (GiB)") for title in ("training", "sparing", "prediction")]
     columns += [Column(str(card["gib"]), layout="c", over="Card (GB)") for card in stored["cards"]]
     rows: list = []
-    for approach in ("tagging", "generation"):
-        rows.append({"tagging": "Encoders and LLMs that tag", "generation": "LLMs that write"}[approach])
+    for approach, heading in (("tagging", "Encoders and LLMs that tag"), ("generation", "LLMs that write")):
+        rows.append(heading)
         for row in (row for row in stored["models"] if row["approach"] == approach):
             peaks = [row[what] / 2**30 for what in ("training", "sparing", "prediction")]
             needs = {"t": max(peaks[0], peaks[2]), "s": max(peaks[1], peaks[2]), "p": peaks[2]}

@@ -33,8 +33,6 @@ WORDS = {
     "high": "to",
     "p_holm": "p (Holm)",
     "smallest": "smallest detectable difference",
-    "dollars_per_hour": "price of the machine (dollars per hour)",
-    "margin": "margin (points)",
 }
 
 
@@ -89,7 +87,7 @@ def show_table(frame: pd.DataFrame, caption: str) -> HTML:
         frame[name] = ["< 0.001" if p < 0.001 else f"{p:.3f}" for p in frame[name]]
     titles = (_text(words(name)) for name in frame.columns)
     head = "".join(f'<th scope="col" style="text-align:left">{title}</th>' for title in titles)
-    rows = [[frame.iloc[row, column] for column in range(frame.shape[1])] for row in range(len(frame))]
+    rows = frame.itertuples(index=False, name=None)
     body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows)
     return _page(f"<table><caption>{_text(caption)}</caption><tr>{head}</tr>{body}</table>")
 

@@ -170,9 +170,8 @@ def learning_curve(record: dict[str, Any], label: str) -> Figure:
 def _learning(frame: pd.DataFrame) -> Figure:
     blocks = list(frame.groupby("title", sort=False))
     columns = min(3, len(blocks))
-    lines = math.ceil(len(blocks) / columns)
-    size = (WIDTH, 2.6 * lines + 0.3)
-    figure, axes = plt.subplots(2 * lines, columns, figsize=size, squeeze=False, sharex=True, sharey="row")
+    places = 2 * columns * math.ceil(len(blocks) / columns)  # for F1, and for the loss below it
+    figure, axes = plots.grid(places, columns, 1.3, 0.3, sharex=True, sharey="row")
     for upper, lower, (title, rows) in zip(axes[::2].flat, axes[1::2].flat, blocks, strict=False):
         for axis, value in ((upper, "dev_f1"), (lower, "dev_loss")):
             for _, run in rows.groupby("seed"):

@@ -83,9 +83,8 @@ def main_and_all(makers: Iterable[Callable[[Any], Figure]], main: Any, whole: An
 # ------------------------------------------------------------------------------ parts
 def marks_of(labels: Iterable[str]) -> Marks:
     """Colour and marker of each label, in the labels' order; 49 labels have 49 different pairs."""
-    styles = ((SYSTEMS[k % 7], MARKERS[(k + k // 7) % 7]) for k in itertools.count())
-    pairs = zip(dict.fromkeys(labels), styles, strict=False)
-    return {label: _mark(colour, marker) for label, (colour, marker) in pairs}
+    numbered = enumerate(dict.fromkeys(labels))
+    return {label: _mark(SYSTEMS[k % 7], MARKERS[(k + k // 7) % 7]) for k, label in numbered}
 
 
 def marks_of_systems(families: Mapping[str, str], labels: Iterable[str]) -> Marks:

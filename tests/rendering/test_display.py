@@ -172,7 +172,7 @@ def test_lengths_must_fit():
     ("key", "text"),
     [
         ("label_b", "compared with"),
-        ("dollars_per_hour", "price of the machine (dollars per hour)"),
+        ("smallest", "smallest detectable difference"),
         ("dropped.unknown_type", "dropped unknown type"),
         ("MiniLM_v2", "MiniLM_v2"),
         ("95 % interval", "95 % interval"),
