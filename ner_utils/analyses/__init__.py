@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
+from types import ModuleType
 from typing import Any, NamedTuple
 
 from matplotlib.figure import Figure
@@ -24,60 +25,34 @@ from ner_utils.results.study import Results
 class Question(NamedTuple):
     """How a question is answered: from a study's results, or from the ``answer`` that is made of them."""
 
-    # Values to quote, by the parts of their keys.
-    numbers: Callable[[Results], Iterable[tuple[tuple[str, ...], float]]]
-    shown: Sequence[Callable[[Any], str | Figure]]  # tables (LaTeX) and figures of the answer
+    module: ModuleType
     answer: Callable[[Results], Any] = lambda results: results
     # For questions of some studies: how many systems of a study were made for it. Where this is 0, tables and
     # figures are those of the first companion study that has such systems.
     count_systems: Callable[[Results], int] = lambda _: 0
     crowded: bool = False  # the figures of the text show the main systems, those of the appendix all
 
+    @property
+    def numbers(self) -> Callable[[Results], Iterable[tuple[tuple[str, ...], float]]]:
+        """The module's ``numbers``, if it has any: values to quote, by the parts of their keys."""
+        return getattr(self.module, "numbers", lambda _: ())
+
+    @property
+    def shown(self) -> list[Callable[[Any], str | Figure]]:
+        """The module's tables (LaTeX) and figures of the answer, its functions ``tab_*`` and ``fig_*``."""
+        return [make for name, make in vars(self.module).items() if name.startswith(("tab_", "fig_"))]
+
 
 # By the names under which texts ask whether a study has systems for a question.
 QUESTIONS = {
-    "disturbed": Question(
-        robustness.numbers,
-        (robustness.tab_robustness, robustness.fig_robustness),
-        robustness.changes,
-        robustness.count_systems,
-    ),
-    "flexible": Question(
-        flexibility.numbers, (flexibility.tab_flexibility,), flexibility.scores, flexibility.count_systems
-    ),
-    "confidence": Question(
-        confidence.numbers,
-        (confidence.tab_confidence, confidence.fig_reliability, confidence.fig_risk),
-        confidence.stored_reports,
-        crowded=True,
-    ),
-    "contamination": Question(
-        contamination.numbers, (contamination.tab_contamination,), contamination.stored_reports
-    ),
-    "label_efficiency": Question(
-        label_efficiency.numbers,
-        (label_efficiency.tab_label_efficiency, label_efficiency.fig_label_efficiency),
-        label_efficiency.series,
-        label_efficiency.count_systems,
-    ),
-    "examples": Question(lambda _: (), (examples.tab_examples,), count_systems=examples.count_corpora),
-    "costs": Question(
-        costs.numbers,
-        (costs.tab_costs, costs.tab_times, costs.tab_break_even, costs.tab_tuning, costs.fig_size),
-        crowded=True,
-    ),
-    "differences": Question(
-        differences.numbers,
-        (
-            differences.tab_buckets,
-            differences.tab_errors,
-            differences.tab_agreement,
-            differences.fig_buckets,
-            differences.fig_gain,
-        ),
-        differences.stored_reports,
-        crowded=True,
-    ),
+    "disturbed": Question(robustness, robustness.changes, robustness.count_systems),
+    "flexible": Question(flexibility, flexibility.scores, flexibility.count_systems),
+    "confidence": Question(confidence, confidence.stored_reports, crowded=True),
+    "contamination": Question(contamination, contamination.stored_reports),
+    "label_efficiency": Question(label_efficiency, label_efficiency.series, label_efficiency.count_systems),
+    "examples": Question(examples, count_systems=examples.count_corpora),
+    "costs": Question(costs, crowded=True),
+    "differences": Question(differences, differences.stored_reports, crowded=True),
 }
 
 
