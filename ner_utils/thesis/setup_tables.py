@@ -224,7 +224,7 @@ def runs(results: Results) -> str:
 
 def prompts(results: Results) -> str:
     """The prompts and answers of generative systems, for each corpus, on an example."""
-    texts = {}
+    texts: dict[str, None] = {}
     for run in (item.run for item in results.stored if item.run.writes):
         shape = form(run.model, run.dataset)
         kinds = {name.lower(): kind for kind, name in run.dataset.types.items()}
@@ -234,9 +234,9 @@ def prompts(results: Results) -> str:
         title += ", types renamed" * bool(run.model.type_names) + ", types defined" * run.model.definitions
         text = rf"\paragraph{{{escape(title)}}}" + "\n"
         parts = {"Instruction": shape.instruction(), "User": example.text, "Answer": shape.target(example)}
-        for title, part in parts.items():
+        for name, part in parts.items():
             # Verbatim text has no escapes, so that nothing in it may look like its end.
             part = part.replace(r"\end{", r"\end {")
-            text += f"\\noindent\\emph{{{title}}}\n\\begin{{prompt}}\n{part}\n\\end{{prompt}}\n"
-        texts[title] = text
-    return "\n".join(texts.values()) or "No system of this study is prompted.\n"
+            text += f"\\noindent\\emph{{{name}}}\n\\begin{{prompt}}\n{part}\n\\end{{prompt}}\n"
+        texts[text] = None  # systems that are prompted alike share one
+    return "\n".join(texts) or "No system of this study is prompted.\n"

@@ -8,6 +8,7 @@ import pytest
 
 from ner_utils import paths
 from ner_utils.rendering import latex
+from ner_utils.results.study import load_results
 from ner_utils.thesis import build, claims, result_tables, setup_tables
 from ner_utils.thesis.numbers import result_numbers, result_values
 
@@ -183,6 +184,16 @@ def test_prompts_hold_no_sentence_of_a_corpus(plain_results, demo):
     assert '{"text": "Marta Kowal", "type": "person"}' in text
     assert '"type": "chemical"' not in text  # the demo corpus has no such type
     assert not [s for split in demo.values() for s in split if s.text in text and len(s.tokens) > 3]
+
+
+def test_every_way_of_prompting_is_shown_once():
+    results = load_results("formats")
+    text = setup_tables.prompts(results)
+    ways = {(run.model.output_format, run.model.wording) for run in results.systems if run.writes}
+    assert len(ways) > 5 and text.count(r"\paragraph{") == len(ways)
+    for name, wording in ways:
+        assert f"{name}, wording {wording}}}" in text
+    assert text.count(r"\emph{Answer}") == len(ways)
 
 
 def test_the_overview_is_with_the_results(plain_results):
