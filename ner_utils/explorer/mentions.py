@@ -174,7 +174,7 @@ def browse(
     found = load_mentions(study, dataset, [a] if b is None else [a, b], seed)
     wrong, rows = b or a, found.mentions
     known = {"type": list(next(iter(found.runs.values())).dataset.types), "error": error_types.KINDS}
-    known |= dict.fromkeys(rows.columns[rows.dtypes == bool], [False, True])
+    known |= dict.fromkeys(rows.select_dtypes(bool).columns, [False, True])
     for name, value in {"type": type, "error": error, **having}.items():
         check("browse", name, [*rows, "error"])
         if value is not None and name in known:

@@ -95,7 +95,5 @@ def test_a_checkpoint_of_another_architecture(tmp_path, load_model):
 def test_a_folder_without_safetensors(tmp_path):
     (tmp_path / "config.json").write_text("{}")
     (tmp_path / "pytorch_model.bin").write_bytes(b"not opened")
-    with pytest.raises(
-        weights.WeightsError, match="no model there .expected config.json"
-    ):
+    with pytest.raises(weights.WeightsError, match="no model there .expected config.json"):
         weights.resolve(Weights(folder=str(tmp_path)))
