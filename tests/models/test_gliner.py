@@ -110,8 +110,7 @@ def test_it_learns_and_travels(tiny_gliner, twenty, demo, tmp_path):
     model_folder._write_weights(run, checkpoint, tmp_path, adapter=False)
     card = (model_folder.paths.ROOT / "ner_utils/sharing/model_card.md.jinja").read_text()
     code = card.split("```python\n")[1].split("```")[0]
-    head, _, tail = code.partition("types = [")
-    code = f"{head}types = {list(run.dataset.types.values())}" + tail.partition("]")[2]
+    code = code.replace("{{ types.values() | list | tojson }}", json.dumps([*run.dataset.types.values()]))
     code = code.replace("{{ run.model.threshold }}", "0.5").partition("print(")[0]
     code += "import json, sys\nassert 'ner_utils' not in sys.modules\n"
     code += f"texts = {[extractor.text_of(each) for each in twenty]}\n"
@@ -139,7 +138,7 @@ def test_what_is_refused(tiny_gliner, tmp_path, monkeypatch):
     assert checked(tiny_gliner(untrained=True, train_sentences=None)) == []
     folder = tmp_path / "model"
     shutil.copytree(tiny_gliner().model.weights.folder, folder)
-    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    (folder / "model.safetensors").rename(folder / "other.safetensors")
     with pytest.raises(ConfigError, match="no model.safetensors, and nothing else is loaded"):
         checked(tiny_gliner(more={"weights": {"folder": str(folder)}}))
     (folder / "config.json").write_text('{"model_type": "bert"}')
