@@ -78,9 +78,8 @@ def train_voter(
     Sentences of the same of the ``groups``, such as a document, go into one fold. Raises `ValueError` where
     nothing can be learnt: too few spans are predicted, or all are correct or all wrong.
     """
-    from sklearn.model_selection import (
-        GroupKFold,
-    )  # late: the thesis reads what was learnt, and learns nothing
+    # Late: the thesis reads what was learnt, and learns nothing.
+    from sklearn.model_selection import GroupKFold
 
     spans = [(at, span) for at, sentence in enumerate(votes) for span in sentence]
     features = np.array([votes[at][span] for at, span in spans])

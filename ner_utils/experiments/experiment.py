@@ -12,13 +12,19 @@ from typing import Any
 
 from ner_utils import data, efficiency, files, paths, processes, scoring
 from ner_utils.config.run import Run
+from ner_utils.config.strict_yaml import ConfigError
 from ner_utils.data import predictions
-from ner_utils.data.corpus import Sentence
+from ner_utils.data.corpus import DataError, Sentence
 from ner_utils.data.predictions import Prediction
 from ner_utils.experiments.memory import fit
+from ner_utils.models.weights import WeightsError
 from ner_utils.results import provenance
+from ner_utils.sealed import ResultError
 
 Corpus = dict[str, list[Sentence]]
+# What a training raises for reasons outside of the code. RuntimeError: another process trains the run, or
+# memory does not suffice. OSError: a full disk.
+ERRORS = (ConfigError, DataError, ResultError, WeightsError, RuntimeError, OSError)
 # The state of an optimizer in a checkpoint, twice as large as the trained weights; only a training that goes
 # on needs it.
 STATE = ("optimizer.pt", "scheduler.pt", "rng_state.pth")

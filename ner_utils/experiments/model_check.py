@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import unicodedata
 from collections.abc import Iterator, Sequence
 
@@ -45,8 +44,7 @@ def _check(run: Run, sentences: dict[str, list[Sentence]]) -> Iterator[str]:
     if run.model.lora and run.model.architecture and not run.untrained:
         from ner_utils.models import backbones  # late: it imports torch
 
-        tags = len(run.dataset.types) if run.model.approach == "tagging" else 0
-        sizes = footprint.count(json.dumps(run.model.architecture), tags)
+        sizes = footprint.sizes_of(run.model, len(run.dataset.tags_of_models))
         backbones.check_targets(run.model.lora, sizes.linear)
     if run.model.approach == "tagging":
         yield from _check_tagging(run, source, sentences)

@@ -20,7 +20,6 @@ from ner_utils.config.run import Run
 from ner_utils.config.strict_yaml import value_of
 from ner_utils.config.study import Range, System, Tuning
 from ner_utils.experiments import experiment, preflight
-from ner_utils.models import weights
 from ner_utils.results import provenance
 
 
@@ -129,7 +128,5 @@ def main(study: str, overrides: str = "") -> None:
 
 
 if __name__ == "__main__":
-    # RuntimeError: another process trains this run, or memory does not suffice. OSError: a full disk.
-    kinds = (config.ConfigError, data.DataError, sealed.ResultError, weights.WeightsError)
-    with messages.errors_as_lines(*kinds, RuntimeError, OSError):
+    with messages.errors_as_lines(*experiment.ERRORS):
         main(*sys.argv[1:])

@@ -154,14 +154,17 @@ class Results:
             for row in rows_of(item)
         )
 
+    def annotated(self, run: Run) -> int:
+        """The number of annotated sentences that a run learns from."""
+        train = self.audits[run.dataset_name]["audit"]["splits"]["train"]["sentences"]
+        return 0 if run.untrained else min(run.train_sentences or train, train)
+
     @cached_property
     def runs(self) -> pd.DataFrame:
         """One row a run: approach and kind of its model, training sentences, and its `measures`."""
 
         def rows(item: Stored) -> Iterator[dict[str, Any]]:
-            train = self.audits[item.run.dataset_name]["audit"]["splits"]["train"]["sentences"]
-            seen = 0 if item.run.untrained else min(item.run.train_sentences or train, train)
-            model = item.run.model
+            model, seen = item.run.model, self.annotated(item.run)
             yield {"approach": model.approach, "kind": model.kind, "train_sentences": seen, **measures(item)}
 
         return self._frame(rows)

@@ -22,16 +22,14 @@ SENTENCE = "Zebra"  # stands in for the sentence of a prompt
 def model_card(results: Results, run: Run, folder: Path, adapter: bool) -> str:
     """The card of a run's model that is in a folder: Markdown with the hub's metadata."""
     item = next(each for each in results.stored if each.run.fingerprint == run.fingerprint)
-    splits = results.audits[run.dataset_name]["audit"]["splits"]
-    audit, available = splits["test"], splits["train"]["sentences"]
+    audit = results.audits[run.dataset_name]["audit"]["splits"]["test"]
     template = jinja2.Template(TEMPLATE.read_text(encoding="utf-8"), undefined=jinja2.StrictUndefined)
     text = template.render(
         run=run,
         adapter=adapter,
         base=" ".join(run.model.weights.source).strip(),
-        types=_types(run),
-        trained=min(run.train_sentences or available, available),
-        labelled=item.efficiency.get("labelled_sentences"),
+        types=run.dataset.types | getattr(run.model, "type_names", {}),  # as the model names them
+        annotated=results.annotated(run),
         steps=item.efficiency["steps"],
         sentences=item.metrics["sentences"],
         scores=_scores(results, item),
@@ -67,12 +65,6 @@ def _metadata(results: Results, item: Stored, adapter: bool) -> ModelCardData:
             for name, value in scores.items()
         ],
     )
-
-
-def _types(run: Run) -> dict[str, str]:
-    """The words by which the model names types; taggers have the types' own."""
-    words = getattr(run.model, "type_names", {}) if run.model.approach != "tagging" else {}
-    return {kind: words.get(kind, word) for kind, word in run.dataset.types.items()}
 
 
 def _prompt(run: Run, folder: Path) -> dict[str, Any]:

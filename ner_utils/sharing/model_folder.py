@@ -16,11 +16,8 @@ from pathlib import Path
 from ner_utils import config, data, files, messages, paths
 from ner_utils.config.run import Run
 from ner_utils.config.strict_yaml import ConfigError
-from ner_utils.data.corpus import DataError
 from ner_utils.experiments import experiment
-from ner_utils.models.weights import WeightsError
 from ner_utils.results.study import Results, load_results
-from ner_utils.sealed import ResultError
 from ner_utils.sharing.card import model_card
 
 KEPT = ("*.json", "*.safetensors", "*.jinja", "*.model", "vocab.txt", "merges.txt")
@@ -154,6 +151,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    # RuntimeError: another process trains this run, or memory does not suffice. OSError: a full disk.
-    with messages.errors_as_lines(ConfigError, DataError, ResultError, WeightsError, RuntimeError, OSError):
+    with messages.errors_as_lines(*experiment.ERRORS):
         main()

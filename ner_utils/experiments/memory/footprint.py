@@ -88,7 +88,7 @@ def footprint(
     from ner_utils.models.backbones import cpu_has_bf16, dequantises  # late: it imports torch
 
     shape, writes = configuration(model), model.approach == "generation"
-    sizes = count(json.dumps(model.architecture), 0 if writes else tags)
+    sizes = sizes_of(model, tags)
     halved = gpu or (model.cpu_dtype == "bfloat16" and cpu_has_bf16())
     width = 2 if halved and model.lora else 4
     quantised = model.quantisation is not None and (gpu or not dequantises(width * sizes.in_linear))
@@ -126,6 +126,11 @@ def configuration(model: Model, **changes: Any) -> Any:
         return AutoConfig.for_model(**(model.architecture | changes))
     except Exception as error:  # what its strict classes raise shares no base class
         raise ConfigError(f"{model.label}: architecture: {error}") from None
+
+
+def sizes_of(model: Model, tags: int) -> Sizes:
+    """Sizes of a model with an architecture; ``tags`` is the number of a tagger's outputs."""
+    return count(json.dumps(model.architecture), 0 if model.approach == "generation" else tags)
 
 
 @functools.cache
