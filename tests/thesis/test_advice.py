@@ -111,6 +111,22 @@ def test_advice_on_noise_compares_intervals(encoder, generator, expected):
     assert advice.advice_of(pair(**values), committed("Noisy text")).startswith(expected)
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "p", "expected"),
+    [
+        (-9.0, -1.0, 0.01, "The encoder."),
+        (1.0, 9.0, 0.01, "The generator."),
+        (-9.0, -1.0, 0.2, "Either."),  # an interval beside zero is no significant difference
+        (-9.0, 1.0, 0.01, "Either."),  # nor is a test that leaves out what other seeds would give
+    ],
+)
+def test_the_higher_score_needs_a_test_and_an_interval(low, high, p, expected):
+    values = {"gain.low": low, "gain.high": high, "gain.p": p}
+    assert advice.advice_of(pair(**values), committed("The higher score, whatever it costs")).startswith(
+        expected
+    )
+
+
 def test_every_condition_of_the_committed_guide_can_hold(plain_results):
     """With results of every kind, each situation has an advice: no key is misspelt."""
     (real,) = paper_claims.pairs_by_study(plain_results)[0].values()
