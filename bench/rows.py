@@ -262,7 +262,7 @@ def workflow() -> list[dict[str, Any]]:
         for what, command, most in (
             ("The default study, from corpus to PDF", "study", 600),
             ("The same, when all is done", "study", 5),
-            ("A thesis from stored results", "thesis STUDY=wnut17-cpu", 90),
+            ("A thesis from stored results", "thesis STUDY=scale-wnut17", 90),
         ):
             seconds, done = timed(
                 subprocess.run, ["make", *command.split()],

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from ner_utils import paths
+from ner_utils.results.study import load_results
 
 PROJECT = tomllib.loads((paths.ROOT / "pyproject.toml").read_text())["project"]
 
@@ -66,13 +67,18 @@ def test_links_lead_to_a_file_and_a_heading(page):
 
 
 def test_readme_quotes_the_committed_results():
-    """Its sentence on the answer: F1 with intervals, and the ratio of the two speeds."""
+    """Its sentences on the answer: F1 with intervals, their difference, and the ratio of the two speeds."""
     text = " ".join(PAGES[0].read_text(encoding="utf-8").split())
-    results = (paths.RESULTS / "wnut17-cpu" / "README.md").read_text(encoding="utf-8")
+    results = (paths.RESULTS / "scale-wnut17" / "README.md").read_text(encoding="utf-8")
     rows = {cells[0]: cells for cells in (line.strip("| ").split(" | ") for line in results.splitlines())}
-    encoder, generator = rows["MiniLM (1200)"], rows["SmolLM2 QLoRA"]
+    encoder, generator = rows["MPNet 110M"], rows["Qwen 1.5B"]
     first = encoder[2].replace("(", "(95 % interval ")
-    assert f"reaches F1 {first} and an LLM of 135 million {generator[2]}" in text
+    assert f"reaches F1 {first} and an LLM of 1.5 billion {generator[2]}" in text
+    compared = load_results("scale-wnut17").comparisons.set_index(["a", "b"])
+    gain, small = compared.loc["mpnet", "qwen"], compared.loc["minilm", "smollm2"]
+    assert f"{gain.difference:.1f} points higher ({gain.low:.1f} to {gain.high:.1f})" in text
+    assert gain.low > 0
+    assert gain.p_holm < 0.05 < small.p_holm
     ratio = float(encoder[-1]) / float(generator[-1])
     assert f"labels {ratio:.0f} times as many sentences a second" in text
 

@@ -17,7 +17,7 @@ from ner_utils.sealed import ResultError
 from ner_utils.thesis import build
 
 pytestmark = pytest.mark.slow
-BUILT = "wnut17-cpu"  # the study whose thesis is built whole
+BUILT = "scale-wnut17"  # the study whose thesis is built whole
 # In place of LaTeX where only the steps before it matter: a PDF appears where one is expected.
 LATEXMK = """#!/bin/sh
 for argument; do case $argument in -output-directory=*) folder=${argument#*=};; esac; done
