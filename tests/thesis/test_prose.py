@@ -124,6 +124,16 @@ def test_the_generated_leads(made_up, overrides):
     assert 2 <= int(least) <= medians[[a, b]].max() / medians[[a, b]].min() / 1.3
 
 
+@pytest.mark.parametrize(("low", "says"), [(-1.0, True), (0.5, False)])
+def test_a_significant_difference_whose_interval_includes_zero(made_up, low, says):
+    """The test takes the trained systems as given; an interval also covers other seeds."""
+    results = made_up("")
+    results.comparisons.loc[0, ["difference", "low", "high", "p_holm"]] = [2.0, low, 4.0, 0.01]
+    text = leads(results)["comparisons"]
+    assert ("the interval includes zero" in text) is says
+    assert (".low <= 0 and" in text) is says
+
+
 def test_a_comparison_on_disturbed_sentences_has_no_lead_on_lengths(made_up):
     """Mentions are counted by length on undisturbed sentences alone."""
     results = made_up("protocol.comparisons=[[minilm-typos,minilm-120]]", "demo")
