@@ -155,5 +155,10 @@ def test_the_time_grows_in_proportion_to_the_answer(name):
         return time.process_time() - began
 
     frames = [*(("", piece, "") for piece in REPEATED), *FRAMED]
-    slow = [f for f in frames if seconds(*f, 40_000) > 8 * (seconds(*f, 10_000) + 0.02)]
+
+    def is_slow(frame):
+        return seconds(*frame, 40_000) > 8 * (seconds(*frame, 10_000) + 0.02)
+
+    # Only what is slow each time, since Python's collection of garbage may fall into one of them.
+    slow = [frame for frame in frames if all(is_slow(frame) for _ in range(3))]
     assert slow == []
