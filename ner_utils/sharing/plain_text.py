@@ -20,11 +20,14 @@ MACROS = {"result": "{", "claim": "{{", "method": "{", "deflead": "{{", "Fone": 
 
 def findings(results: Results) -> dict[str, str]:
     """The findings of a study by section, the abstract and the conclusion among them, as plain text: the text
-    of thesis/leads/<study>.tex where there is one, else the generated one. Raises `ClaimError` for a claim
-    that does not hold."""
+    of thesis/leads/<study>.tex where there is one, else the generated one; that of a companion study begins
+    with its title. Raises `ClaimError` for a claim that does not hold."""
     texts, written = leads(results), paths.THESIS / "leads" / f"{results.name}.tex"
     if written.is_file():
         texts |= _defined(written.read_text(encoding="utf-8"))
+    for name in texts:
+        if (title := f"study.{name}.title") in numbers.result_numbers(results):
+            texts[name] = rf"Companion study ‘\result{{{title}}}’: {texts[name]}"
     return {name: plain(text, results) for name, text in texts.items()}
 
 

@@ -197,7 +197,9 @@ def _cell(value: Any, digits: int | None, leads_to: str | None = None) -> Cell:
         return Cell(messages.visible(str(value)), value)
     if value is None or pd.isna(value):
         return Cell("–", "", number=True)
-    return Cell(f"{value:,.{digits}f}".replace("-", "−"), value, True, leads_to)
+    least = 10**-digits
+    text = f"< {least:.{digits}f}" if 0 < value < least / 2 else f"{value:,.{digits}f}".replace("-", "−")
+    return Cell(text, value, True, leads_to)
 
 
 def _as_text(*names: str) -> Columns:

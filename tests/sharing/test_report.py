@@ -66,6 +66,27 @@ def test_a_number_of_a_table_leads_to_its_sentences(example, browser):
     assert "SmolLM2 QLoRA: outcome: wrong boundaries" in said
 
 
+def test_findings_of_a_companion_study_name_it():
+    """Otherwise two systems of one name, in different studies, are taken for one."""
+    found = plain_text.findings(load_results("wnut17-cpu"))
+    assert found["label_efficiency"].startswith("Companion study ‘What more labels are worth’: The F1 of ")
+    assert not found["quality"].startswith("Companion")
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "text"),
+    [
+        (0.00004, 4, "< 0.0001"),
+        (0.00006, 4, "0.0001"),
+        (0.0, 4, "0.0000"),
+        (-0.04, 1, "−0.0"),
+        (1234.5, 0, "1,234"),
+    ],
+)
+def test_a_number_above_zero_is_not_shown_as_zero(value, digits, text):
+    assert report._cell(value, digits).text == text
+
+
 def test_a_study_without_comparisons_has_no_table_of_them():
     results = load_results("example")
     study = results.study
