@@ -81,6 +81,25 @@ def test_another_seed_says_how_long_a_run_takes(run):
     assert batch.expected(votes[1], votes[:1]) == batch.OVERHEAD, "its stored cost is that of its members"
 
 
+@pytest.mark.parametrize("stored", [True, False], ids=["another seed", "operations"])
+def test_a_training_that_two_systems_share_counts_once(stored, tmp_path, monkeypatch):
+    """And again for the second one only where its checkpoints are not at hand."""
+    base, *seeds = (
+        config.load_run("wnut17-cpu", "wnut17", *each)
+        for each in (("smollm2-qlora", 3), ("smollm2-grounded", 2), ("smollm2-grounded", 3))
+    )
+    done, run = seeds[: 1 * stored], seeds[1]
+    monkeypatch.setattr(paths, "RUNS", tmp_path)
+    monkeypatch.setattr(provenance, "is_done", lambda each: each in done)
+    both = batch._schedule([*seeds, base], [base, run])
+    alone = batch._schedule([*seeds, base], [run])
+    (key,) = alone
+    assert both[key] < alone[key] / 3
+    run.base.scratch.mkdir(parents=True)
+    (run.base.scratch / "training.json").touch()
+    assert batch._schedule([*seeds, base], [run])[key] == both[key]
+
+
 def test_a_damaged_result_of_another_seed_is_named(tmp_path, monkeypatch):
     done, missing = (config.load_run("wnut17-cpu", "wnut17", "minilm", seed) for seed in (2, 3))
     there = done.results

@@ -54,21 +54,24 @@ def main(study: str, overrides: str, arguments: Sequence[str]) -> int:
 
 
 # --------------------------------------------------------------------- before the runs
-def expected(run: Run, done: Sequence[Run]) -> float:
-    """The seconds that a run will take: those of another seed, or a bound by its operations with some slack;
-    0 where nothing is known. Raises `ResultError` where the result of the other seed is damaged."""
+def expected(run: Run, done: Sequence[Run], trained: bool = False) -> float:
+    """The seconds that a run will take, without training if that is ``trained`` for another system: those of
+    another seed, or a bound by its operations with some slack; 0 where nothing is known. Raises `ResultError`
+    where the result of the other seed is damaged."""
     if run.members:  # it votes on stored predictions; its stored cost is that of its members
         return OVERHEAD
     for other in done:
         if other.configuration == run.configuration:
             provenance.read_manifest(other)  # refuses a damaged file
             cost = evaluation.load_cost(other)
-            seconds = cost.get("training_seconds", 0) + cost.get("looks_seconds", 0)
-            return seconds + sum(cost["prediction_seconds"].values()) + OVERHEAD
+            seconds = sum(cost["prediction_seconds"].values()) + OVERHEAD
+            return seconds + (not trained) * sum(
+                cost.get(f"{part}_seconds", 0) for part in ("training", "looks")
+            )
     if not run.has_weights or not run.model.architecture:
         return 0.0
     on_cpu = not fit.this_machine().gpu
-    need = fit.estimate(run, not on_cpu)
+    need = fit.estimate(run.model_copy(update={"untrained": True}) if trained else run, not on_cpu)
     card = fit.cpu() if on_cpu else need.smallest_card or fit.CARDS[-1]
     return SLACK * 60 * need.minutes(card) + OVERHEAD
 
@@ -77,8 +80,16 @@ def _schedule(runs: Sequence[Run], missing: Sequence[Run]) -> dict[str, float]:
     """The expected seconds of the runs that are missing, by their manifests."""
     done = [run for run in runs if provenance.is_done(run)]
     # All seeds take as long.
-    seconds = {key: expected(run, done) for key, run in config.configurations(missing).items()}
+    first = config.configurations(missing)
+    seconds = {key: expected(run, done, _is_trained(run, first)) for key, run in first.items()}
     return {paths.relative(provenance.manifest_path(run)): seconds[run.configuration] for run in missing}
+
+
+def _is_trained(run: Run, missing: Collection[tuple[str, str, str]]) -> bool:
+    """Whether a run finds the training that it shares with another system, whose run may be missing, too."""
+    return run.base is not None and (
+        run.base.configuration in missing or (run.base.scratch / "training.json").is_file()
+    )
 
 
 def _time(seconds: Collection[float]) -> str:
