@@ -80,6 +80,11 @@ class Run(Strict):
         return paths.RUNS / self.study / run / self.fingerprint[:12]
 
     @property
+    def training_record(self) -> Path:
+        """The file that a finished training writes; that of the run whose weights this one predicts with."""
+        return (self.base or self).scratch / "training.json"
+
+    @property
     def writes(self) -> bool:
         """Whether its model writes answers."""
         return isinstance(self.model, Writer)

@@ -66,8 +66,8 @@ def train_run(run: Run, corpus: Corpus, checkpoints: bool = True) -> dict[str, A
             efficiency.forget_peak_memory()
         train, dev = (data.in_parts(run, each) for each in (sentences + labelled, dev))
         record = _train_with_halved_batches(run, train, dev) | labelling
-        files.write_whole_json(run.scratch / "training.json", record)
-        files.write_checksums(run.scratch, ["training.json"])
+        files.write_whole_json(run.training_record, record)
+        files.write_checksums(run.scratch, [run.training_record.name])
         if checkpoints and run.merges:
             from ner_utils.models.generation.generator import merge  # late, as `TRAINERS`
 
@@ -103,7 +103,7 @@ def _label_sentences(run: Run, corpus: Corpus) -> tuple[list[Sentence], dict[str
 
 def _finished_record(run: Run, checkpoints: bool) -> dict[str, Any] | None:
     """The record of a finished training, if its files are as they were written."""
-    path = run.scratch / "training.json"
+    path = run.training_record
     if not path.is_file():
         return None
     damaged = files.verify_checksums(run.scratch)

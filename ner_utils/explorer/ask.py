@@ -92,7 +92,7 @@ def _checkpoint(run: Run) -> tuple[Path | None, str]:
         return None, "it is a server, or other systems vote for it"
     if run.untrained:
         return None, ""
-    record = (run.base or run).scratch / "training.json"
+    record = run.training_record
     if not record.is_file():
         return None, f"its checkpoint is not on this machine (make study STUDY={run.study} makes it)"
     checkpoint = experiment.best_checkpoint(run, json.loads(record.read_text(encoding="utf-8")))

@@ -64,10 +64,8 @@ def expected(run: Run, done: Sequence[Run], trained: bool = False) -> float:
         if other.configuration == run.configuration:
             provenance.read_manifest(other)  # refuses a damaged file
             cost = evaluation.load_cost(other)
-            seconds = sum(cost["prediction_seconds"].values()) + OVERHEAD
-            return seconds + (not trained) * sum(
-                cost.get(f"{part}_seconds", 0) for part in ("training", "looks")
-            )
+            learning = 0 if trained else cost.get("training_seconds", 0) + cost.get("looks_seconds", 0)
+            return learning + sum(cost["prediction_seconds"].values()) + OVERHEAD
     if not run.has_weights or not run.model.architecture:
         return 0.0
     on_cpu = not fit.this_machine().gpu
@@ -87,9 +85,7 @@ def _schedule(runs: Sequence[Run], missing: Sequence[Run]) -> dict[str, float]:
 
 def _is_trained(run: Run, missing: Collection[tuple[str, str, str]]) -> bool:
     """Whether a run finds the training that it shares with another system, whose run may be missing, too."""
-    return run.base is not None and (
-        run.base.configuration in missing or (run.base.scratch / "training.json").is_file()
-    )
+    return run.base is not None and (run.base.configuration in missing or run.training_record.is_file())
 
 
 def _time(seconds: Collection[float]) -> str:
